@@ -1,0 +1,49 @@
+"""Restore images with BaryIR, and show what is wrong with them and where.
+
+The public names are imported on first use, so that ``import napari_baryir`` does not import torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_baryir.restoration import Progress, Restoration, iter_restore, restore
+    from napari_baryir.weights.importer import import_published_weights
+    from napari_baryir.weights.registry import ModelCard, available_models, load_model
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Progress": "napari_baryir.restoration",
+    "Restoration": "napari_baryir.restoration",
+    "iter_restore": "napari_baryir.restoration",
+    "restore": "napari_baryir.restoration",
+    "import_published_weights": "napari_baryir.weights.importer",
+    "ModelCard": "napari_baryir.weights.registry",
+    "available_models": "napari_baryir.weights.registry",
+    "load_model": "napari_baryir.weights.registry",
+}
+
+__all__ = [
+    "ModelCard",
+    "Progress",
+    "Restoration",
+    "__version__",
+    "available_models",
+    "import_published_weights",
+    "iter_restore",
+    "load_model",
+    "restore",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

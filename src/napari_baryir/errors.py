@@ -1,0 +1,31 @@
+"""Every error that a user can meet; each message says what came, what was expected and what to do."""
+
+from __future__ import annotations
+
+
+class BaryIRError(Exception):
+    """Base of all errors raised on purpose by napari-baryir."""
+
+
+class InputError(BaryIRError, ValueError):
+    """An image, an axes string or an option that cannot be used as given."""
+
+
+class WeightsError(BaryIRError, ValueError):
+    """A weights file that is damaged, incomplete or not one of ours."""
+
+
+class UnsafeWeightsError(WeightsError):
+    """A checkpoint that names something outside the exact list of allowed names; nothing of it was run."""
+
+
+class ModelUnavailableError(WeightsError):
+    """A known model whose weights are not on this computer and could not be fetched, or an unknown name."""
+
+
+class DeviceError(BaryIRError, RuntimeError):
+    """A device or precision that this computer does not have, or that is out of memory at the smallest tile."""
+
+
+class DataError(BaryIRError, ValueError):
+    """Training or evaluation data that is missing, empty, unreadable or does not fit together."""

@@ -1,0 +1,97 @@
+"""Configurations of the network: frozen, typed, unknown keys refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, TypeAdapter, ValidationError
+
+from napari_baryir.errors import InputError
+
+Blocks = Annotated[int, Field(ge=0, le=64)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class GatedConfig(_Frozen):
+    """Compact network of gated convolution blocks on a half-resolution stem (DESIGN section 8).
+
+    Levels are H/2 (`width` channels), H/4 (twice as many) and H/8 (four times as many).
+    """
+
+    backbone: Literal["gated"] = "gated"
+    width: PositiveInt = 32
+    """Channels at half resolution."""
+    encoder_blocks: tuple[Blocks, Blocks, Blocks] = (3, 3, 4)
+    """Blocks at H/2, H/4 and H/8 on the way down."""
+    barycenter_blocks: Blocks = 2
+    """Blocks of the barycenter map T, at H/8."""
+    decoder_blocks: tuple[Blocks, Blocks, Blocks] = (2, 3, 3)
+    """Blocks at H/8, H/4 and H/2 on the way up."""
+    context: Blocks = 8
+    """Half-width, in latent cells of 8 pixels, of the window over which channel attention averages.
+
+    A window instead of the whole input, so that a tile and the whole image give the same answer."""
+    kernel_bank: Blocks = 0
+    """Number of large learnt filters mixed per place (0: none); for blur."""
+    kernel_size: PositiveInt = 13
+    """Side of the large filters, in pixels; odd."""
+
+
+class RestormerConfig(_Frozen):
+    """The published network ("BaryNet"): transformer blocks with transposed attention.
+
+    Defaults are the published values; `conformance` vectors pin them.
+    """
+
+    backbone: Literal["restormer"] = "restormer"
+    width: PositiveInt = 48
+    """Channels at full resolution; doubled at each of the three levels below."""
+    encoder_blocks: tuple[Blocks, Blocks, Blocks, Blocks] = (4, 6, 6, 8)
+    """Blocks at H, H/2, H/4 and H/8."""
+    barycenter_blocks: Blocks = 8
+    """Blocks of the barycenter map T, at H/8."""
+    residual_blocks: tuple[Blocks, Blocks] = (6, 6)
+    """Blocks of the residual pyramid at H/4 and H/2."""
+    decoder_blocks: tuple[Blocks, Blocks, Blocks] = (6, 6, 4)
+    """Blocks at H/4, H/2 and H on the way up."""
+    refinement_blocks: Blocks = 4
+    """Blocks at H after the decoder."""
+    heads: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (1, 2, 4, 8)
+    """Attention heads at H, H/2, H/4 and H/8."""
+    expansion: Annotated[float, Field(gt=0)] = 2.66
+    """Hidden channels of the feed-forward part, per channel."""
+    skip_factor: float = 0.8
+    """Weight of the residual pyramid where it is added to a skip."""
+    shared_norm: bool = True
+    """One layer norm for z and b, as published. With it, orthogonality pulls r to zero."""
+
+
+BaryIRConfig = Annotated[GatedConfig | RestormerConfig, Field(discriminator="backbone")]
+
+_ADAPTER: TypeAdapter[GatedConfig | RestormerConfig] = TypeAdapter(BaryIRConfig)
+
+
+def parse_config(mapping: Mapping[str, Any]) -> GatedConfig | RestormerConfig:
+    """Make a configuration from plain values, for instance from a weights file.
+
+    Parameters
+    ----------
+    mapping
+        Field names to values; ``backbone`` says which kind.
+
+    Raises
+    ------
+    InputError
+        If a key is unknown or a value does not fit its field.
+    """
+    try:
+        return _ADAPTER.validate_python(dict(mapping))
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()
+        )
+        raise InputError(f"not a valid network configuration: {problems}") from None
