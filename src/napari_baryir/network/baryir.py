@@ -57,6 +57,8 @@ class BaryIR(nn.Module):
         """Temperatures and thresholds of the degradation estimates; empty when not calibrated."""
         self.provenance: dict[str, Any] = {}
         """Where the weights come from: recipe, data, version, licence."""
+        self.weights_hash: str | None = None
+        """SHA-256 of the file that the weights were read from; None when they were not."""
         self.prototypes: Tensor | None
         self.register_buffer("prototypes", None)
         encoder, barycenter_map, decoder = _parts(config)

@@ -1,0 +1,262 @@
+"""Weights files: safetensors that carry the configuration, domains, calibration and provenance."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from napari_baryir.errors import BaryIRError, ModelUnavailableError, WeightsError
+from napari_baryir.network import BaryIR, parse_config
+
+HEADER_KEY = "napari_baryir"
+"""Key of our JSON in the metadata of the safetensors header."""
+FORMAT = 1
+"""Version of the layout; a reader refuses what it does not know."""
+MAX_NAMES_LISTED = 40
+"""A message lists this many tensors by name before it counts the rest."""
+
+_FLOAT_TYPES = {"F16", "BF16", "F32", "F64"}
+
+
+class _Header(BaseModel):
+    """Our JSON in a weights file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int
+    config: dict[str, Any]
+    domains: tuple[str, ...] = ()
+    calibration: dict[str, Any] = Field(default_factory=dict)
+    provenance: dict[str, Any] = Field(default_factory=dict)
+
+
+def save_weights(
+    model: BaryIR, path: str | os.PathLike[str], *, dtype: torch.dtype = torch.float32
+) -> None:
+    """Write a network to one safetensors file, whole or not at all.
+
+    Parameters
+    ----------
+    model
+        Its config, domains, prototypes, calibration and provenance travel with the tensors.
+    path
+        File to write; replaced if it is there. The folder is made when missing.
+    dtype
+        Precision of the tensors in the file; float16 halves its size. Prototypes stay float32.
+
+    Raises
+    ------
+    WeightsError
+        If a value is not finite (in `dtype`), or calibration or provenance is not plain JSON.
+    """
+    tensors = {}
+    for name, tensor in model.state_dict().items():
+        kept = torch.float32 if name == "prototypes" else dtype
+        tensors[name] = tensor.detach().to("cpu", kept).contiguous()
+    _refuse_non_finite(tensors, f"cannot save {Path(path).name} in {dtype}")
+    header = {
+        "format": FORMAT,
+        "config": model.config.model_dump(mode="json"),
+        "domains": list(model.domains),
+        "calibration": model.calibration,
+        "provenance": model.provenance,
+    }
+    try:
+        text = json.dumps(header, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise WeightsError(
+            f"calibration and provenance must be plain JSON values to be saved: {error}"
+        ) from None
+    with written_aside(path) as aside:
+        save_file(tensors, aside, metadata={HEADER_KEY: text})
+
+
+def load_weights(path: str | os.PathLike[str], *, device: str | torch.device = "cpu") -> BaryIR:
+    """Read a network from a file that `save_weights` wrote.
+
+    Parameters
+    ----------
+    path
+        A safetensors file. 16-bit tensors are widened to float32.
+    device
+        Where the network is put.
+
+    Returns
+    -------
+    BaryIR
+        In evaluation mode, channels-last, float32.
+
+    Raises
+    ------
+    ModelUnavailableError
+        If there is no such file.
+    WeightsError
+        If the file is damaged, is not ours, or a tensor is missing, unknown, of the wrong shape
+        or not finite; the message names them.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ModelUnavailableError(f"there is no weights file {path}; check the path")
+    try:
+        with safe_open(path, framework="pt") as file:
+            model = _read(file, path.name)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(
+            f"{path.name} is not a whole safetensors file ({error}); fetch or export it again"
+        ) from None
+    model.weights_hash = weights_hash(path)
+    return model.to(device, memory_format=torch.channels_last).eval()
+
+
+def weights_hash(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a path beside `path` to write to, and rename it into place when the block succeeds."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        yield aside
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def check_tensors(
+    found: Mapping[str, Sequence[int]], expected: Mapping[str, Sequence[int]], *, source: str
+) -> None:
+    """Compare the names and shapes of tensors.
+
+    Parameters
+    ----------
+    found, expected
+        Tensor name to shape.
+    source
+        What was read, for the message.
+
+    Raises
+    ------
+    WeightsError
+        Naming every tensor that is missing, unexpected or of the wrong shape.
+    """
+    problems = [f"{name}: missing" for name in expected if name not in found]
+    problems += [f"{name}: unexpected" for name in found if name not in expected]
+    problems += [
+        f"{name}: shape {tuple(found[name])} instead of {tuple(shape)}"
+        for name, shape in expected.items()
+        if name in found and tuple(found[name]) != tuple(shape)
+    ]
+    if problems:
+        raise WeightsError(
+            f"{source} does not fit the network it describes: {_listed(problems)}. "
+            "Use the file that belongs to this configuration"
+        )
+
+
+def empty_model(config: Any, *, domains: tuple[str, ...] = ()) -> BaryIR:
+    """Build a network without memory or random numbers (on torch's meta device)."""
+    with torch.device("meta"):
+        return BaryIR(config, domains=domains)
+
+
+def fill_model(model: BaryIR, tensors: Mapping[str, Tensor], *, source: str) -> None:
+    """Put tensors whose names and shapes were checked into a network made by `empty_model`.
+
+    Raises
+    ------
+    WeightsError
+        If a tensor has values that are not finite.
+    """
+    _refuse_non_finite(tensors, source)
+    model.load_state_dict(dict(tensors), strict=True, assign=True)
+    assert not any(t.is_meta for t in (*model.parameters(), *model.buffers()))
+
+
+def _read(file: Any, source: str) -> BaryIR:
+    """Check an open safetensors file and make the network that it holds."""
+    header = _read_header(file.metadata(), source)
+    try:
+        model = empty_model(parse_config(header.config), domains=header.domains)
+    except (BaryIRError, RuntimeError) as error:  # RuntimeError: sizes beyond 64 bits
+        raise WeightsError(f"{source} describes a network that cannot be built: {error}") from None
+    model.calibration, model.provenance = dict(header.calibration), dict(header.provenance)
+    slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    odd = [f"{n}: {s.get_dtype()}" for n, s in slices.items() if s.get_dtype() not in _FLOAT_TYPES]
+    if odd:
+        raise WeightsError(f"{source} has tensors that are not floating point: {_listed(odd)}")
+    found = {name: tuple(part.get_shape()) for name, part in slices.items()}
+    prototypes_shape = found.pop("prototypes", None)
+    check_tensors(found, shapes(model), source=source)
+    # A copy: the network must not hang on to the memory-mapped file.
+    tensors = {name: file.get_tensor(name).to(torch.float32, copy=True) for name in found}
+    fill_model(model, tensors, source=source)
+    if prototypes_shape is not None:
+        model.prototypes = _prototypes(file, prototypes_shape, header.domains, source)
+    return model
+
+
+def _read_header(metadata: Mapping[str, str] | None, source: str) -> _Header:
+    text = (metadata or {}).get(HEADER_KEY)
+    if text is None:
+        raise WeightsError(
+            f"{source} has no '{HEADER_KEY}' entry in its header, so it does not say which network "
+            "it is for; published checkpoints are converted by napari-baryir import-weights"
+        )
+    try:
+        header = _Header.model_validate_json(text)
+    except ValidationError as error:
+        what = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise WeightsError(f"the header of {source} cannot be read: {what}") from None
+    if header.format != FORMAT:
+        raise WeightsError(
+            f"{source} has format {header.format}, this version reads format {FORMAT}; "
+            "update napari-baryir"
+        )
+    return header
+
+
+def _prototypes(file: Any, shape: Sequence[int], domains: Sequence[str], source: str) -> Tensor:
+    if len(shape) != 2 or shape[0] != len(domains):
+        raise WeightsError(
+            f"{source}: prototypes have shape {tuple(shape)}, expected one row for each of the "
+            f"{len(domains)} domains"
+        )
+    prototypes = cast(Tensor, file.get_tensor("prototypes").to(torch.float32, copy=True))
+    _refuse_non_finite({"prototypes": prototypes}, source)
+    return prototypes
+
+
+def shapes(model: BaryIR) -> dict[str, tuple[int, ...]]:
+    """Tensor name to shape for every tensor of a network."""
+    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
+def _refuse_non_finite(tensors: Mapping[str, Tensor], source: str) -> None:
+    bad = [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
+    if bad:
+        raise WeightsError(
+            f"{source}: values that are not finite (NaN or infinite) in {_listed(bad)}"
+        )
+
+
+def _listed(problems: Sequence[str]) -> str:
+    rest = len(problems) - MAX_NAMES_LISTED
+    more = f"; and {rest} more" if rest > 0 else ""
+    return "; ".join(problems[:MAX_NAMES_LISTED]) + more
