@@ -26,8 +26,8 @@ class LayerNorm2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise ``x``, (B, C, H, W), fastest when it is channels-last."""
-        # On the channels-last view the channels are the last, contiguous dimension: one fused kernel
-        # and no copy, against five passes over memory for the mean and variance over dimension 1.
+        # On the channels-last view the channels are the last, contiguous dimension: one fused
+        # kernel and no copy, against several passes over memory along dimension 1.
         y = functional.layer_norm(
             x.permute(0, 2, 3, 1), self.weight.shape, self.weight, self.bias, self.eps
         )
