@@ -1,0 +1,233 @@
+"""The map between an image's own values and the network's [0, 1].
+
+One map serves a whole stack (per channel where there are several), never a single plane, so that
+a movie does not flicker. Training and restoring see images through the same map.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from napari_baryir.errors import InputError
+from napari_baryir.imaging.sampling import extremes, sample_values
+
+IntensityMode = Literal["auto", "full", "percentile"]
+"""``full``: the nominal range of the dtype or of the bit depth; ``percentile``: robust percentiles;
+``auto``: full for 8-bit and RGB images, percentile for the rest."""
+
+IntensityKind = Literal["full", "percentile", "extremes", "constant", "given"]
+"""How `low` and `high` were found. ``extremes``: least and greatest value, where the percentiles
+coincide (a few bright pixels on an empty plane); ``given``: by the caller."""
+
+PERCENTILES = (0.1, 99.9)
+"""Percent. Robust against hot and dead pixels, which are rarer than one in a thousand."""
+
+BIT_DEPTHS = (8, 10, 12, 14, 16, 32, 64)
+"""Depths at which cameras and files fill an integer."""
+
+FLOAT_RANGES = (1.0, 255.0, 65535.0)
+"""Largest nominal values of pictures that are stored as floats."""
+
+UNIT_LIMIT = 2.0**15
+"""Mapped values are held within plus or minus this, far outside any image, so that a stray 1e30
+does not turn a whole tile into NaN."""
+
+
+@dataclass(frozen=True)
+class IntensityMap:
+    """A linear map: `low` goes to 0 and `high` to 1; values beyond go beyond.
+
+    Parameters
+    ----------
+    low, high
+        In the image's units; finite, and `low` below `high`.
+    kind
+        How they were found.
+
+    Raises
+    ------
+    InputError
+        If `low` is not below `high`, or one of them is not finite.
+    """
+
+    low: float
+    high: float
+    kind: IntensityKind = "given"
+
+    def __post_init__(self) -> None:
+        if not (self.low < self.high and math.isfinite(self.high - self.low)):
+            raise InputError(
+                f"an intensity map from {self.low} to {self.high} is not possible; "
+                "give two finite numbers, the lower first"
+            )
+
+    @property
+    def span(self) -> float:
+        """What a change of 1 in [0, 1] is in the image's units."""
+        return self.high - self.low
+
+    def apply(self, array: NDArray[Any]) -> NDArray[np.float32]:
+        """Map `array` (any shape, any real dtype) to float32, about [0, 1], not clipped."""
+        # Up to 16 bits float32 is exact; wider values could cancel, so they go through float64.
+        if array.dtype.kind in "ui" and array.dtype.itemsize <= 2:
+            small = array.astype(np.float32)
+            return (small - np.float32(self.low)) / np.float32(self.span)
+        with np.errstate(over="ignore"):
+            wide = (array.astype(np.float64) - self.low) / self.span
+        return np.clip(wide, -UNIT_LIMIT, UNIT_LIMIT).astype(np.float32)
+
+    def invert(self, array: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
+        """Map values about [0, 1] back to `dtype`: integers rounded and clipped, floats neither."""
+        with np.errstate(over="ignore"):
+            values = array.astype(np.float64) * self.span + self.low
+        return _to_dtype(values, np.dtype(dtype))
+
+    def add_change(self, original: NDArray[Any], change: NDArray[np.float32]) -> NDArray[Any]:
+        """Add a change that was computed in [0, 1] to values in the image's units.
+
+        Adding the change, rather than inverting the restored values, keeps what float32 cannot
+        hold: no change gives the original exactly, for 64-bit integers too.
+
+        Parameters
+        ----------
+        original
+            Any shape and real dtype.
+        change
+            Same shape, float32, finite.
+
+        Returns
+        -------
+        Same shape and dtype as `original`; integers rounded and clipped.
+        """
+        dtype = original.dtype
+        if dtype.kind in "ui" and dtype.itemsize == 8:
+            return _add_to_wide_integers(original, change.astype(np.float64) * self.span)
+        small = dtype.kind in "ui" and dtype.itemsize <= 2 and self.span < 2**17
+        wide = np.dtype(np.float32 if small else np.float64)
+        with np.errstate(over="ignore"):
+            total = original.astype(wide) + change.astype(wide) * wide.type(self.span)
+        return _to_dtype(total, dtype)
+
+    def as_dict(self) -> dict[str, float | str]:
+        """Plain values for a record."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> IntensityMap:
+        """Read what `as_dict` wrote."""
+        return cls(float(values["low"]), float(values["high"]), values.get("kind", "given"))
+
+
+def choose_intensity(array: Any, *, rgb: bool, mode: IntensityMode = "auto") -> IntensityMap:
+    """Choose the map for one channel of an image, or for an RGB image.
+
+    8-bit images and RGB use their full range: 0 to 255 for uint8; for wider integers the smallest
+    common bit depth that holds the largest value (a 12-bit camera's picture in uint16 goes from 0
+    to 4095), or the dtype's whole range if there are negative values in 8 or 16 bits; for floats
+    [0, 1], [0, 255] or [0, 65535], whichever the bulk of the values fits. Everything else, and
+    floats that fit none of these, uses the 0.1 and 99.9 percentiles of the whole array.
+
+    Parameters
+    ----------
+    array
+        Any shape, NumPy or dask, real dtype, without alpha. Large arrays are subsampled, always
+        the same way.
+    rgb
+        Whether the values are colours of a photograph.
+    mode
+        "auto", or "full" or "percentile" to overrule the choice.
+
+    Raises
+    ------
+    InputError
+        If `mode` is unknown, the array is empty, or its dtype is not an integer or a float.
+    """
+    if mode not in get_args(IntensityMode):
+        raise InputError(
+            f"intensity {mode!r} is unknown; use one of {', '.join(get_args(IntensityMode))}, "
+            "a pair (low, high) or an IntensityMap"
+        )
+    dtype = np.dtype(array.dtype)
+    if dtype.kind not in "uif":
+        raise InputError(f"dtype {dtype} has no intensities; convert the image to numbers first")
+    if 0 in array.shape:
+        raise InputError(f"the image is empty (shape {tuple(array.shape)})")
+    if mode == "full" or (mode == "auto" and (rgb or dtype.itemsize == 1)):
+        nominal = _nominal_range(array, dtype)
+        if nominal is not None:
+            return IntensityMap(*nominal, kind="full")
+    return _robust_range(array)
+
+
+def _nominal_range(array: Any, dtype: np.dtype[Any]) -> tuple[float, float] | None:
+    """The range that the dtype and the values suggest; None if nothing common fits."""
+    if dtype.kind == "f":
+        values = sample_values(array)
+        if values.size == 0:
+            return 0.0, 1.0
+        # Half a range of noise or overshoot on either side is still a picture in that range.
+        low, high = np.percentile(values.astype(np.float64), PERCENTILES)
+        for top in FLOAT_RANGES:
+            if low >= -0.5 * top and high <= 1.5 * top:
+                return 0.0, top
+        return None
+    info = np.iinfo(dtype)
+    if info.bits == 8:
+        return float(info.min), float(info.max)
+    least, greatest = extremes(array)
+    if least < 0:
+        return (float(info.min), float(info.max)) if info.bits == 16 else None
+    depth = next(bits for bits in BIT_DEPTHS if greatest < 2**bits)
+    return 0.0, float(2**depth - 1)
+
+
+def _robust_range(array: Any) -> IntensityMap:
+    """Percentiles, or the extremes where the percentiles coincide."""
+    values = sample_values(array)
+    if values.size == 0:  # nothing finite at all
+        return IntensityMap(0.0, 1.0, "constant")
+    low, high = (float(v) for v in np.percentile(values.astype(np.float64), PERCENTILES))
+    if low < high and math.isfinite(high - low):
+        return IntensityMap(low, high, "percentile")
+    low, high = (float(v) for v in extremes(array))
+    if low < high and math.isfinite(high - low):
+        return IntensityMap(low, high, "extremes")
+    # The next float up where adding 1 would be lost.
+    return IntensityMap(low, max(low + 1.0, math.nextafter(low, math.inf)), "constant")
+
+
+def _to_dtype(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Cast floats to `dtype`: integers rounded and clipped, floats kept from overflowing to inf."""
+    if dtype.kind in "ui":
+        info = np.iinfo(dtype)
+        # As a float, the greatest 64-bit integer rounds up to one that does not fit.
+        top = float(info.max) if info.bits < 64 else math.nextafter(float(info.max), 0.0)
+        values = np.clip(np.rint(values), float(info.min), top)
+    else:
+        largest = float(np.finfo(dtype).max)
+        values = np.clip(values, -largest, largest)
+    cast: NDArray[Any] = values.astype(dtype)
+    return cast
+
+
+def _add_to_wide_integers(original: NDArray[Any], change: NDArray[np.float64]) -> NDArray[Any]:
+    """Exact sum of 64-bit integers and rounded floats, saturating instead of wrapping."""
+    native = np.ascontiguousarray(original, dtype=original.dtype.newbyteorder("="))
+    info = np.iinfo(native.dtype)
+    # Modulo 2**64 the distances to both ends are right for signed and unsigned alike.
+    bits = native.view(np.uint64)
+    above = np.uint64(info.max) - bits
+    below = bits - np.uint64(info.min % 2**64)
+    steps = np.rint(change)
+    largest = 2.0**63
+    up = np.clip(steps, 0, largest).astype(np.uint64)
+    down = np.clip(-steps, 0, largest).astype(np.uint64)
+    total = bits + np.minimum(up, above) - np.minimum(down, below)
+    result: NDArray[Any] = total.view(native.dtype).astype(original.dtype, copy=False)
+    return result
