@@ -87,11 +87,12 @@ class ChannelAttention(nn.Module):
 
     def _split_heads(self, rows: Tensor) -> Tensor:
         """View (B, HW, C) as (B, heads, C/heads, HW)."""
-        return rows.unflatten(2, (self.heads, -1)).permute(0, 2, 3, 1)
+        batch, pixels, _ = rows.shape
+        return rows.view(batch, pixels, self.heads, -1).permute(0, 2, 3, 1)
 
     def _norms(self, rows: Tensor, dtype: torch.dtype) -> Tensor:
         """L2 norm of each channel over the pixels, (B, heads, C/heads, 1)."""
-        norms = torch.linalg.vector_norm(rows, dim=1).clamp_min(NORM_FLOOR)
+        norms: Tensor = torch.linalg.vector_norm(rows, dim=1).clamp_min(NORM_FLOOR)
         return norms.view(len(rows), self.heads, -1, 1).to(dtype)
 
 
@@ -133,7 +134,8 @@ class TransformerBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Refine ``x``, (B, C, H, W)."""
         x = x + self.attention(self.norm1(x))
-        return x + self.feed_forward(self.norm2(x))
+        y: Tensor = x + self.feed_forward(self.norm2(x))
+        return y
 
 
 class Downsample(nn.Module):

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -117,7 +117,14 @@ def load_weights(path: str | os.PathLike[str], *, device: str | torch.device = "
             f"{path.name} is not a whole safetensors file ({error}); fetch or export it again"
         ) from None
     model.weights_hash = weights_hash(path)
-    return model.to(device, memory_format=torch.channels_last).eval()
+    return on_device(model, device)
+
+
+def on_device(model: BaryIR, device: str | torch.device) -> BaryIR:
+    """Put a network on a device, channels-last and in evaluation mode."""
+    # Torch's annotations leave out the documented argument memory_format.
+    move = cast("Callable[..., BaryIR]", model.to)
+    return move(device, memory_format=torch.channels_last).eval()
 
 
 def weights_hash(path: str | os.PathLike[str]) -> str:

@@ -1,0 +1,38 @@
+"""Fixtures that several test modules use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from napari_baryir.network import BaryIR
+from napari_baryir.network.variants import VARIANTS
+
+SHARED = Path(__file__).resolve().parents[1].parent / "shared"
+
+
+@pytest.fixture(autouse=True)
+def own_model_folder(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keep the user's own models out of the tests, and the tests out of the user's folder."""
+    monkeypatch.setenv("NAPARI_BARYIR_MODELS", os.fspath(tmp_path_factory.mktemp("models")))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder with the conformance vectors and the data sets, beside the checkout."""
+    if not SHARED.is_dir():
+        pytest.skip("../shared (conformance vectors and data sets) is not on this computer")
+    return SHARED
+
+
+@pytest.fixture
+def tiny_model() -> BaryIR:
+    """A network with seeded random weights, in evaluation mode."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return BaryIR(VARIANTS["tiny-restormer"]).eval()
