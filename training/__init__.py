@@ -1,0 +1,1 @@
+"""Training and evaluation of BaryIR: degradations, data, losses, one loop, recipes."""

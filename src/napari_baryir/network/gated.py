@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_baryir.network.config import GatedConfig
-from napari_baryir.network.layers import LayerNorm2d
+from napari_baryir.network.layers import LayerNorm2d, norm_in_full_precision
 
 
 def _gate(x: Tensor) -> Tensor:
@@ -111,7 +111,7 @@ class Encoder(nn.Module):
         e1 = self.level1(self.stem(F.pixel_unshuffle(x, 2)))
         e2 = self.level2(self.down1(e1))
         e3 = self.level3(self.down2(e2))
-        return self.norm(e3.float()), (e1, e2)
+        return norm_in_full_precision(self.norm, e3), (e1, e2)
 
 
 class BarycenterMap(nn.Module):
@@ -133,8 +133,7 @@ class BarycenterMap(nn.Module):
         self.norm = LayerNorm2d(channels)
 
     def forward(self, z: Tensor) -> Tensor:
-        b: Tensor = self.norm(self.blocks(z).float())
-        return b
+        return norm_in_full_precision(self.norm, self.blocks(z))
 
 
 class SkipCondition(nn.Module):

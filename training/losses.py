@@ -1,0 +1,132 @@
+"""The losses of the barycenter game (DESIGN section 5; Tang et al., TPAMI 2026). All in float32.
+
+Departures from the published code, each for a reason given in its function: the transport cost's
+gradient exists at z = b, contrast is over pooled windows and never counts an embedding as its own
+positive, and the fidelity may be taken on the log of the error.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Fidelity = Literal["l1", "log_mse"]
+
+
+def fidelity_loss(restored: Tensor, clean: Tensor, kind: Fidelity) -> Tensor:
+    """Distance between restored and clean images, (B, 3, H, W) each; a scalar.
+
+    "l1" is ``mean |restored - clean|``, as published. "log_mse" is the mean over the images of
+    ``ln(mse + 1e-5)``, PSNR up to a factor: an image's gradient is then divided by its own error, so
+    that a hazy one with a large error does not drown a noisy one with a small error.
+    """
+    if kind == "l1":
+        return (restored - clean).abs().mean()
+    mse = (restored - clean).square().mean(dim=(1, 2, 3))
+    return torch.log(mse + 1e-5).mean()
+
+
+def transport_cost(z: Tensor, b: Tensor) -> Tensor:
+    """Root mean square of z - b per sample: (B, D, h, w) twice to (B,).
+
+    The published ``||z - b||`` divided by the root of the dimension, so that it does not depend on the
+    patch size. Where z = b the gradient is 0, not NaN.
+    """
+    mean_square = (z - b).square().mean(dim=(1, 2, 3))
+    positive = mean_square > 0
+    return torch.where(positive, mean_square, 1.0).sqrt() * positive
+
+
+def source_means(values: Tensor, sources: Tensor, weights: Tensor) -> Tensor:
+    """Estimate ``sum_k lambda_k E_k[value]`` from a batch.
+
+    Parameters
+    ----------
+    values
+        (B,), one value a sample.
+    sources
+        (B,), int64, the source of each sample.
+    weights
+        lambda, (K,). Sources that are absent from the batch are left out.
+    """
+    one_hot = F.one_hot(sources, len(weights)).to(values.dtype)
+    counts = one_hot.sum(dim=0)
+    means = (values @ one_hot) / counts.clamp(min=1)
+    return (means * weights).sum()
+
+
+def barycenter_losses(
+    z: Tensor, b: Tensor, potentials: Tensor, sources: Tensor, weights: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Transport and potential terms: ``sum_k lambda_k E_k[c(z, b)]`` and ``sum_k lambda_k E_k[f_k(b)]``.
+
+    T minimises the first minus the second; the potentials minimise the second.
+
+    Parameters
+    ----------
+    z, b
+        (B, D, h, w). Detach z where only T is to pay for transport.
+    potentials
+        f(b), (B, K).
+    sources, weights
+        As in `source_means`.
+    """
+    own = potentials.gather(1, sources[:, None]).squeeze(1)
+    cost = source_means(transport_cost(z, b), sources, weights)
+    return cost, source_means(own, sources, weights)
+
+
+def pooled_windows(r: Tensor, grid: int) -> Tensor:
+    """Mean of r over a grid x grid division of the map: (B, D, h, w) to (B * grid * grid, D).
+
+    The published loss flattens the map instead, which compares pictures position by position and ties
+    the embedding to the picture's content.
+    """
+    pooled = F.adaptive_avg_pool2d(r, grid)
+    return pooled.flatten(2).transpose(1, 2).reshape(-1, r.shape[1])
+
+
+def inter_residual_contrast(
+    embeddings: Tensor, sources: Tensor, temperature: float = 0.07
+) -> Tensor:
+    """IRC: residuals of one source attract each other and repel those of the others.
+
+    For each embedding i: ``-log(sum_{j != i, same source} exp(cos_ij / tau) / sum_{j != i}
+    exp(cos_ij / tau))``, averaged over the embeddings that have a positive. An embedding is never its
+    own positive; those without one are left out (the published code counts itself and so hides them).
+
+    Parameters
+    ----------
+    embeddings
+        (N, D).
+    sources
+        (N,), int64.
+    temperature
+        tau.
+    """
+    unit = F.normalize(embeddings.float(), dim=1, eps=1e-8)
+    logits = unit @ unit.T / temperature
+    itself = torch.eye(len(unit), dtype=torch.bool, device=unit.device)
+    same = (sources[:, None] == sources[None, :]) & ~itself
+    anchors = same.any(dim=1)
+    if not bool(anchors.any()):
+        return embeddings.sum() * 0.0
+    logits, same, itself = logits[anchors], same[anchors], itself[anchors]
+    positives = logits.masked_fill(~same, -torch.inf).logsumexp(dim=1)
+    others = logits.masked_fill(itself, -torch.inf).logsumexp(dim=1)
+    return (others - positives).mean()
+
+
+def barycenter_residual_orthogonality(b: Tensor, r: Tensor) -> Tensor:
+    """BRO: mean over all pairs in the batch of ``cos^2(b_i, r_j)``.
+
+    Parameters
+    ----------
+    b, r
+        (N, D): pooled barycenter and residual embeddings.
+    """
+    cosines = F.normalize(b.float(), dim=1, eps=1e-8) @ F.normalize(r.float(), dim=1, eps=1e-8).T
+    return cosines.square().mean()

@@ -1,0 +1,193 @@
+"""Recipes: everything that decides a training run, typed and frozen, read from TOML."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from napari_baryir.errors import InputError
+from napari_baryir.network.config import BaryIRConfig
+from napari_baryir.training.degradations import CLEAN, DEGRADATIONS
+from napari_baryir.training.losses import Fidelity
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataSettings(_Frozen):
+    """What the network sees."""
+
+    profile: Literal["photo", "microscopy"]
+    """Which degradations."""
+    train: str
+    """Folder of clean images, read recursively; or "skimage"."""
+    validation: str
+    """Folder of clean images to choose by; or "skimage"."""
+    batch: dict[str, PositiveInt]
+    """Domain to its number of samples in a batch; "clean" for untouched ones."""
+    patch: PositiveInt = 128
+    """Side of the patches, in pixels; a multiple of 8."""
+    validation_images: PositiveInt = 8
+    """Clean images per domain at each validation."""
+    validation_side: PositiveInt = 256
+    """Largest side of the validation images, cropped from their centre."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> DataSettings:
+        known = [*DEGRADATIONS[self.profile], CLEAN]
+        unknown = [name for name in self.batch if name not in known]
+        if unknown:
+            raise ValueError(f"no domain {unknown} in profile {self.profile!r}; known: {known}")
+        if self.patch % 8 or self.validation_side % 8:
+            raise ValueError("patch and validation_side must be multiples of 8")
+        return self
+
+
+class OptimizerSettings(_Frozen):
+    """How the network and the potentials move."""
+
+    kind: Literal["adamw", "rmsprop"] = "adamw"
+    """AdamW; or RMSprop with PyTorch's defaults, as published."""
+    rate: PositiveFloat = 1e-3
+    """Highest learning rate of the network."""
+    potentials_rate: PositiveFloat = 1e-4
+    """Learning rate of the potentials."""
+    warm_up: Annotated[int, Field(ge=0)] = 200
+    """Steps over which the rate rises linearly."""
+    schedule: Literal["cosine", "step"] = "cosine"
+    """Cosine to zero; or x0.1 once at `drop_at` of the steps, as published."""
+    drop_at: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """For "step": the part of the steps after which the rate falls."""
+    clip: PositiveFloat | None = 1.0
+    """Largest norm of the gradient; None for no limit."""
+    weight_decay: NonNegativeFloat = 0.0
+    """Of AdamW."""
+
+
+class LossSettings(_Frozen):
+    """Weights of the terms (DESIGN section 5)."""
+
+    fidelity: Fidelity = "log_mse"
+    """Distance between restored and clean images."""
+    fidelity_weight: PositiveFloat = 1.0
+    """Sigma."""
+    barycenter_weight: NonNegativeFloat = 0.1
+    """Of transport cost minus potentials."""
+    residual_weight: NonNegativeFloat = 0.05
+    """gamma, of IRC and BRO."""
+    temperature: PositiveFloat = 0.07
+    """tau of IRC."""
+    windows: tuple[PositiveInt, ...] = (1, 2, 4)
+    """Grids over which residuals are pooled and contrasted; several, so that places count too."""
+    detach_source: bool = True
+    """Whether only T pays for transport. False (as published) lets the encoder make sources alike."""
+
+
+class Recipe(_Frozen):
+    """One training run."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+    """Of the weights file it writes."""
+    description: str
+    """Command, hardware, duration and measured score."""
+    licence: str = ""
+    """Of the weights, as far as the data decide it."""
+    output: str
+    """Folder for checkpoint, log and final weights."""
+    steps: PositiveInt
+    seed: int = 0
+    device: str = "auto"
+    """"auto", "cpu", "cuda", "cuda:1", "mps"."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """"auto": bfloat16 where the CPU or GPU computes in it."""
+    checkpoint_every: PositiveInt = 200
+    """Steps."""
+    validate_every: PositiveInt = 1000
+    """Steps."""
+    resume: bool = True
+    """Whether to go on from the output folder's checkpoint, where there is one."""
+    workers: Annotated[int, Field(ge=0, le=64)] = 1
+    """Processes that make pairs; 0 makes them in the loop."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Decay of the averaged weights, which are the ones that are kept."""
+    half_precision_file: bool = True
+    """Whether the final weights are stored in float16."""
+    network: BaryIRConfig
+    data: DataSettings
+    optimizer: OptimizerSettings = OptimizerSettings()
+    losses: LossSettings = LossSettings()
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Name to path of the recipes that come with the package."""
+    folder = Path(str(resources.files("napari_baryir.training") / "recipes"))
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def load_recipe(recipe: str, overrides: Iterable[str] = ()) -> Recipe:
+    """Read a recipe and change some of its values.
+
+    Parameters
+    ----------
+    recipe
+        A path to a TOML file, or the name of a recipe that ships.
+    overrides
+        ``key=value``; dots reach into tables: ``data.train=photos``. Values are TOML, or plain text.
+
+    Raises
+    ------
+    InputError
+        If there is no such recipe, a key is unknown, or a value does not fit.
+    """
+    shipped = shipped_recipes()
+    path = Path(recipe)
+    if not path.is_file():
+        if recipe not in shipped:
+            raise InputError(
+                f"no recipe {recipe!r}: neither a file nor one of {', '.join(shipped)}"
+            )
+        path = shipped[recipe]
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path} is not valid TOML: {error}") from None
+    for override in overrides:
+        _override(values, override)
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()
+        )
+        raise InputError(f"recipe {recipe!r} does not fit: {problems}") from None
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise InputError(f"{override!r} is not key=value; write for instance steps=1000")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text  # plain words need no quotes: output=runs/mine
+    *tables, last = key.split(".")
+    for table in tables:
+        values = values.setdefault(table, {})
+        if not isinstance(values, dict):
+            raise InputError(f"{key!r} reaches into {table!r}, which is not a table")
+    values[last] = value
