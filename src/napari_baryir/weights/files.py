@@ -12,34 +12,24 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from napari_baryir.errors import BaryIRError, ModelUnavailableError, WeightsError
-from napari_baryir.network import BaryIR, parse_config
+from napari_baryir.errors import BaryIRError, WeightsError
+from napari_baryir.network import BaryIR, GatedConfig, RestormerConfig, parse_config
+from napari_baryir.weights.header import (
+    FORMAT,
+    HEADER_KEY,
+    damaged,
+    parse_header,
+    require_file,
+)
 
-HEADER_KEY = "napari_baryir"
-"""Key of our JSON in the metadata of the safetensors header."""
-FORMAT = 1
-"""Version of the layout; a reader refuses what it does not know."""
 MAX_NAMES_LISTED = 40
 """A message lists this many tensors by name before it counts the rest."""
 
 _FLOAT_TYPES = {"F16", "BF16", "F32", "F64"}
-
-
-class _Header(BaseModel):
-    """Our JSON in a weights file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    format: int
-    config: dict[str, Any]
-    domains: tuple[str, ...] = ()
-    calibration: dict[str, Any] = Field(default_factory=dict)
-    provenance: dict[str, Any] = Field(default_factory=dict)
 
 
 def save_weights(
@@ -59,8 +49,11 @@ def save_weights(
     Raises
     ------
     WeightsError
-        If a value is not finite (in `dtype`), or calibration or provenance is not plain JSON.
+        If a value is not finite (in `dtype`), prototypes do not fit the domains, or calibration or
+        provenance is not plain JSON.
     """
+    if model.prototypes is not None:
+        _check_prototypes(model.prototypes.shape, model.domains, Path(path).name)
     tensors = {}
     for name, tensor in model.state_dict().items():
         kept = torch.float32 if name == "prototypes" else dtype
@@ -107,15 +100,12 @@ def load_weights(path: str | os.PathLike[str], *, device: str | torch.device = "
         or not finite; the message names them.
     """
     path = Path(path)
-    if not path.is_file():
-        raise ModelUnavailableError(f"there is no weights file {path}; check the path")
+    require_file(path)
     try:
         with safe_open(path, framework="pt") as file:
             model = _read(file, path.name)
     except (SafetensorError, OSError) as error:
-        raise WeightsError(
-            f"{path.name} is not a whole safetensors file ({error}); fetch or export it again"
-        ) from None
+        raise damaged(path, error) from None
     model.weights_hash = weights_hash(path)
     return on_device(model, device)
 
@@ -177,10 +167,20 @@ def check_tensors(
         )
 
 
-def empty_model(config: Any, *, domains: tuple[str, ...] = ()) -> BaryIR:
-    """Build a network without memory or random numbers (on torch's meta device)."""
-    with torch.device("meta"):
-        return BaryIR(config, domains=domains)
+def empty_model(config: GatedConfig | RestormerConfig, *, domains: tuple[str, ...] = ()) -> BaryIR:
+    """Build a network without memory or random numbers (on torch's meta device).
+
+    Raises
+    ------
+    WeightsError
+        If a file asks for a network that cannot be, for instance of sizes beyond 64 bits.
+    """
+    try:
+        with torch.device("meta"):
+            return BaryIR(config, domains=domains)
+    except (BaryIRError, RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise WeightsError(f"the file asks for a network that cannot be: {reason}") from None
 
 
 def fill_model(model: BaryIR, tensors: Mapping[str, Tensor], *, source: str) -> None:
@@ -198,56 +198,35 @@ def fill_model(model: BaryIR, tensors: Mapping[str, Tensor], *, source: str) -> 
 
 def _read(file: Any, source: str) -> BaryIR:
     """Check an open safetensors file and make the network that it holds."""
-    header = _read_header(file.metadata(), source)
+    header = parse_header(file.metadata(), source)
     try:
-        model = empty_model(parse_config(header.config), domains=header.domains)
-    except (BaryIRError, RuntimeError) as error:  # RuntimeError: sizes beyond 64 bits
-        raise WeightsError(f"{source} describes a network that cannot be built: {error}") from None
+        config = parse_config(header.config)
+    except BaryIRError as error:
+        raise WeightsError(f"the header of {source} cannot be read: {error}") from None
+    model = empty_model(config, domains=header.domains)
     model.calibration, model.provenance = dict(header.calibration), dict(header.provenance)
     slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     odd = [f"{n}: {s.get_dtype()}" for n, s in slices.items() if s.get_dtype() not in _FLOAT_TYPES]
     if odd:
         raise WeightsError(f"{source} has tensors that are not floating point: {_listed(odd)}")
     found = {name: tuple(part.get_shape()) for name, part in slices.items()}
-    prototypes_shape = found.pop("prototypes", None)
+    prototypes = found.pop("prototypes", None)
+    if prototypes is not None:
+        _check_prototypes(prototypes, header.domains, source)
     check_tensors(found, shapes(model), source=source)
     # A copy: the network must not hang on to the memory-mapped file.
-    tensors = {name: file.get_tensor(name).to(torch.float32, copy=True) for name in found}
+    tensors = {name: file.get_tensor(name).to(torch.float32, copy=True) for name in slices}
+    model.prototypes = tensors.get("prototypes")
     fill_model(model, tensors, source=source)
-    if prototypes_shape is not None:
-        model.prototypes = _prototypes(file, prototypes_shape, header.domains, source)
     return model
 
 
-def _read_header(metadata: Mapping[str, str] | None, source: str) -> _Header:
-    text = (metadata or {}).get(HEADER_KEY)
-    if text is None:
-        raise WeightsError(
-            f"{source} has no '{HEADER_KEY}' entry in its header, so it does not say which network "
-            "it is for; published checkpoints are converted by napari-baryir import-weights"
-        )
-    try:
-        header = _Header.model_validate_json(text)
-    except ValidationError as error:
-        what = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise WeightsError(f"the header of {source} cannot be read: {what}") from None
-    if header.format != FORMAT:
-        raise WeightsError(
-            f"{source} has format {header.format}, this version reads format {FORMAT}; "
-            "update napari-baryir"
-        )
-    return header
-
-
-def _prototypes(file: Any, shape: Sequence[int], domains: Sequence[str], source: str) -> Tensor:
+def _check_prototypes(shape: Sequence[int], domains: Sequence[str], source: str) -> None:
     if len(shape) != 2 or shape[0] != len(domains):
         raise WeightsError(
             f"{source}: prototypes have shape {tuple(shape)}, expected one row for each of the "
             f"{len(domains)} domains"
         )
-    prototypes = cast(Tensor, file.get_tensor("prototypes").to(torch.float32, copy=True))
-    _refuse_non_finite({"prototypes": prototypes}, source)
-    return prototypes
 
 
 def shapes(model: BaryIR) -> dict[str, tuple[int, ...]]:
@@ -264,6 +243,7 @@ def _refuse_non_finite(tensors: Mapping[str, Tensor], source: str) -> None:
 
 
 def _listed(problems: Sequence[str]) -> str:
-    rest = len(problems) - MAX_NAMES_LISTED
-    more = f"; and {rest} more" if rest > 0 else ""
-    return "; ".join(problems[:MAX_NAMES_LISTED]) + more
+    # Names come from the file: no control characters and no endless ones on the terminal.
+    shown = [p if p.isprintable() else ascii(p) for p in problems[:MAX_NAMES_LISTED]]
+    rest = len(problems) - len(shown)
+    return "; ".join(p[:300] for p in shown) + (f"; and {rest} more" if rest else "")

@@ -1,0 +1,99 @@
+"""What a weights file says of itself, read without its tensors and without torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError, safe_open
+
+from napari_baryir.errors import ModelUnavailableError, WeightsError
+
+HEADER_KEY = "napari_baryir"
+"""Key of our JSON in the metadata of the safetensors header."""
+FORMAT = 1
+"""Version of the layout; a reader refuses what it does not know."""
+
+
+class Header(BaseModel):
+    """Our JSON in a weights file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = FORMAT
+    config: dict[str, Any]
+    """Fields of the network's configuration."""
+    domains: tuple[str, ...] = ()
+    """Names of the degradations that the weights were trained on."""
+    calibration: dict[str, Any] = Field(default_factory=dict)
+    provenance: dict[str, Any] = Field(default_factory=dict)
+    """Where the weights come from: recipe, data, version, licence."""
+
+
+def read_header(path: str | os.PathLike[str]) -> Header:
+    """Read the header of a weights file.
+
+    Raises
+    ------
+    ModelUnavailableError
+        If there is no such file.
+    WeightsError
+        If it is not a whole safetensors file, or not one of ours.
+    """
+    path = Path(path)
+    require_file(path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return parse_header(file.metadata(), path.name)
+    except (SafetensorError, OSError) as error:
+        raise damaged(path, error) from None
+
+
+def parse_header(metadata: Mapping[str, str] | None, source: str) -> Header:
+    """Read our JSON from the metadata of a safetensors header.
+
+    Raises
+    ------
+    WeightsError
+        If it is missing, malformed or of a format that is not known.
+    """
+    text = (metadata or {}).get(HEADER_KEY)
+    if text is None:
+        raise WeightsError(
+            f"{source} has no '{HEADER_KEY}' entry in its header, so it does not say which network "
+            "it is for; published checkpoints are converted by napari-baryir import-weights"
+        )
+    try:
+        header = Header.model_validate_json(text)
+    except ValidationError as error:
+        what = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise WeightsError(f"the header of {source} cannot be read: {what}") from None
+    if header.format != FORMAT:
+        raise WeightsError(
+            f"{source} has format {header.format}, this version reads format {FORMAT}; "
+            "update napari-baryir"
+        )
+    return header
+
+
+def require_file(path: Path) -> None:
+    """Refuse a path that is not a file.
+
+    Raises
+    ------
+    ModelUnavailableError
+        Naming the path.
+    """
+    if not path.is_file():
+        raise ModelUnavailableError(f"there is no weights file {path}; check the path")
+
+
+def damaged(path: Path, error: Exception) -> WeightsError:
+    """Describe a file that is not safetensors."""
+    return WeightsError(
+        f"{path.name} is not a whole safetensors file ({error}); published checkpoints are "
+        "converted by napari-baryir import-weights, a damaged file must be fetched again"
+    )

@@ -1,0 +1,204 @@
+"""The models that have a name: a table to read, and the user's own files beside it."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from napari_baryir.errors import ModelUnavailableError, WeightsError
+from napari_baryir.weights.cache import fetch, model_folder
+from napari_baryir.weights.header import Header, read_header
+
+if TYPE_CHECKING:
+    import torch
+
+    from napari_baryir.network import BaryIR
+
+logger = logging.getLogger(__name__)
+
+SHIPPED_FOLDER = Path(__file__).parent
+
+ImageKind = Literal["photo", "microscopy", "any"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """What there is to know of a model before loading it."""
+
+    name: str
+    """What `load_model` and ``--model`` take."""
+    title: str
+    """One line for a menu."""
+    summary: str
+    """What it is for, in a sentence or two."""
+    image_kind: ImageKind
+    """The images that it was trained on."""
+    licence: str
+    """SPDX name of the licence of the weights, or "unknown"."""
+    folder: Path | None = None
+    """Where the file is; None for the user's model folder."""
+    file: str
+    """Name of the safetensors file."""
+    url: str | None = None
+    """Where to fetch it from when it is not there; None: it is not published."""
+    sha256: str | None = None
+    """SHA-256 of the file, in hexadecimal; required with `url`."""
+
+    @property
+    def path(self) -> Path:
+        """Where the weights are, or will be."""
+        return (self.folder or model_folder()) / self.file
+
+    @property
+    def available(self) -> bool:
+        """Whether the weights are on this computer."""
+        return self.path.is_file()
+
+    @property
+    def card_path(self) -> Path | None:
+        """The model card in Markdown, if there is one beside the weights."""
+        path = self.path.with_suffix(".md")
+        return path if path.is_file() else None
+
+
+REGISTRY: dict[str, ModelCard] = {
+    card.name: card
+    for card in (
+        ModelCard(
+            name="photo-compact",
+            title="Photographs (compact)",
+            summary="RGB photographs: noise, rain, haze, blur and low light.",
+            image_kind="photo",
+            licence="BSD-3-Clause",
+            folder=SHIPPED_FOLDER,
+            file="photo-compact.safetensors",
+        ),
+        ModelCard(
+            name="microscopy-compact",
+            title="Microscopy (compact)",
+            summary="Grey and multichannel images: noise, defocus blur, background and stripes.",
+            image_kind="microscopy",
+            licence="BSD-3-Clause",
+            folder=SHIPPED_FOLDER,
+            file="microscopy-compact.safetensors",
+        ),
+    )
+}
+"""Model name to card."""
+
+
+def available_models() -> list[ModelCard]:
+    """List the models of the registry, then the user's own (imported or fine-tuned).
+
+    A file of the user's that cannot be read is left out and logged.
+    """
+    own = (_own_card(path) for path in sorted(model_folder().glob("*.safetensors")))
+    return [*REGISTRY.values(), *(card for card in own if card is not None)]
+
+
+def load_model(
+    name_or_path: str | os.PathLike[str], *, device: str | torch.device = "cpu"
+) -> BaryIR:
+    """Load a network by name, or from a weights file.
+
+    Parameters
+    ----------
+    name_or_path
+        A name that `available_models` lists, or the path of a ``.safetensors`` file.
+    device
+        Where the network is put.
+
+    Returns
+    -------
+    BaryIR
+        In evaluation mode; carries its config, domains, prototypes and provenance.
+
+    Raises
+    ------
+    ModelUnavailableError
+        If the name is unknown, or its weights are neither here nor could be fetched.
+    WeightsError
+        If the file is damaged or not one of ours.
+    """
+    path = find_weights(name_or_path)
+    from napari_baryir.weights.files import load_weights  # late: it imports torch
+
+    return load_weights(path, device=device)
+
+
+def find_weights(name_or_path: str | os.PathLike[str]) -> Path:
+    """Give the path of a model's weights file, downloading it when it is registered for that.
+
+    Raises
+    ------
+    ModelUnavailableError
+        As `load_model`.
+    """
+    card = REGISTRY.get(os.fspath(name_or_path))
+    if card is not None:
+        return _registered_file(card)
+    path = Path(name_or_path)
+    if _looks_like_path(path):
+        return path  # read_header and load_weights say what is wrong with it
+    own = model_folder() / f"{path.name}.safetensors"
+    if own.is_file():
+        return own
+    names = [card.name for card in available_models()]
+    close = difflib.get_close_matches(path.name, names, n=1)
+    hint = f"did you mean '{close[0]}'? " if close else ""
+    raise ModelUnavailableError(
+        f"there is no model '{path.name}'; {hint}known names are {', '.join(names)}; the path of a "
+        ".safetensors file works as well"
+    )
+
+
+def choose_model(rgb: bool) -> str:
+    """Name the model that "auto" stands for: one for RGB images, one for all others."""
+    return "photo-compact" if rgb else "microscopy-compact"
+
+
+def _registered_file(card: ModelCard) -> Path:
+    if card.url is not None and card.sha256 is not None:
+        return fetch(card.name, url=card.url, file=card.file, sha256=card.sha256)
+    if not card.available:
+        others = [c.name for c in available_models() if c.available]
+        raise ModelUnavailableError(
+            f"the weights of '{card.name}' belong at {card.path}, but this installation lacks "
+            "them; reinstall napari-baryir, or give another model "
+            f"({', '.join(others) or 'none is here'}) or the path of a .safetensors file"
+        )
+    return card.path
+
+
+def _looks_like_path(path: Path) -> bool:
+    return len(path.parts) > 1 or path.suffix != "" or path.is_file()
+
+
+def _own_card(path: Path) -> ModelCard | None:
+    """Card of a file in the user's model folder; None when it is registered or unreadable."""
+    if path.stem in REGISTRY or any(card.path == path for card in REGISTRY.values()):
+        return None
+    try:
+        header = read_header(path)
+    except WeightsError as error:
+        logger.warning("left out of the models: %s", error)
+        return None
+    return _card_of(header, path)
+
+
+def _card_of(header: Header, path: Path) -> ModelCard:
+    told = header.provenance
+    kind = told.get("image_kind")
+    return ModelCard(
+        name=path.stem,
+        title=str(told.get("title", path.stem)),
+        summary=str(told.get("summary", f"Your own model, {path}.")),
+        image_kind=kind if kind in ("photo", "microscopy") else "any",
+        licence=str(told.get("licence", "unknown")),
+        folder=path.parent,
+        file=path.name,
+    )
