@@ -1,0 +1,20 @@
+"""Image files: read with axes and metadata, written back whole or not at all.
+
+TIFF (OME and ImageJ among them), PNG, JPEG and OME-Zarr; ``formats.FORMATS`` is the table.
+"""
+
+from napari_baryir.files.formats import FORMATS, FileFormat, format_name, is_image_path
+from napari_baryir.files.image_file import ImageFile
+from napari_baryir.files.reading import read_image
+from napari_baryir.files.writing import open_output, write_image
+
+__all__ = [
+    "FORMATS",
+    "FileFormat",
+    "ImageFile",
+    "format_name",
+    "is_image_path",
+    "open_output",
+    "read_image",
+    "write_image",
+]

@@ -1,0 +1,98 @@
+"""An image as it lies in a file: pixels, axes, and what is needed to write it back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Details(Protocol):
+    """What only the format that an image came from knows; each format has its own class."""
+
+
+class Resource(Protocol):
+    """An open file behind a lazy array."""
+
+    def close(self) -> None:
+        """Let go of the file."""
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An image from a file.
+
+    As a context manager it closes the file that lazy data is read from.
+    """
+
+    path: Path
+    """Where it was read from."""
+    format: str
+    """Key of `formats.FORMATS`."""
+    data: Any
+    """NumPy array, or a dask array where the image is large and the format allows it."""
+    axes: str
+    """One letter of T, Z, C, Y, X, S for each dimension of `data`."""
+    axes_guessed: bool = False
+    """Whether the file leaves open what some of the axes are."""
+    scale: Mapping[str, float] = field(default_factory=dict)
+    """Step between pixels for those axes (letters) where it is known."""
+    units: Mapping[str, str] = field(default_factory=dict)
+    """Unit of `scale`, in full ("micrometer", "second"), for those axes where it is known."""
+    channel_names: tuple[str, ...] = ()
+    """One for each channel, or none."""
+    icc_profile: bytes | None = None
+    """Colour profile."""
+    exif: bytes | None = None
+    """EXIF block of a photograph, with the orientation already applied to `data`."""
+    dpi: tuple[float, float] | None = None
+    """Dots per inch along X and Y, where a file gives them."""
+    details: Details | None = None
+    """What only its own format can keep."""
+    notes: tuple[str, ...] = ()
+    """What of the file is not read, or could not be kept when written; one sentence each."""
+    resource: Resource | None = None
+    """The open file behind lazy data."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the axes."""
+        return tuple(int(n) for n in self.data.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the pixels."""
+        dtype: np.dtype[Any] = np.dtype(self.data.dtype)
+        return dtype
+
+    @property
+    def samples(self) -> int:
+        """Length of axis S; 1 without one."""
+        return self.shape[self.axes.index("S")] if "S" in self.axes else 1
+
+    def __enter__(self) -> ImageFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file behind lazy data; reading `data` is then over."""
+        if self.resource is not None:
+            self.resource.close()
+
+
+def samples_last(array: NDArray[Any], axes: str) -> NDArray[Any]:
+    """View one plane, axes Y, X and maybe S in any order, as YX or YXS."""
+    order = [axes.index(letter) for letter in "YXS" if letter in axes]
+    return array.transpose(order)

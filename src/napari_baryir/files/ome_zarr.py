@@ -1,0 +1,185 @@
+"""Read OME-Zarr, versions 0.1 to 0.5, without loading pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import zarr
+from ome_zarr.format import format_from_version
+
+from napari_baryir.errors import InputError
+from napari_baryir.files.image_file import ImageFile
+from napari_baryir.files.lazy import lazy_array
+from napari_baryir.files.units import SPELLINGS
+
+CURRENT = "0.5"
+"""The version that new images are written in."""
+
+WITHOUT_AXES = "TCZYX"
+"""What the dimensions of versions 0.1 and 0.2 always are."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """One array of the pyramid and how it is stored."""
+
+    path: str
+    shape: tuple[int, ...]
+    storage: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of `zarr.create_array` besides shape and dtype."""
+
+
+@dataclass(frozen=True)
+class ZarrDetails:
+    """The image's metadata word by word, and its pyramid."""
+
+    version: str
+    axes: str
+    """Of the arrays on disk."""
+    attributes: Mapping[str, Any]
+    """Of the group, omero and multiscales among them."""
+    levels: tuple[Level, ...]
+    """Largest first."""
+
+    @property
+    def zarr_format(self) -> Literal[2, 3]:
+        """The version of zarr itself."""
+        return 2 if format_from_version(self.version).zarr_format == 2 else 3
+
+
+def read(path: Path) -> ImageFile:
+    """Read the image at the root of an OME-Zarr; see `reading.read_image`."""
+    group = _open_group(path)
+    attributes: dict[str, Any] = dict(group.attrs.asdict())
+    metadata: dict[str, Any] = attributes.get("ome", attributes)
+    multiscales = metadata.get("multiscales")
+    if not multiscales:
+        raise InputError(f"{path}: it has no image at its root; {_inside(path, group)}")
+    first = multiscales[0]
+    version = _version(path, metadata, first)
+    levels = tuple(_level(group, dataset["path"]) for dataset in first["datasets"])
+    axes = _axes(path, first, len(levels[0].shape))
+    scale, units = _calibration(first, axes)
+    notes = []
+    if len(multiscales) > 1:
+        notes.append(f"it describes {len(multiscales)} images; only the first is used")
+    if "labels" in group:
+        notes.append("its labels are not copied")
+    return ImageFile(
+        path,
+        "ome-zarr",
+        lazy_array(group[levels[0].path]),
+        axes,
+        scale=scale,
+        units=units,
+        channel_names=_channel_names(metadata),
+        details=ZarrDetails(version, axes, _only_first(attributes), levels),
+        notes=tuple(notes),
+    )
+
+
+def _open_group(path: Path) -> zarr.Group:
+    try:
+        return zarr.open_group(path, mode="r")
+    except (FileNotFoundError, zarr.errors.ContainsArrayError, zarr.errors.GroupNotFoundError):
+        raise InputError(
+            f"{path}: not an OME-Zarr image: it has no zarr.json or .zgroup of a group"
+        ) from None
+
+
+def _inside(path: Path, group: zarr.Group) -> str:
+    """Advice: which images lie deeper, as in plates and in conversions of multi-image files."""
+    children: dict[str, Any] = {name: child.attrs.asdict() for name, child in group.groups()}
+    names = sorted(
+        name
+        for name, attributes in children.items()
+        if "multiscales" in attributes or "multiscales" in attributes.get("ome", {})
+    )
+    if names:
+        listed = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+        return f"name one of those inside: {listed} (for instance {path / names[0]})"
+    return "name the folder of one image inside, one with multiscales in its metadata"
+
+
+def _version(path: Path, metadata: Mapping[str, Any], first: Mapping[str, Any]) -> str:
+    version = str(metadata.get("version", first.get("version", "0.4")))
+    try:
+        format_from_version(version)
+    except ValueError:
+        raise InputError(
+            f"{path}: OME-Zarr {version} is not known; versions up to {CURRENT} are"
+        ) from None
+    return version
+
+
+def _level(group: zarr.Group, path: str) -> Level:
+    array = group[path]
+    if not isinstance(array, zarr.Array):
+        raise InputError(f"{path} is a group, not an array")
+    metadata: Any = array.metadata
+    storage: dict[str, Any] = {
+        "chunks": array.chunks,
+        "shards": array.shards,
+        "compressors": array.compressors or None,
+        "filters": array.filters or None,
+        "fill_value": array.fill_value,
+    }
+    if metadata.zarr_format == 3:
+        storage["chunk_key_encoding"] = metadata.chunk_key_encoding
+        storage["dimension_names"] = metadata.dimension_names
+    else:
+        separator = metadata.dimension_separator
+        storage["chunk_key_encoding"] = {"name": "v2", "separator": separator}
+        storage["order"] = metadata.order
+    return Level(path, tuple(array.shape), storage)
+
+
+def _axes(path: Path, multiscale: Mapping[str, Any], ndim: int) -> str:
+    listed = multiscale.get("axes")
+    if listed is None:
+        return WITHOUT_AXES[-ndim:]
+    # Version 0.3 lists names, later ones name and type.
+    names = [axis if isinstance(axis, str) else axis["name"] for axis in listed]
+    axes = "".join(name.upper() for name in names)
+    if len(axes) != ndim or any(letter not in WITHOUT_AXES for letter in axes):
+        raise InputError(
+            f"{path}: axes {', '.join(names)} are not supported; expected {ndim} of t, c, z, y, x"
+        )
+    return axes
+
+
+def _calibration(
+    multiscale: Mapping[str, Any], axes: str
+) -> tuple[dict[str, float], dict[str, str]]:
+    steps = [1.0] * len(axes)
+    transformed = False
+    for holder in (multiscale["datasets"][0], multiscale):
+        for transformation in holder.get("coordinateTransformations", ()):
+            if transformation.get("type") == "scale":
+                transformed = True
+                steps = [a * b for a, b in zip(steps, transformation["scale"], strict=True)]
+    scale = {a: s for a, s in zip(axes, steps, strict=True) if a != "C"} if transformed else {}
+    units = {}
+    for letter, axis in zip(axes, multiscale.get("axes", ()), strict=False):
+        if not isinstance(axis, str) and axis.get("unit") in SPELLINGS:
+            units[letter] = axis["unit"]
+    return scale, units
+
+
+def _channel_names(metadata: Mapping[str, Any]) -> tuple[str, ...]:
+    channels = metadata.get("omero", {}).get("channels", ())
+    names = tuple(str(channel.get("label", "")) for channel in channels)
+    return names if any(names) else ()
+
+
+def _only_first(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes, with only that image listed whose pixels are written."""
+    kept = dict(attributes)
+    if "ome" in kept:
+        kept["ome"] = _only_first(kept["ome"])
+    elif "multiscales" in kept:
+        kept["multiscales"] = list(kept["multiscales"])[:1]
+    return kept

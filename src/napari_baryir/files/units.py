@@ -1,0 +1,46 @@
+"""Units of length and time, as the formats spell them."""
+
+from __future__ import annotations
+
+SPELLINGS: dict[str, tuple[str, ...]] = {
+    "angstrom": ("Å", "angstrom"),
+    "picometer": ("pm", "picometer"),
+    "nanometer": ("nm", "nanometer", "nanometre"),
+    "micrometer": ("µm", "μm", "um", "\\u00B5m", "micron", "microns", "micrometer", "micrometre"),
+    "millimeter": ("mm", "millimeter", "millimetre"),
+    "centimeter": ("cm", "centimeter", "centimetre"),
+    "meter": ("m", "meter", "metre"),
+    "inch": ("in", "inch", "inches"),
+    "nanosecond": ("ns", "nanosecond"),
+    "microsecond": ("µs", "μs", "us", "microsecond"),
+    "millisecond": ("ms", "msec", "millisecond"),
+    "second": ("s", "sec", "second", "seconds"),
+    "minute": ("min", "minute"),
+    "hour": ("h", "hour"),
+    "day": ("d", "day"),
+}
+"""Name in OME-Zarr to how OME-XML (first), ImageJ and others write it."""
+
+LENGTHS = (
+    "angstrom",
+    "picometer",
+    "nanometer",
+    "micrometer",
+    "millimeter",
+    "centimeter",
+    "meter",
+    "inch",
+)
+"""The units of length among `SPELLINGS`; the rest are units of time."""
+
+_NAMES = {spelling: name for name, spellings in SPELLINGS.items() for spelling in spellings}
+
+
+def unit_name(spelling: str) -> str | None:
+    """Full name of a unit ("micrometer" for "um"); None for what is not a unit, such as "pixel"."""
+    return _NAMES.get(spelling.strip()) or _NAMES.get(spelling.strip().lower())
+
+
+def unit_symbol(name: str) -> str:
+    """How OME-XML writes a unit ("µm" for "micrometer")."""
+    return SPELLINGS[name][0]

@@ -1,0 +1,130 @@
+"""Write an image file of any supported format, whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_baryir.errors import InputError
+from napari_baryir.files.atomic import written_aside
+from napari_baryir.files.formats import require_fit, require_format
+from napari_baryir.files.image_file import ImageFile
+
+WRITERS = {
+    "tiff": "napari_baryir.files.tiff_writing",
+    "png": "napari_baryir.files.photo_writing",
+    "jpeg": "napari_baryir.files.photo_writing",
+    "ome-zarr": "napari_baryir.files.ome_zarr_writing",
+}
+"""Name of a format to the module with its ``output(aside, image, name)``; imported when used."""
+
+
+@contextlib.contextmanager
+def open_output(path: str | os.PathLike[str], image: ImageFile) -> Iterator[Any]:
+    """Open a file to be filled with the pixels that replace those of `image`.
+
+    Parameters
+    ----------
+    path
+        File to write; its suffix tells the format, which may differ from the image's own.
+    image
+        Gives shape, dtype, axes and metadata.
+
+    Yields
+    ------
+    An array of the image's shape and dtype to assign to, in any order, by integers and slices. The
+    file appears under `path` when the block ends without an error.
+
+    Raises
+    ------
+    InputError
+        If the image does not fit into the format, or `path` is the file it was read from.
+    """
+    where = Path(path)
+    name = require_format(where)
+    _refuse_overwriting(where, image.path)
+    require_fit(where, name, image.dtype, image.axes, image.samples)
+    output = importlib.import_module(WRITERS[name]).output
+    with written_aside(where) as aside, output(aside, image, name) as pixels:
+        yield pixels
+
+
+def write_image(
+    path: str | os.PathLike[str],
+    array: Any,
+    *,
+    like: ImageFile | None = None,
+    axes: str | None = None,
+) -> None:
+    """Write an array to a file, with the metadata of another image.
+
+    Parameters
+    ----------
+    path
+        File to write; its suffix tells the format. Replaced when there.
+    array
+        NumPy or dask, integer or float. Dask arrays are written chunk by chunk.
+    like
+        The image whose metadata is kept; same shape.
+    axes
+        One letter of T, Z, C, Y, X, S for each dimension; without, those of `like`, or a guess.
+
+    Raises
+    ------
+    InputError
+        If shape and axes or `like` disagree, or the array does not fit into the format.
+    """
+    image = _described(Path(path), array, like, axes)
+    with open_output(path, image) as pixels:
+        if hasattr(array, "dask"):
+            _store(array, pixels)
+        else:
+            pixels[...] = np.asarray(array)
+
+
+def _described(path: Path, array: Any, like: ImageFile | None, axes: str | None) -> ImageFile:
+    """The image to write: `array` with the metadata of `like`."""
+    shape = tuple(array.shape)
+    if like is not None:
+        if shape != like.shape:
+            raise InputError(
+                f"{path}: the array has shape {shape} but {like.path.name} has {like.shape}; "
+                "its metadata fits only an array of the same shape"
+            )
+        return replace(like, data=array, axes=axes or like.axes)
+    if axes is None:
+        from napari_baryir.imaging.axes import guess_axes
+
+        axes = guess_axes(shape)
+    if len(axes) != len(shape):
+        raise InputError(
+            f"axes {axes!r} has {len(axes)} letters but the image has {len(shape)} dimensions"
+        )
+    # No path of its own: nothing that writing could overwrite.
+    return ImageFile(Path(), "", array, axes)
+
+
+def _store(array: Any, pixels: Any) -> None:
+    """Write a dask array block by block, so that only one is in memory."""
+    starts = [np.concatenate([[0], np.cumsum(sizes)]) for sizes in array.chunks]
+    for index in np.ndindex(array.numblocks):
+        key = tuple(
+            slice(int(edges[i]), int(edges[i + 1])) for i, edges in zip(index, starts, strict=True)
+        )
+        pixels[key] = array.blocks[index].compute()
+
+
+def _refuse_overwriting(path: Path, source: Path) -> None:
+    if source == Path() or not path.exists() or not source.exists():
+        return
+    if path.samefile(source):
+        raise InputError(
+            f"{path}: the output would overwrite the input; give another file or folder with -o"
+        )
