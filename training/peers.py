@@ -1,4 +1,4 @@
-"""Classical denoisers of scikit-image, given the true noise level: what a learnt model has to beat."""
+"""Classical denoisers, given the true noise level: what a learnt model has to beat."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from napari_baryir.errors import DataError
 
 Array = NDArray[np.float32]
 
-TV_WEIGHT_PER_SIGMA = 1.0
+TV_WEIGHT_PER_SIGMA = 0.7
+"""Of 0.4 to 1.0, the best at sigma 25 on six of the training photographs, and within 0.12 dB of the
+best at 15 and 50."""
 
 
 def non_local_means(image: Array, sigma: float) -> Array:
@@ -67,7 +69,7 @@ PEERS: Mapping[str, Callable[[Array, float], Array]] = {
     "wavelet": wavelet,
     "total variation": total_variation,
 }
-"""Peers by name. Each takes an image in [0, 1], (H, W) or (H, W, 3), and the noise's standard deviation."""
+"""Peers by name. Each takes (H, W) or (H, W, 3) in [0, 1] and the noise's standard deviation."""
 
 
 def _channel_axis(image: Array) -> int | None:

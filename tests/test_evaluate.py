@@ -1,0 +1,299 @@
+"""Evaluation: the metrics against slow formulas, the cases, the rows, the reports, the command."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from skimage import data, io, metrics
+
+from napari_baryir.commands import evaluate as command
+from napari_baryir.errors import DataError, InputError
+from napari_baryir.network import BaryIR
+from napari_baryir.training.cases import FilePair, Pair, list_pairs, list_synthetic
+from napari_baryir.training.evaluate import (
+    INPUT,
+    Evaluation,
+    ImageScore,
+    iter_evaluate,
+    map_planes,
+    score_plane,
+)
+from napari_baryir.training.peers import PEERS
+from napari_baryir.training.report import to_csv, to_markdown, write_report
+from napari_baryir.weights.files import save_weights
+
+
+def slow_ssim(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """SSIM of one channel, window by window, after Wang et al. (2004) with 7x7 uniform windows."""
+    c1, c2 = 0.01**2, 0.03**2
+    values = []
+    for top in range(a.shape[0] - 6):
+        for left in range(a.shape[1] - 6):
+            x = a[top : top + 7, left : left + 7].ravel()
+            y = b[top : top + 7, left : left + 7].ravel()
+            covariance = np.cov(x, y)
+            mx, my = x.mean(), y.mean()
+            values.append(
+                (2 * mx * my + c1)
+                * (2 * covariance[0, 1] + c2)
+                / ((mx**2 + my**2 + c1) * (covariance[0, 0] + covariance[1, 1] + c2))
+            )
+    return float(np.mean(values))
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Folder of two small clean photographs."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    io.imsave(folder / "face.png", data.astronaut()[:64, 200:280], check_contrast=False)
+    io.imsave(folder / "cup.png", data.coffee()[100:164, 200:272], check_contrast=False)
+    return folder
+
+
+@pytest.fixture
+def identity_restore(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `restore` return its input, so that a model's row must equal the input's."""
+
+    def restore(image: NDArray[Any], **_: Any) -> SimpleNamespace:
+        return SimpleNamespace(image=image)
+
+    monkeypatch.setattr("napari_baryir.restoration.restore", restore)
+
+
+def finish(cases: Any, **options: Any) -> Evaluation:
+    """Run an evaluation to its end."""
+    scores = iter_evaluate(cases, "auto", **options)
+    while True:
+        try:
+            next(scores)
+        except StopIteration as stop:
+            result: Evaluation = stop.value
+            return result
+
+
+@pytest.mark.parametrize("shape", [(12, 9), (9, 12, 3)])
+def test_scores_agree_with_slow_formulas_and_scikit_image(shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    clean = rng.random(shape)
+    image = np.clip(clean + 0.1 * rng.standard_normal(shape), 0, 1)
+    psnr, ssim = score_plane(image, clean)
+    channels = (
+        [(image, clean)]
+        if len(shape) == 2
+        else list(zip(np.moveaxis(image, 2, 0), np.moveaxis(clean, 2, 0), strict=True))
+    )
+    squares = [(float(x) - float(y)) ** 2 for x, y in zip(image.flat, clean.flat, strict=True)]
+    assert psnr == pytest.approx(-10 * math.log10(sum(squares) / len(squares)), abs=1e-9)
+    assert ssim == pytest.approx(np.mean([slow_ssim(x, y) for x, y in channels]), abs=1e-9)
+    assert psnr == pytest.approx(metrics.peak_signal_noise_ratio(clean, image, data_range=1))
+
+
+def test_scores_clamp_both_images() -> None:
+    clean = np.linspace(-0.5, 1.5, 100).reshape(10, 10)
+    assert score_plane(clean, np.clip(clean, 0, 1)) == (math.inf, pytest.approx(1.0))
+
+
+def test_images_smaller_than_the_window_have_no_ssim() -> None:
+    psnr, ssim = score_plane(np.zeros((6, 40)), np.full((6, 40), 0.1))
+    assert psnr == pytest.approx(20)
+    assert math.isnan(ssim)
+
+
+def test_scores_refuse_different_shapes() -> None:
+    with pytest.raises(DataError, match="cannot compare"):
+        score_plane(np.zeros((8, 8)), np.zeros((8, 9)))
+
+
+def test_microscopy_is_compared_in_the_map_of_the_degraded_image() -> None:
+    rng = np.random.default_rng(1)
+    clean = rng.integers(200, 4000, (3, 20, 24)).astype(np.uint16)
+    degraded = (clean + rng.integers(0, 300, clean.shape)).astype(np.uint16)
+    low, high = np.percentile(degraded, [0.1, 99.9])
+    mapped, truth = map_planes(Pair(degraded, clean, "TYX"), degraded, clean)
+    assert len(truth) == 3
+    np.testing.assert_allclose(truth, np.clip((clean - low) / (high - low), 0, 1), atol=1e-5)
+    np.testing.assert_allclose(mapped, np.clip((degraded - low) / (high - low), 0, 1), atol=1e-5)
+
+
+def test_each_channel_has_its_own_map_and_alpha_is_left_out() -> None:
+    rng = np.random.default_rng(2)
+    channels = np.stack([rng.random((9, 9)), 1000 * rng.random((9, 9))]).astype(np.float32)
+    first, second = map_planes(Pair(channels, channels, "CYX"), channels)[0]
+    assert first.max() == second.max() == 1
+    rgba = rng.integers(0, 256, (9, 9, 4)).astype(np.uint8)
+    (plane,) = map_planes(Pair(rgba, rgba, "YXS"), rgba)[0]
+    np.testing.assert_allclose(plane, rgba[..., :3] / 255, atol=1e-6)
+
+
+def test_a_case_does_not_depend_on_what_else_is_measured(photos: Path) -> None:
+    few = list_synthetic([photos / "face.png"], domains=["rain"], seed=3)
+    all_cases = list_synthetic([photos], seed=3)
+    (same,) = [c for c in all_cases if c.name == "face.png" and c.domain == "rain"]
+    np.testing.assert_array_equal(few[0].load().degraded, same.load().degraded)
+    (other,) = list_synthetic([photos / "face.png"], domains=["rain"], seed=4)
+    assert not np.array_equal(other.load().degraded, same.load().degraded)
+
+
+def test_photographic_noise_has_the_sigma_it_is_reported_at(photos: Path) -> None:
+    cases = list_synthetic([photos], domains=["noise"])
+    assert [c.domain for c in cases] == 2 * ["noise 15", "noise 25", "noise 50"]
+    for case in cases[:2]:  # at 50 clipping takes too much away
+        pair = case.load()
+        assert pair.sigma is not None
+        inside = (pair.clean > 0.25) & (pair.clean < 0.75)
+        assert np.std((pair.degraded - pair.clean)[inside]) == pytest.approx(pair.sigma, rel=0.05)
+
+
+def test_level_replaces_sigmas_and_the_limit_spreads(photos: Path) -> None:
+    cases = list_synthetic([photos], domains=["noise", "haze"], level=1.0, limit=1)
+    assert [(c.domain, c.load().level) for c in cases] == [("noise", 1.0), ("haze", 1.0)]
+    assert len({c.name for c in list_synthetic([photos], limit=2)}) == 2
+
+
+def test_microscopy_stacks_are_cut_into_planes(tmp_path: Path) -> None:
+    stack = np.random.default_rng(0).integers(0, 4096, (2, 24, 30)).astype(np.uint16)
+    io.imsave(tmp_path / "cells.tif", stack, check_contrast=False)
+    cases = list_synthetic([tmp_path], profile="microscopy", domains=["noise", "stripes"])
+    assert [c.name for c in cases] == 2 * ["cells.tif[0]"] + 2 * ["cells.tif[1]"]
+    assert cases[0].load().degraded.shape == (24, 30)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"profile": "radar"}, "no degradation profile 'radar'"),
+        ({"domains": ["snow"]}, "no domain snow"),
+        ({"level": 1.5}, "level 1.5 is outside"),
+        ({"sigmas": [90]}, "sigma 90 is outside"),
+    ],
+)
+def test_choices_outside_the_tables_are_refused(
+    photos: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        list_synthetic([photos], **options)
+
+
+def test_missing_data_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no images in"):
+        list_synthetic([tmp_path])
+    with pytest.raises(DataError, match="there is no"):
+        list_synthetic([tmp_path / "missing"])
+    with pytest.raises(DataError, match="nothing to evaluate"):
+        next(iter_evaluate([], "auto"))
+
+
+def test_pairs_match_by_name_whatever_the_suffix(photos: Path, tmp_path: Path) -> None:
+    degraded = tmp_path / "degraded"
+    degraded.mkdir()
+    io.imsave(degraded / "cup.tif", data.coffee()[100:164, 200:272], check_contrast=False)
+    (pair,) = list_pairs(degraded, photos)
+    assert (pair.name, pair.clean.name) == ("cup.tif", "cup.png")
+    np.testing.assert_array_equal(pair.load().degraded, pair.load().clean)
+    io.imsave(degraded / "tea.png", data.coffee()[:64, :72], check_contrast=False)
+    with pytest.raises(DataError, match=r"tea\.png has no clean image"):
+        list_pairs(degraded, photos)
+
+
+def test_a_pair_must_agree_in_shape(photos: Path) -> None:
+    with pytest.raises(DataError, match="a pair must agree"):
+        FilePair("x", photos / "cup.png", photos / "face.png").load()
+
+
+@pytest.mark.usefixtures("identity_restore")
+def test_the_input_is_always_measured_and_an_identity_equals_it(photos: Path) -> None:
+    evaluation = finish(list_synthetic([photos], domains=["haze", "blur"]), model_name="identity")
+    assert evaluation.methods == [INPUT, "identity"]
+    for domain in ("haze", "blur"):
+        assert evaluation.mean(domain, INPUT) == evaluation.mean(domain, "identity")
+        assert evaluation.count(domain) == 2
+    case = list_synthetic([photos], domains=["haze"])[0]
+    pair = case.load()
+    expected = score_plane(pair.degraded, pair.clean)
+    assert (evaluation.scores[0].psnr, evaluation.scores[0].ssim) == pytest.approx(expected)
+
+
+@pytest.mark.usefixtures("identity_restore")
+def test_every_peer_gains_on_noise_and_none_runs_elsewhere(photos: Path) -> None:
+    cases = list_synthetic([photos], domains=["noise", "haze"], sigmas=[25])
+    evaluation = finish(cases, peers=True)
+    untouched = evaluation.mean("noise 25", INPUT)
+    assert untouched is not None
+    for peer in PEERS:
+        gained = evaluation.mean("noise 25", peer)
+        assert gained is not None
+        assert gained[0] > untouched[0] + 3
+        assert gained[1] > untouched[1]
+        assert evaluation.mean("haze", peer) is None
+
+
+@pytest.mark.usefixtures("identity_restore")
+def test_peers_of_a_pair_are_given_the_noise_that_is_there(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    clean = np.full((40, 40, 3), 128, np.uint8)
+    noisy = np.clip(clean + np.rint(20 * rng.standard_normal(clean.shape)), 0, 255)
+    io.imsave(tmp_path / "clean.png", clean, check_contrast=False)
+    io.imsave(tmp_path / "noisy.png", noisy.astype(np.uint8), check_contrast=False)
+    evaluation = finish(list_pairs(tmp_path / "noisy.png", tmp_path / "clean.png"), peers=True)
+    assert {s.sigma for s in evaluation.scores} == {pytest.approx(20 / 255, rel=0.05)}
+
+
+def test_reports_hold_every_score_and_every_mean(tmp_path: Path) -> None:
+    def row(image: str, method: str, psnr: float) -> ImageScore:
+        return ImageScore(image, "haze", method, psnr, 0.5, None, None, 0.25)
+
+    evaluation = Evaluation(
+        (row("a", INPUT, 20), row("a", "m", 30), row("b", INPUT, 21), row("b", "m", math.inf))
+    )
+    assert to_markdown(evaluation).splitlines() == [
+        "| domain | images | input | m |",
+        "| --- | --- | --- | --- |",
+        "| haze | 2 | 20.50 / 0.5000 | inf / 0.5000 |",
+    ]
+    rows = list(csv.DictReader(to_csv(evaluation).splitlines()))
+    assert [(r["image"], r["method"], r["psnr"]) for r in rows] == [
+        ("a", "input", "20.0000"),
+        ("a", "m", "30.0000"),
+        ("b", "input", "21.0000"),
+        ("b", "m", "inf"),
+    ]
+    assert rows[0]["level"] == ""
+    with pytest.raises(InputError, match="a report is"):
+        write_report(evaluation, tmp_path / "report.xlsx")
+
+
+def run_command(*arguments: str) -> int:
+    parser = argparse.ArgumentParser()
+    command.add_parser(parser.add_subparsers())
+    args = parser.parse_args(["evaluate", *arguments])
+    code: int = args.run(args)
+    return code
+
+
+def test_the_command_measures_and_reports(
+    photos: Path, tmp_path: Path, tiny_model: BaryIR, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = tmp_path / "tiny.safetensors"
+    save_weights(tiny_model, weights)
+    report = tmp_path / "report.csv"
+    arguments = ["--model", str(weights), "--clean", str(photos), "--domains", "rain"]
+    assert run_command(*arguments, "--limit", "1", "-o", str(report), "--device", "cpu") == 0
+    assert "| domain | images | input | tiny |" in capsys.readouterr().out
+    assert [r["method"] for r in csv.DictReader(report.open())] == ["input", "tiny"]
+
+
+def test_the_help_states_the_protocol(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run_command("--help")
+    text = capsys.readouterr().out
+    for stated in ("data_range=1", "without cropping", "clamped to [0, 1]", "true sigma"):
+        assert stated in text

@@ -1,0 +1,295 @@
+"""What `evaluate` measures on: pairs from files, and clean images degraded with fixed seeds."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_baryir.errors import DataError, InputError
+from napari_baryir.files import is_image_path, read_image
+from napari_baryir.imaging.axes import PlaneLayout
+from napari_baryir.imaging.intensity import choose_intensity
+from napari_baryir.training.degradations import (
+    CLEAN,
+    DEGRADATIONS,
+    SIGMA_MAX,
+    SIGMA_MIN,
+    degrade,
+    noise_level,
+)
+
+Item = TypeVar("Item")
+
+PHOTO_SIGMAS = (15.0, 25.0, 50.0)
+"""Standard deviations (of 255) at which photographic noise is reported, as in the literature."""
+
+PAIRS = "pairs"
+"""The domain of pairs from files, whose degradation nobody states."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A degraded image and the truth."""
+
+    degraded: NDArray[Any]
+    """As it is handed to `restore`: any dtype and units."""
+    clean: NDArray[Any]
+    """Same shape and units."""
+    axes: str
+    level: float | None = None
+    """Strength of the degradation from 0 to 1, where it is known."""
+    sigma: float | None = None
+    """Standard deviation of the noise in the units of `degraded`, where it is known."""
+
+
+class Case(Protocol):
+    """One image to measure on, not yet read."""
+
+    @property
+    def name(self) -> str:
+        """Of the image, as reported."""
+
+    @property
+    def domain(self) -> str:
+        """What is wrong with it, as reported."""
+
+    @property
+    def noisy(self) -> bool:
+        """Whether denoisers make sense as peers."""
+
+    def load(self) -> Pair:
+        """Read, and degrade where that is to be done."""
+
+
+@dataclass(frozen=True)
+class FilePair:
+    """A degraded file and a clean one."""
+
+    name: str
+    degraded: Path
+    clean: Path
+    domain: str = PAIRS
+    noisy: bool = True
+
+    def load(self) -> Pair:
+        """Read both files.
+
+        Raises
+        ------
+        DataError
+            If they differ in shape or axes.
+        """
+        degraded, axes = _read(self.degraded)
+        clean, clean_axes = _read(self.clean)
+        if degraded.shape != clean.shape or axes != clean_axes:
+            raise DataError(
+                f"{self.degraded} is {axes} of shape {degraded.shape}, but {self.clean} is "
+                f"{clean_axes} of shape {clean.shape}; a pair must agree"
+            )
+        return Pair(degraded, clean, axes)
+
+
+@dataclass(frozen=True)
+class SyntheticCase:
+    """A plane of a clean file, and how to degrade it."""
+
+    path: Path
+    plane: int
+    planes: int
+    """How many the file has."""
+    profile: str
+    degradation: str
+    """A name in ``DEGRADATIONS[profile]``, or "clean"."""
+    level: float | None
+    sigma: float | None
+    """Of 255; for photographic noise instead of `level`."""
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """File name, and the plane's number where there are several."""
+        return self.path.name if self.planes == 1 else f"{self.path.name}[{self.plane}]"
+
+    @property
+    def domain(self) -> str:
+        """The degradation, with sigma where that is fixed."""
+        return self.degradation if self.sigma is None else f"{self.degradation} {self.sigma:g}"
+
+    @property
+    def noisy(self) -> bool:
+        """Whether the degradation is noise."""
+        return self.degradation == "noise"
+
+    def load(self) -> Pair:
+        """Read the plane and degrade it; the same seed, name and domain give the same pair."""
+        clean = _clean_planes(self.path, self.profile)[self.plane]
+        # From the name, so that adding images or leaving out domains changes no other case.
+        key = zlib.crc32(f"{self.name}\n{self.domain}".encode())
+        rng = np.random.default_rng((self.seed, key))
+        level = self.level if self.sigma is None else noise_level(self.sigma)
+        degraded = degrade(clean, self.degradation, rng, profile=self.profile, level=level)
+        sigma = None if self.sigma is None else self.sigma / 255
+        axes = "YXS" if self.profile == "photo" else "YX"
+        return Pair(degraded.image, clean, axes, degraded.level, sigma)
+
+
+def list_pairs(degraded: Path, clean: Path, *, limit: int | None = None) -> list[FilePair]:
+    """Pair the files of two folders by their names without suffixes, or two files.
+
+    Raises
+    ------
+    DataError
+        If there is nothing to pair, or a degraded file has no or more than one clean partner.
+    """
+    if degraded.is_file() and clean.is_file():
+        return [FilePair(degraded.name, degraded, clean)]
+    partners: dict[Path, list[Path]] = {}
+    for path in _images([clean]):
+        partners.setdefault(path.relative_to(clean).with_suffix(""), []).append(path)
+    pairs = []
+    for path in _spread(_images([degraded]), limit):
+        relative = path.relative_to(degraded)
+        found = partners.get(relative.with_suffix(""), [])
+        if len(found) != 1:
+            what = "no clean image" if not found else "several clean images"
+            raise DataError(
+                f"{path} has {what} of that name in {clean}; "
+                "give folders in which every degraded file has one clean file of the same name"
+            )
+        pairs.append(FilePair(relative.as_posix(), path, found[0]))
+    return pairs
+
+
+def list_synthetic(
+    sources: Iterable[Path],
+    *,
+    profile: str = "photo",
+    domains: Sequence[str] | None = None,
+    sigmas: Sequence[float] = PHOTO_SIGMAS,
+    level: float | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+) -> list[SyntheticCase]:
+    """List what clean files become under each degradation.
+
+    Parameters
+    ----------
+    sources
+        Files, and folders that are read recursively.
+    profile
+        "photo" or "microscopy"; stacks and channels of the latter are cut into planes.
+    domains
+        Names of degradations; None for all of the profile.
+    sigmas
+        Photographic noise has a case for each of these standard deviations (of 255), unless `level`
+        is given.
+    level
+        0 (mildest) to 1 (strongest); None draws it for every case.
+    seed
+        Of everything random.
+    limit
+        Largest number of clean planes, spread evenly over all.
+
+    Raises
+    ------
+    InputError
+        If the profile, a domain, a sigma or the level is not one of ours.
+    DataError
+        If there are no images, or one cannot be used.
+    """
+    chosen = _check_choice(profile, domains, sigmas, level)
+    planes: list[tuple[Path, int, int]] = []
+    for path in _images(sources):
+        count = len(_clean_planes(path, profile))
+        planes.extend((path, plane, count) for plane in range(count))
+    cases = []
+    for path, plane, count in _spread(planes, limit):
+        for domain in chosen:
+            fixed = profile == "photo" and domain == "noise" and level is None
+            for sigma in sigmas if fixed else (None,):
+                cases.append(SyntheticCase(path, plane, count, profile, domain, level, sigma, seed))
+    return cases
+
+
+def planes_last(array: NDArray[Any], axes: str) -> Iterator[NDArray[Any]]:
+    """Cut an image of any axes into (H, W) or, for RGB, (H, W, 3) planes, without alpha."""
+    layout = PlaneLayout.of(array, axes)
+    for plane in range(layout.planes):
+        values = layout.read(array, plane)[..., : layout.colours]
+        yield values if layout.rgb else values[..., 0]
+
+
+def _check_choice(
+    profile: str, domains: Sequence[str] | None, sigmas: Sequence[float], level: float | None
+) -> list[str]:
+    if profile not in DEGRADATIONS:
+        raise InputError(f"no degradation profile {profile!r}; use one of {sorted(DEGRADATIONS)}")
+    known = [*DEGRADATIONS[profile], CLEAN]
+    chosen = list(DEGRADATIONS[profile] if domains is None else domains)
+    unknown = [name for name in chosen if name not in known]
+    if unknown:
+        raise InputError(f"no domain {', '.join(unknown)} in {profile!r}; use {', '.join(known)}")
+    if level is not None and not 0 <= level <= 1:
+        raise InputError(f"level {level} is outside 0 (mildest) to 1 (strongest)")
+    outside = [sigma for sigma in sigmas if not SIGMA_MIN <= sigma <= SIGMA_MAX]
+    if outside:
+        raise InputError(f"sigma {outside[0]:g} is outside {SIGMA_MIN:g} to {SIGMA_MAX:g} of 255")
+    return chosen
+
+
+def _images(sources: Iterable[Path]) -> list[Path]:
+    found: list[Path] = []
+    for source in sources:
+        if source.is_dir() and not is_image_path(source):
+            inside = [p for p in sorted(source.rglob("*")) if p.is_file() and is_image_path(p)]
+            if not inside:
+                raise DataError(f"no images in {source}; expected TIFF, PNG or JPEG files")
+            found.extend(inside)
+        elif source.exists():
+            found.append(source)
+        else:
+            raise DataError(f"there is no {source}; give a folder of images, or a file")
+    return found
+
+
+def _spread(items: list[Item], limit: int | None) -> list[Item]:
+    """At most ``limit`` items, evenly over the list."""
+    if limit is None or limit >= len(items):
+        return items
+    return [items[i * len(items) // limit] for i in range(limit)]
+
+
+def _read(path: Path) -> tuple[NDArray[Any], str]:
+    with read_image(path) as image:
+        return np.asarray(image.data), image.axes
+
+
+@lru_cache(maxsize=1)  # the cases of one file follow each other
+def _clean_planes(path: Path, profile: str) -> list[NDArray[np.float32]]:
+    """Planes of a clean file about [0, 1]: (H, W, 3) for photographs, (H, W) for microscopy."""
+    array, axes = _read(path)
+    layout = PlaneLayout.of(array, axes)
+    if profile == "photo" and not (layout.rgb and layout.planes == 1):
+        raise DataError(
+            f"{path} is {axes} of shape {array.shape}, not one RGB photograph; "
+            "take it out, or use the microscopy profile"
+        )
+    maps = [
+        choose_intensity(layout.channel_values(array, channel), rgb=layout.rgb)
+        for channel in range(layout.channels)
+    ]
+    # As in training, a quarter above white is kept, and nothing is below black.
+    ceiling = 1.0 if profile == "photo" else 1.25
+    planes = []
+    for number, values in enumerate(planes_last(array, axes)):
+        plane = np.clip(maps[layout.channel(number)].apply(values), 0, ceiling)
+        grey = plane.ndim == 3 and profile == "microscopy"
+        planes.append(plane.mean(axis=-1, dtype=np.float32) if grey else plane)
+    return planes
