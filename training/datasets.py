@@ -167,10 +167,13 @@ def load_clean_images(folder: str, profile: Profile) -> list[NDArray[np.generic]
 
 
 def _read(path: Path, profile: Profile) -> list[NDArray[np.generic]]:
+    import tifffile
     from skimage import io
 
     try:
-        array = np.asarray(io.imread(path))
+        # scikit-image moves a first axis of 3 or 4 to the end: right for photographs only.
+        stack = profile == "microscopy" and path.suffix.lower() in (".tif", ".tiff")
+        array = np.asarray(tifffile.imread(path) if stack else io.imread(path))
     except Exception as error:
         # Whatever a decoder raises on a damaged file, the user needs its name.
         raise DataError(f"cannot read {path}: {error}; repair it or take it out") from error

@@ -69,10 +69,11 @@ class OptimizerSettings(_Frozen):
     """Learning rate of the potentials."""
     warm_up: Annotated[int, Field(ge=0)] = 200
     """Steps over which the rate rises linearly."""
-    schedule: Literal["cosine", "step"] = "cosine"
-    """Cosine to zero; or x0.1 once at `drop_at` of the steps, as published."""
-    drop_at: Annotated[float, Field(gt=0, le=1)] = 0.9
-    """For "step": the part of the steps after which the rate falls."""
+    schedule: Literal["decay", "step"] = "decay"
+    """Constant, then linearly to zero; or x0.1 once, as published."""
+    constant: Annotated[float, Field(gt=0, le=1)] = 0.6
+    """The part of the steps after which the rate falls. Until there `steps` may still be changed when
+    a run is resumed, and the result is that of a run with the new `steps` from the start."""
     clip: PositiveFloat | None = 1.0
     """Largest norm of the gradient; None for no limit."""
     weight_decay: NonNegativeFloat = 0.0

@@ -1,0 +1,64 @@
+"""``napari-baryir train``: train a network by a recipe."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+EPILOG = """\
+Examples:
+  napari-baryir train smoke output=runs/smoke
+  napari-baryir train photo-compact data.train=photos/train data.validation=photos/val steps=2000
+
+Keys are those of the recipe: output, steps, seed, device, checkpoint_every, resume (true or false),
+data.train, optimizer.rate and so on. A run that was interrupted goes on where it was.
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser(
+        "train",
+        help="train a network by a recipe",
+        description="Train a network by a recipe. The final weights are the one *.safetensors in "
+        "the output folder; losses and validation scores are in its log.csv.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("recipe", help="a TOML file, or the name of a recipe that ships")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="values to change")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, with a progress bar of losses and validation PSNR."""
+    from tqdm import tqdm
+
+    from napari_baryir.training.loop import train
+    from napari_baryir.training.recipe import load_recipe
+
+    recipe = load_recipe(args.recipe, args.overrides)
+    training = train(recipe)
+    with tqdm(total=recipe.steps, unit="step", disable=None, file=sys.stderr) as bar:
+        try:
+            while True:
+                progress = next(training)
+                bar.update(progress.step - bar.n)
+                if progress.step % 10 == 0:
+                    bar.set_postfix({k: f"{v:.3f}" for k, v in progress.terms.items()})
+                if progress.scores is not None:
+                    scores = progress.scores
+                    table = "  ".join(
+                        f"{domain} {value:.2f} ({value - scores.untouched[domain]:+.2f})"
+                        for domain, value in scores.restored.items()
+                    )
+                    bar.write(
+                        f"step {progress.step}: PSNR {table}; right domain "
+                        f"{scores.accuracy:.0%}, residual {scores.residual_length:.3f}"
+                    )
+        except StopIteration as stop:
+            path = stop.value
+        finally:
+            training.close()
+    sys.stdout.write(f"weights: {path}\n")
+    return 0

@@ -1,0 +1,130 @@
+"""Validation while training: whole clean images, degraded with fixed seeds, never trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_baryir.network import BaryIR
+from napari_baryir.training.datasets import load_clean_images, microscopy_pair
+from napari_baryir.training.degradations import degrade
+from napari_baryir.training.recipe import DataSettings
+
+
+class Pair(NamedTuple):
+    """One degraded image and its truth, (1, 3, H, W) float32 each."""
+
+    degraded: Tensor
+    clean: Tensor
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a validation measured."""
+
+    restored: dict[str, float]
+    """Domain to mean PSNR of the restored images, dB, clamped to [0, 1]."""
+    untouched: dict[str, float]
+    """Domain to mean PSNR of the degraded images, dB."""
+    accuracy: float
+    """Share of images whose pooled residual lies nearest to their own domain's prototype."""
+    residual_length: float
+    """rms(r) / rms(z): a residual that dies goes to 0."""
+
+    @property
+    def mean(self) -> float:
+        """Mean PSNR over the domains, dB."""
+        return float(np.mean(list(self.restored.values())))
+
+
+def validation_pairs(settings: DataSettings) -> dict[str, list[Pair]]:
+    """Degrade the validation folder's images: domain to pairs. The same on every call."""
+    images = load_clean_images(settings.validation, settings.profile)
+    chosen = [images[i] for i in _spread(len(images), settings.validation_images)]
+    pairs: dict[str, list[Pair]] = {}
+    for domain_index, domain in enumerate(settings.batch):
+        pairs[domain] = [
+            _pair(image, domain, np.random.default_rng((2026, domain_index, i)), settings)
+            for i, image in enumerate(chosen)
+        ]
+    return pairs
+
+
+@torch.inference_mode()
+def validate(
+    model: BaryIR,
+    pairs: dict[str, list[Pair]],
+    prototypes: Tensor,
+    device: torch.device,
+    autocast: torch.dtype | None,
+) -> Scores:
+    """Measure a network on `validation_pairs`.
+
+    Parameters
+    ----------
+    model
+        In evaluation mode.
+    pairs
+        Domain to pairs, in the order of the rows of `prototypes`.
+    prototypes
+        (K, D), mean unit residual of each source.
+    device, autocast
+        Where, and the dtype of autocast (None: none).
+    """
+    restored: dict[str, float] = {}
+    untouched: dict[str, float] = {}
+    hits, lengths = [], []
+    centre = prototypes.mean(dim=0)
+    for index, (domain, domain_pairs) in enumerate(pairs.items()):
+        after, before = [], []
+        for degraded, clean in domain_pairs:
+            x = degraded.to(device, memory_format=torch.channels_last)
+            with torch.autocast(device.type, autocast, enabled=autocast is not None):
+                output = model(x)
+            after.append(_psnr(output.restored.float().cpu(), clean))
+            before.append(_psnr(degraded, clean))
+            residual = output.residual.float().mean(dim=(2, 3))
+            cosines = F.cosine_similarity(
+                F.normalize(residual) - centre, prototypes - centre, dim=1
+            )
+            hits.append(int(cosines.argmax()) == index)
+            lengths.append(_rms(output.residual) / _rms(output.source))
+        restored[domain] = float(np.mean(after))
+        untouched[domain] = float(np.mean(before))
+    return Scores(restored, untouched, float(np.mean(hits)), float(np.mean(lengths)))
+
+
+def _pair(
+    image: NDArray[np.generic], domain: str, rng: np.random.Generator, settings: DataSettings
+) -> Pair:
+    top, left = (max(s - settings.validation_side, 0) // 2 for s in image.shape[:2])
+    height, width = (min(s, settings.validation_side) // 8 * 8 for s in image.shape[:2])
+    crop = image[top : top + height, left : left + width].astype(np.float32)
+    if settings.profile == "photo":
+        clean = crop / np.float32(255)
+        degraded = degrade(clean, domain, rng).image
+    else:
+        degraded, clean = (
+            np.repeat(p[..., None], 3, axis=2) for p in microscopy_pair(crop, domain, rng)
+        )
+    return Pair(*(torch.from_numpy(a).permute(2, 0, 1)[None] for a in (degraded, clean)))
+
+
+def _spread(count: int, wanted: int) -> list[int]:
+    """Indices of `wanted` images spread evenly over `count`."""
+    return sorted({round(i) for i in np.linspace(0, count - 1, min(wanted, count))})
+
+
+def _psnr(image: Tensor, clean: Tensor) -> float:
+    error = (image.clamp(0, 1) - clean.clamp(0, 1)).square().mean().clamp(min=1e-10)
+    return float(-10 * torch.log10(error))
+
+
+def _rms(x: Tensor) -> float:
+    return float(x.float().square().mean().sqrt())
