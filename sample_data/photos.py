@@ -1,0 +1,73 @@
+"""Photographs that ship inside scikit-image, degraded with fixed seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import skimage.data
+from numpy.typing import NDArray
+
+from napari_baryir.sample_data.sample import Sample
+from napari_baryir.training.degradations import degrade, noise_level
+
+
+def photo_noise_haze(seed: int = 0) -> Sample:
+    """An astronaut behind haze, with noise of standard deviation 25 (of 255).
+
+    Returns
+    -------
+    Sample
+        YXS, (512, 512, 3) uint8.
+    """
+    steps = [("haze", 0.5), ("noise", noise_level(25.0))]
+    clean = skimage.data.astronaut()
+    return _photo(clean, steps, seed, "photo-noise-haze", "Astronaut, hazy and noisy")
+
+
+def photo_noise(seed: int = 0) -> Sample:
+    """A cup of coffee with noise of standard deviation 25 (of 255).
+
+    Returns
+    -------
+    Sample
+        YXS, (400, 600, 3) uint8.
+    """
+    steps = [("noise", noise_level(25.0))]
+    return _photo(skimage.data.coffee(), steps, seed, "photo-noise", "Coffee, noisy")
+
+
+def photo_rain(seed: int = 0) -> Sample:
+    """A cat in the rain.
+
+    Returns
+    -------
+    Sample
+        YXS, (300, 451, 3) uint8.
+    """
+    return _photo(skimage.data.chelsea(), [("rain", 0.6)], seed, "photo-rain", "Cat, in the rain")
+
+
+def dark_photo(seed: int = 0) -> Sample:
+    """A cup of coffee in low light.
+
+    Returns
+    -------
+    Sample
+        YXS, (400, 600, 3) uint8.
+    """
+    clean = skimage.data.coffee()
+    return _photo(clean, [("low light", 0.5)], seed, "dark-photo", "Coffee, in low light")
+
+
+def _photo(
+    clean: NDArray[Any], steps: Sequence[tuple[str, float]], seed: int, name: str, title: str
+) -> Sample:
+    """Degrade a photograph, (H, W, 3) uint8, by one (domain, level) after the other."""
+    rng = np.random.default_rng(seed)
+    image = clean.astype(np.float32) / np.float32(255)
+    for domain, level in steps:
+        image = degrade(image, domain, rng, profile="photo", level=level).image
+    degraded = np.clip(np.rint(image * 255), 0, 255).astype(np.uint8)
+    return Sample(degraded, clean, "YXS", name, title)
