@@ -1,0 +1,168 @@
+"""One tile through the network, at any size that memory allows."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from napari_baryir.devices import (
+    SMALLEST_TILE,
+    Precision,
+    is_out_of_memory,
+    release_memory,
+)
+from napari_baryir.errors import DeviceError
+from napari_baryir.imaging.tiles import TileGrid
+
+logger = logging.getLogger(__name__)
+
+
+class TileEngine:
+    """Computes what a network changes in a tile, and halves tiles that do not fit into memory.
+
+    It works with changes, restored minus degraded in [0, 1], since adding these to the original
+    loses nothing to float32 and makes blending, strength and NaN simple.
+
+    Parameters
+    ----------
+    model
+        ``model(x)`` gives an output with `restored`; ``model.size_multiple`` is the network's grid.
+        Used as it is if it is on `device` and in evaluation mode, else a copy.
+    device, precision
+        Where and how to compute.
+    ensemble
+        Average over the 8 flips and rotations.
+    overlap
+        Of tiles that had to be halved, pixels.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        device: torch.device,
+        precision: Precision,
+        *,
+        ensemble: bool = False,
+        overlap: int = 48,
+    ) -> None:
+        self.model = _ready(model, device)
+        self.device = device
+        self.precision = precision
+        self.ensemble = ensemble
+        self.overlap = overlap
+        self.multiple = int(cast(Any, model).size_multiple)
+        self.largest: int | None = None
+        """Greatest side that was found to fit, in pixels; None while nothing has failed."""
+
+    def change(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the network changes in a tile.
+
+        Parameters
+        ----------
+        tile
+            (H, W, C) float32, about [0, 1], finite; H and W multiples of `multiple`, C 1 or 3. Grey
+            is shown to the network in all three channels, and its three answers are averaged.
+
+        Returns
+        -------
+        Restored minus `tile`, (H, W, C) float32.
+
+        Raises
+        ------
+        DeviceError
+            If memory runs out at the smallest tile, or the network's answer is not finite.
+        """
+        if (tile == tile[:1, :1]).all():
+            # Nothing to see in an empty tile, and so nothing to make up.
+            return np.zeros_like(tile)
+        while self.largest is None or max(tile.shape[:2]) <= self.largest:
+            try:
+                return self._run(tile)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            # Outside of the except block, whose traceback would keep the memory alive.
+            self._shrink(max(tile.shape[:2]))
+        return self._in_parts(tile, self.largest)
+
+    def _shrink(self, failed: int) -> None:
+        if failed <= SMALLEST_TILE:
+            raise DeviceError(
+                f"{self.device} is out of memory even for a tile of {failed} pixels; "
+                "close other programs, use a smaller model, or another device ('cpu')"
+            )
+        half = failed // 2 // self.multiple * self.multiple
+        self.largest = max(SMALLEST_TILE, half)
+        logger.warning(
+            "%s: a tile of %d pixels does not fit into memory; going on with %d",
+            self.device,
+            failed,
+            self.largest,
+        )
+        release_memory(self.device)
+
+    def _in_parts(self, tile: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+        overlap = min(self.overlap, side // 4)
+        height, width = tile.shape[:2]
+        grid = TileGrid(height, width, side, overlap, self.multiple)
+        total = np.zeros_like(tile)
+        for row, row_window in zip(grid.rows, grid.row_windows, strict=True):
+            for column, column_window in zip(grid.columns, grid.column_windows, strict=True):
+                window = row_window[:, None, None] * column_window[:, None]
+                part = (slice(row.start, row.stop), slice(column.start, column.stop))
+                total[part] += window * self.change(tile[part])
+        return total
+
+    def _run(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
+        # Entered per tile: both are per thread and must not outlive a yield of our callers.
+        with torch.inference_mode():
+            pixels = torch.from_numpy(np.ascontiguousarray(tile)).to(self.device)
+            x = pixels.permute(2, 0, 1)[None].expand(1, 3, -1, -1)
+            x = x.contiguous(memory_format=torch.channels_last)
+            restored = self._ensemble(x) if self.ensemble else self._restore(x)
+            change = restored - x
+            if tile.shape[2] == 1:
+                change = change.mean(dim=1, keepdim=True)
+            answer = change[0].permute(1, 2, 0).contiguous().cpu().numpy()
+        if not np.isfinite(answer).all():
+            raise DeviceError(
+                f"the network's answer in {self.precision} is not finite; use precision='float32'"
+            )
+        return cast("NDArray[np.float32]", answer)
+
+    def _restore(self, x: Tensor) -> Tensor:
+        dtype = getattr(torch, self.precision)
+        with torch.autocast(self.device.type, dtype=dtype, enabled=self.precision != "float32"):
+            restored: Tensor = self.model(x).restored
+        return restored.float()
+
+    def _ensemble(self, x: Tensor) -> Tensor:
+        total = torch.zeros_like(x)
+        for turns in range(4):
+            for mirrored in (False, True):
+                seen = torch.rot90(x.flip(-1) if mirrored else x, turns, (-2, -1))
+                seen = seen.contiguous(memory_format=torch.channels_last)
+                back = torch.rot90(self._restore(seen), -turns, (-2, -1))
+                total += back.flip(-1) if mirrored else back
+        return total / 8
+
+
+def _ready(model: nn.Module, device: torch.device) -> nn.Module:
+    """The network on a device and in evaluation mode, without touching the caller's."""
+    tensors = [*model.parameters(), *model.buffers()]
+    if not model.training and all(_same_device(t.device, device) for t in tensors):
+        return model
+    # Torch's annotations leave out the documented argument memory_format.
+    move = cast("Callable[..., nn.Module]", copy.deepcopy(model).to)
+    return move(device, memory_format=torch.channels_last).eval()
+
+
+def _same_device(a: torch.device, b: torch.device) -> bool:
+    return a.type == b.type and (a.index or 0) == (b.index or 0)

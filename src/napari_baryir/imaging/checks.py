@@ -1,0 +1,83 @@
+"""Whether an image can be restored, decided before any work and without torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from napari_baryir.errors import InputError
+from napari_baryir.imaging.axes import PlaneLayout, guess_axes
+
+_ADVICE = {
+    "b": "it has no intensities to restore; convert it with image.astype('uint8') if it has",
+    "c": "restore image.real and image.imag, or abs(image), instead",
+}
+
+
+def is_dask(image: Any) -> bool:
+    """Whether `image` is a dask array."""
+    return type(image).__module__.split(".")[0] == "dask" and hasattr(image, "chunks")
+
+
+def is_zarr(image: Any) -> bool:
+    """Whether `image` is a zarr array."""
+    return type(image).__module__.split(".")[0] == "zarr" and hasattr(image, "chunks")
+
+
+def as_array(image: Any) -> Any:
+    """Return a dask array as it is, zarr as dask, and anything else as NumPy.
+
+    Raises
+    ------
+    InputError
+        If it is not one array, or is masked.
+    """
+    if is_dask(image):
+        if any(length != length for length in image.shape):  # NaN: dask does not know it
+            raise InputError(
+                "the dask array has dimensions of unknown length; call its compute_chunk_sizes()"
+            )
+        return image
+    if is_zarr(image):
+        import dask.array
+
+        lazy: Any = dask.array
+        return lazy.from_zarr(image)
+    if isinstance(image, np.ma.MaskedArray):
+        raise InputError("the image is a masked array; give image.filled(numpy.nan) instead")
+    try:
+        return np.asarray(image)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"the image ({type(image).__name__}) is not one array: {error}; "
+            "of a multiscale image give level 0"
+        ) from None
+
+
+def check_image(image: Any, axes: str | None = None) -> tuple[PlaneLayout, bool]:
+    """Lay out an image whose dtype and axes can be restored.
+
+    Parameters
+    ----------
+    image
+        What `as_array` returned.
+    axes
+        One letter of T, Z, C, Y, X, S per dimension; None to guess.
+
+    Returns
+    -------
+    The layout, and whether its axes were guessed.
+
+    Raises
+    ------
+    InputError
+        If the dtype is not an integer or a float of up to 64 bits, the image is empty, or the axes
+        do not fit.
+    """
+    dtype = np.dtype(image.dtype)
+    if dtype.kind not in "uif" or dtype.itemsize > 8:
+        advice = _ADVICE.get(dtype.kind, "convert it to float32 first")
+        raise InputError(f"images of dtype {dtype} cannot be restored; {advice}")
+    guessed = axes is None
+    return PlaneLayout.of(image, guess_axes(image.shape) if axes is None else axes), guessed

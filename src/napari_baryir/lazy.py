@@ -1,0 +1,212 @@
+"""Restore dask arrays lazily: one task per tile, blended lazily.
+
+A tile is computed once, however many chunks of the result it touches, and the result is that of an
+array in memory. Tiles are read from, and their answers added into, whatever chunks there are.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import dask.array
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_baryir.devices import choose_device, choose_precision
+from napari_baryir.engine import TileEngine
+from napari_baryir.imaging.axes import PlaneLayout
+from napari_baryir.imaging.intensity import IntensityMap
+from napari_baryir.imaging.tiles import Span, TileGrid, pad_to
+from napari_baryir.model_source import ModelSource
+from napari_baryir.planes import add_change, to_unit
+
+da: Any = dask.array
+"""Most of dask is not annotated."""
+
+LazyArray = Any
+"""A dask array."""
+
+_engines: dict[tuple[Any, ...], TileEngine] = {}
+"""The networks of this process; the latest few, since each may hold a GPU's memory."""
+
+_MOST_ENGINES = 2
+
+# One tile at a time in each process: torch uses all cores by itself, and memory is chosen for one.
+_one_tile = threading.Lock()
+
+
+@dataclass(frozen=True)
+class TileWork:
+    """What a task needs to know; travels to other processes."""
+
+    source: ModelSource
+    device: str
+    """As asked for: "auto" is decided where the task runs."""
+    precision: str
+    ensemble: bool
+    overlap: int
+    intensity: IntensityMap
+    height: int
+    """Of a whole tile; those at the end of a plane are padded to it."""
+    width: int
+
+    def change(self, block: NDArray[Any]) -> NDArray[np.float32]:
+        """What the network changes in a block of tiles, (..., h, w, C), float32 in [0, 1]."""
+        h, w, colours = block.shape[-3:]
+        changes = np.empty(block.shape, np.float32)
+        planes = changes.reshape(-1, h, w, colours)
+        for plane, tile in zip(planes, block.reshape(planes.shape), strict=True):
+            padded = pad_to(to_unit(tile, self.intensity), self.height, self.width)
+            with _one_tile:
+                plane[...] = self._engine().change(padded)[:h, :w]
+        return changes
+
+    def _engine(self) -> TileEngine:
+        key = (self.source.token, self.device, self.precision, self.ensemble, self.overlap)
+        engine = _engines.pop(key, None)
+        if engine is None:
+            device = choose_device(self.device)
+            engine = TileEngine(
+                self.source.load(),
+                device,
+                choose_precision(self.precision, device),
+                ensemble=self.ensemble,
+                overlap=self.overlap,
+            )
+        _engines[key] = engine  # now the latest
+        while len(_engines) > _MOST_ENGINES:
+            del _engines[next(iter(_engines))]
+        return engine
+
+    def __dask_tokenize__(self) -> tuple[Any, ...]:
+        settings = (self.device, self.precision, self.ensemble, self.overlap)
+        intensity = (self.intensity.low, self.intensity.high)
+        return ("TileWork", self.source.token, settings, intensity, self.height, self.width)
+
+
+@dataclass(frozen=True)
+class LazyRestorer:
+    """Restores a dask array plane by plane, as in memory, when its chunks are computed."""
+
+    source: ModelSource
+    device: str
+    precision: str
+    ensemble: bool
+    layout: PlaneLayout
+    grid: TileGrid
+    strength: float
+
+    def restore(self, image: LazyArray, intensities: tuple[IntensityMap, ...]) -> LazyArray:
+        """Give the lazy result, of the shape, dtype and axes of `image`."""
+        letters = self.layout.axes.replace("C", "")
+        letters = "".join(a for a in letters if a not in "YXS") + "YXS"
+        order = [a for a in ("C" + letters) if a in self.layout.axes]
+        planes = image.transpose([self.layout.axes.index(a) for a in order])
+        if "C" not in order:
+            planes = planes[np.newaxis]
+        if "S" not in order:
+            planes = planes[..., np.newaxis]
+        outer = dict.fromkeys(range(planes.ndim - 3), 1)
+        planes = planes.rechunk({**outer, planes.ndim - 1: -1})
+        restored = da.concatenate(
+            [
+                self._restore_channel(planes[number : number + 1], intensity)
+                for number, intensity in enumerate(intensities)
+            ]
+        )
+        if "S" not in order:
+            restored = restored[..., 0]
+        if "C" not in order:
+            restored = restored[0]
+        return restored.transpose([order.index(a) for a in self.layout.axes])
+
+    def _restore_channel(self, planes: LazyArray, intensity: IntensityMap) -> LazyArray:
+        """(1, ..., Y, X, S) to the same."""
+        colours = planes[..., : self.layout.colours]
+        change = self._change(colours, intensity)
+        colours = colours.rechunk(change.chunks)
+        restored = da.map_blocks(
+            add_change,
+            colours,
+            change,
+            intensity,
+            self.strength,
+            dtype=planes.dtype,
+            meta=np.empty((0,) * planes.ndim, planes.dtype),
+        )
+        if self.layout.samples == self.layout.colours:
+            return restored
+        alpha = planes[..., self.layout.colours :].rechunk((*change.chunks[:-1], -1))
+        return da.concatenate([restored, alpha], axis=-1).rechunk({planes.ndim - 1: -1})
+
+    def _change(self, colours: LazyArray, intensity: IntensityMap) -> LazyArray:
+        """Blended changes of all tiles, (1, ..., Y, X, C) float32; chunks start where tiles do."""
+        y, x = colours.ndim - 3, colours.ndim - 2
+        rows, columns = self.grid.rows, self.grid.columns
+        work = TileWork(
+            self.source,
+            self.device,
+            self.precision,
+            self.ensemble,
+            self.grid.overlap,
+            intensity,
+            rows[0].size,
+            columns[0].size,
+        )
+        tiles = _cut(_cut(colours, rows, y), columns, x)
+        meta = np.empty((0,) * colours.ndim, np.float32)
+        change = da.map_blocks(_change, tiles, work, dtype=np.float32, meta=meta)
+        if len(rows) > 1:
+            windows = np.concatenate(self.grid.row_windows)[: tiles.shape[y]]
+            change = _add_up(change * _along(windows, y, change), rows, y, self.layout.height)
+        if len(columns) > 1:
+            windows = np.concatenate(self.grid.column_windows)[: tiles.shape[x]]
+            change = _add_up(change * _along(windows, x, change), columns, x, self.layout.width)
+        return change
+
+
+def _change(block: NDArray[Any], work: TileWork) -> NDArray[np.float32]:
+    return work.change(block)
+
+
+def _cut(array: LazyArray, spans: tuple[Span, ...], axis: int) -> LazyArray:
+    """Lay the spans of an axis one after the other, each a chunk of its own."""
+    length = array.shape[axis]
+    select: list[slice] = [slice(None)] * array.ndim
+    parts = []
+    for span in spans:
+        select[axis] = span.within(length)
+        parts.append(array[tuple(select)])
+    sizes = tuple(part.shape[axis] for part in parts)
+    return da.concatenate(parts, axis=axis).rechunk({axis: sizes})
+
+
+def _along(values: NDArray[np.float32], axis: int, array: LazyArray) -> LazyArray:
+    """Values along one axis of `array`, ready to be multiplied with it."""
+    lazy = da.from_array(values, chunks=(array.chunks[axis],))
+    return lazy.reshape([-1 if i == axis else 1 for i in range(array.ndim)])
+
+
+def _add_up(array: LazyArray, spans: tuple[Span, ...], axis: int, length: int) -> LazyArray:
+    """Undo `_cut`: put every span back where it was, and add where they overlap."""
+    offsets = np.cumsum([0, *array.chunks[axis]])
+    inside = [(span.start, min(span.stop, length)) for span in spans]
+    edges = sorted({edge for span in inside for edge in span})
+    select = [slice(None)] * array.ndim
+    pieces = []
+    for low, high in pairwise(edges):
+        covering = []
+        for (start, stop), offset in zip(inside, offsets, strict=False):
+            if start <= low and high <= stop:
+                select[axis] = slice(int(offset) + low - start, int(offset) + high - start)
+                covering.append(array[tuple(select)])
+        total = covering[0]
+        for more in covering[1:]:
+            total = total + more
+        pieces.append(total)
+    starts = [start for start, _ in inside]
+    sizes = tuple(b - a for a, b in pairwise([*starts, length]))
+    return da.concatenate(pieces, axis=axis).rechunk({axis: sizes})

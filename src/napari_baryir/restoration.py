@@ -1,0 +1,274 @@
+"""Restore an image of any axes, dtype and size.
+
+`restore` does it in one go; `iter_restore` yields `Progress` after every tile, and stops computing
+when it is closed.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, cast
+
+import numpy as np
+import torch
+from torch import nn
+
+import napari_baryir
+from napari_baryir.devices import choose_tile
+from napari_baryir.engine import TileEngine
+from napari_baryir.imaging.checks import is_dask
+from napari_baryir.imaging.intensity import IntensityMap
+from napari_baryir.imaging.tiles import TileGrid
+from napari_baryir.model_source import ModelSource, find_model
+from napari_baryir.options import Intensity, Options, check_options, choose_intensities
+from napari_baryir.planes import PlaneRestorer
+from napari_baryir.results import Progress, Restoration
+
+__all__ = ["Progress", "Restoration", "iter_restore", "restore"]
+
+OVERLAP = 48
+"""Pixels, at most a quarter of a tile. The weight of a tile is 0 over the outer 12 of them."""
+
+
+def restore(
+    image: Any,
+    *,
+    axes: str | None = None,
+    model: str | os.PathLike[str] | nn.Module = "auto",
+    device: str | torch.device = "auto",
+    precision: str = "auto",
+    tile: int | Literal["auto", "whole"] = "auto",
+    overlap: int | Literal["auto"] = "auto",
+    intensity: Intensity = "auto",
+    strength: float = 1.0,
+    ensemble: bool = False,
+    out: Any = None,
+) -> Restoration:
+    """Restore an image.
+
+    Parameters
+    ----------
+    image
+        NumPy, dask or zarr array of 2 or more dimensions, 8 to 64 bit integer or float; each RGB(A)
+        or single-channel plane is restored by itself. Never changed.
+    axes
+        One letter of T, Z, C, Y, X, S (RGB samples) per dimension; None guesses from the shape.
+    model
+        "auto" (photo-compact for RGB, microscopy-compact for the rest), a name, the path of a
+        weights file, or a network.
+    device
+        "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1" or "mps".
+    precision
+        "auto" (bfloat16 on CUDA, float32 elsewhere), "float32", "bfloat16" or "float16".
+    tile
+        Greatest side of the tiles, pixels, at least 16; "auto": by free memory; "whole": no tiles.
+    overlap
+        Least overlap of neighbouring tiles, pixels, at most half of `tile`.
+    intensity
+        How values are mapped to the network's [0, 1]: "auto", "full", "percentile", a pair
+        (low, high), an `IntensityMap`, or a sequence of such, one per channel.
+    strength
+        1 for the restored image, 0 for the input, between for a blend.
+    ensemble
+        Average over the 8 flips and rotations: 8 times slower, slightly better.
+    out
+        Array to write into, of the image's shape and dtype, for instance zarr. With it, lazy images
+        are computed at once, one row of tiles at a time.
+
+    Returns
+    -------
+    Restoration
+        Its `image` is NumPy for NumPy, a lazy dask array for dask and zarr, or `out`.
+
+    Raises
+    ------
+    InputError
+        If the image or an option cannot be used.
+    WeightsError
+        If the model is unknown or damaged.
+    DeviceError
+        If the device is not there, or out of memory with the smallest tile.
+    """
+    steps = iter_restore(
+        image,
+        axes=axes,
+        model=model,
+        device=device,
+        precision=precision,
+        tile=tile,
+        overlap=overlap,
+        intensity=intensity,
+        strength=strength,
+        ensemble=ensemble,
+        out=out,
+    )
+    while True:
+        try:
+            next(steps)
+        except StopIteration as finished:
+            result: Restoration = finished.value
+            return result
+
+
+def iter_restore(
+    image: Any,
+    *,
+    axes: str | None = None,
+    model: str | os.PathLike[str] | nn.Module = "auto",
+    device: str | torch.device = "auto",
+    precision: str = "auto",
+    tile: int | Literal["auto", "whole"] = "auto",
+    overlap: int | Literal["auto"] = "auto",
+    intensity: Intensity = "auto",
+    strength: float = 1.0,
+    ensemble: bool = False,
+    out: Any = None,
+    first: int | Sequence[int | None] | None = None,
+) -> Generator[Progress, None, Restoration]:
+    """Restore an image step by step.
+
+    The arguments are checked at once; the network is loaded and the work planned with the first
+    step, which yields a `Progress` with nothing done. Closing the generator stops the work; then
+    only `out`, where given, holds what was finished.
+
+    Parameters
+    ----------
+    image, axes, model, device, precision, tile, overlap, intensity, strength, ensemble, out
+        As for `restore`.
+    first
+        The plane to begin with, the others following by distance: its number, or one index per
+        axis other than Y, X and S, None where any will do.
+
+    Yields
+    ------
+    Progress
+        Planned, then after every tile. Nothing where the result is lazy.
+
+    Returns
+    -------
+    Restoration
+        As `restore`.
+
+    Raises
+    ------
+    InputError, WeightsError, DeviceError
+        As `restore`.
+    """
+    options = check_options(
+        image,
+        axes=axes,
+        model=model,
+        device=device,
+        precision=precision,
+        tile=tile,
+        overlap=overlap,
+        intensity=intensity,
+        strength=strength,
+        ensemble=ensemble,
+        out=out,
+        first=first,
+    )
+    return _lazily(options) if out is None and is_dask(options.image) else _at_once(options)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is decided once the network is loaded and the image looked at."""
+
+    options: Options
+    source: ModelSource
+    grid: TileGrid
+    intensities: tuple[IntensityMap, ...]
+    started: datetime
+    begin: float
+
+    @classmethod
+    def of(cls, options: Options) -> _Plan:
+        started, begin = datetime.now(UTC), time.perf_counter()
+        layout = options.layout
+        source = find_model(options.model, rgb=layout.rgb)
+        height, width = layout.height, layout.width
+        multiple = int(cast(Any, source.module).size_multiple)
+        tile = options.tile
+        if tile == "auto":
+            tile = choose_tile(height, width, source.module, options.device)
+        # Whole cells of the network's grid; the last one of a plane may lie partly outside.
+        if tile == "whole" or int(tile) >= max(height, width):
+            tile = -(-max(height, width) // multiple) * multiple
+        tile = max(2, int(tile) // multiple) * multiple
+        asked = OVERLAP if options.overlap == "auto" else int(options.overlap)
+        overlap = min(asked, tile // (4 if options.overlap == "auto" else 2))
+        intensities = choose_intensities(options.image, layout, options.intensity)
+        grid = TileGrid(height, width, tile, overlap, multiple)
+        return cls(options, source, grid, intensities, started, begin)
+
+    def result(self, image: Any, tile: int, non_finite: int | None) -> Restoration:
+        """Say what was done, with the `image` that came of it."""
+        options = self.options
+        return Restoration(
+            image=image,
+            axes=options.layout.axes,
+            axes_guessed=options.axes_guessed,
+            model=self.source.name,
+            weights_hash=self.source.weights_hash,
+            intensity=self.intensities,
+            device=str(options.device),
+            precision=options.precision,
+            tile=tile,
+            overlap=self.grid.overlap,
+            strength=options.strength,
+            ensemble=options.ensemble,
+            non_finite=non_finite,
+            seconds=time.perf_counter() - self.begin,
+            started=self.started.isoformat(timespec="seconds"),
+            version=napari_baryir.__version__,
+        )
+
+
+def _at_once(options: Options) -> Generator[Progress, None, Restoration]:
+    """Restore into an array, yielding after every tile."""
+    plan = _Plan.of(options)
+    layout, grid = options.layout, plan.grid
+    engine = TileEngine(
+        plan.source.load(),
+        options.device,
+        options.precision,
+        ensemble=options.ensemble,
+        overlap=grid.overlap,
+    )
+    done, total, planes = 0, layout.planes * grid.count, layout.planes
+    yield Progress(done, total, options.order[0], planes)
+    out = np.empty(layout.shape, options.image.dtype) if options.out is None else options.out
+    restorer = PlaneRestorer(engine, options.image, out, layout, grid, options.strength)
+    non_finite = 0
+    for plane in options.order:
+        for found in restorer.restore(plane, plan.intensities[layout.channel(plane)]):
+            non_finite += found
+            done += 1
+            index = layout.index(plane) if done % grid.count == 0 else None
+            array = out[index] if index is not None and isinstance(out, np.ndarray) else None
+            yield Progress(done, total, plane, planes, index, array)
+    return plan.result(out, min(grid.tile, engine.largest or grid.tile), non_finite)
+
+
+def _lazily(options: Options) -> Generator[Progress, None, Restoration]:
+    """Plan a dask array that restores when it is computed; yields nothing."""
+    yield from ()
+    from napari_baryir.lazy import LazyRestorer
+
+    plan = _Plan.of(options)
+    restorer = LazyRestorer(
+        source=plan.source,
+        device=options.requested_device,
+        precision=options.requested_precision,
+        ensemble=options.ensemble,
+        layout=options.layout,
+        grid=plan.grid,
+        strength=options.strength,
+    )
+    image = restorer.restore(options.image, plan.intensities)
+    return plan.result(image, plan.grid.tile, None)

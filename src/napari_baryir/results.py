@@ -1,0 +1,100 @@
+"""What restoring tells while it runs and when it is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from napari_baryir.imaging.intensity import IntensityMap
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One more tile is done, or (the first of a run) the work is planned."""
+
+    done: int
+    """Tiles that are done."""
+    total: int
+    """Tiles in all."""
+    plane: int
+    """Number of the plane in work, in the image's order."""
+    planes: int
+    """Planes in all."""
+    plane_index: tuple[int | slice, ...] | None = None
+    """Set when this plane has just been finished: ``image[plane_index]`` is what it was made of."""
+    array: NDArray[Any] | None = None
+    """The finished plane, as ``image[plane_index]`` lies, where the result is a NumPy array; a view
+    of it, no copy."""
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """A restored image, and how it was made."""
+
+    image: Any
+    """Of the shape, dtype, axes and range that came in; alpha, NaN and inf as they were. NumPy for
+    NumPy, a lazy dask array for dask and zarr, or `out` where that was given."""
+    axes: str
+    """One letter of T, Z, C, Y, X, S per dimension."""
+    axes_guessed: bool
+    """Whether `axes` were guessed from the shape."""
+    model: str
+    """Name or path of the weights."""
+    weights_hash: str | None
+    """SHA-256 of the weights file; None for a network that never was in a file."""
+    intensity: tuple[IntensityMap, ...]
+    """The map to [0, 1], one per channel."""
+    device: str
+    precision: str
+    tile: int
+    """Greatest side of a tile, pixels; smaller than asked for where memory ran out."""
+    overlap: int
+    """Least overlap of neighbouring tiles, pixels."""
+    strength: float
+    """1: restored; 0: the input; between: a blend."""
+    ensemble: bool
+    """Whether 8 flips and rotations were averaged."""
+    non_finite: int | None
+    """Values that were NaN or infinite, and still are; None where the result is lazy."""
+    seconds: float
+    """Time taken; of planning only where the result is lazy."""
+    started: str
+    """Date and time, ISO 8601, UTC."""
+    version: str
+    """Of napari-baryir."""
+
+    @property
+    def lazy(self) -> bool:
+        """Whether nothing has been computed yet."""
+        return self.non_finite is None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Arguments that repeat the run: ``restore(image, **settings)``. Plain JSON values."""
+        return {
+            "axes": self.axes,
+            "model": self.model,
+            "device": self.device,
+            "precision": self.precision,
+            "tile": self.tile,
+            "overlap": self.overlap,
+            "intensity": [chosen.as_dict() for chosen in self.intensity],
+            "strength": self.strength,
+            "ensemble": self.ensemble,
+        }
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """All of this but the image, as plain JSON values; to keep beside the result."""
+        return {
+            "version": self.version,
+            "model": self.model,
+            "weights_hash": self.weights_hash,
+            "settings": self.settings,
+            "axes_guessed": self.axes_guessed,
+            "non_finite": self.non_finite,
+            "started": self.started,
+            "seconds": self.seconds,
+        }
