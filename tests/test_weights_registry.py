@@ -1,0 +1,203 @@
+"""Models by name: shipped, downloaded, the user's own, and those that are not there."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import http.server
+import logging
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from napari_baryir.errors import ModelUnavailableError, WeightsError
+from napari_baryir.network import BaryIR
+from napari_baryir.weights import registry
+from napari_baryir.weights.cache import FOLDER_VARIABLE, model_folder
+from napari_baryir.weights.files import save_weights, weights_hash
+from napari_baryir.weights.registry import (
+    REGISTRY,
+    ModelCard,
+    available_models,
+    choose_model,
+    find_weights,
+    load_model,
+)
+
+MAX_SHIPPED_BYTES = 4_000_000
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args: object) -> None:
+        """Keep the test's output clean."""
+
+
+@pytest.fixture
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, str]]:
+    """A folder and the address at which a local server publishes it."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    folder = tmp_path / "served"
+    folder.mkdir()
+    handler = functools.partial(_Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield folder, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def register(monkeypatch: pytest.MonkeyPatch, url: str, sha256: str) -> ModelCard:
+    card = ModelCard(
+        name="remote",
+        title="Remote",
+        summary="A model to fetch.",
+        image_kind="any",
+        licence="BSD-3-Clause",
+        file="remote.safetensors",
+        url=url,
+        sha256=sha256,
+    )
+    monkeypatch.setitem(REGISTRY, card.name, card)
+    return card
+
+
+@pytest.mark.parametrize("name", ["photo-compact", "microscopy-compact"])
+def test_shipped_model_loads_by_name(name: str) -> None:
+    card = REGISTRY[name]
+    if not card.available:
+        pytest.skip(f"{card.file} is not trained yet")
+    assert card.path.stat().st_size <= MAX_SHIPPED_BYTES
+    assert card.card_path is not None
+    model = load_model(name)
+    assert model.domains
+    with torch.inference_mode():
+        assert model(torch.rand(1, 3, 16, 24)).restored.shape == (1, 3, 16, 24)
+
+
+def test_missing_shipped_file_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(
+        REGISTRY, "photo-compact", replace(REGISTRY["photo-compact"], folder=tmp_path)
+    )
+    with pytest.raises(ModelUnavailableError, match=r"photo-compact\.safetensors.*reinstall"):
+        load_model("photo-compact")
+
+
+def test_unknown_name_lists_the_known_and_the_nearest() -> None:
+    with pytest.raises(ModelUnavailableError, match=r"did you mean 'photo-compact'.*microscopy"):
+        load_model("foto-compact")
+
+
+def test_registry_names_are_those_of_the_cards_and_of_auto() -> None:
+    assert all(name == card.name for name, card in REGISTRY.items())
+    assert {choose_model(True), choose_model(False)} <= set(REGISTRY)
+    assert REGISTRY[choose_model(True)].image_kind == "photo"
+    assert REGISTRY[choose_model(False)].image_kind == "microscopy"
+
+
+def test_weights_to_fetch_are_registered_with_their_hash() -> None:
+    assert all(card.sha256 for card in REGISTRY.values() if card.url)
+
+
+def test_path_is_loaded(tiny_model: BaryIR, tmp_path: Path) -> None:
+    path = tmp_path / "mine.safetensors"
+    save_weights(tiny_model, path)
+    assert load_model(path).config == tiny_model.config
+    assert load_model(str(path)).weights_hash == weights_hash(path)
+
+
+def test_path_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
+    with pytest.raises(ModelUnavailableError, match="mine"):
+        load_model(tmp_path / "mine.safetensors")
+
+
+def test_published_checkpoint_is_refused_with_the_way_to_import_it(tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(1)}, tmp_path / "published.pth")
+    with pytest.raises(WeightsError, match="import-weights"):
+        load_model(tmp_path / "published.pth")
+
+
+def test_own_model_is_listed_and_loaded_by_name(tiny_model: BaryIR) -> None:
+    tiny_model.provenance = {"title": "My worms", "image_kind": "microscopy", "licence": "CC0-1.0"}
+    save_weights(tiny_model, model_folder() / "worms.safetensors")
+    (card,) = (card for card in available_models() if card.name == "worms")
+    assert (card.title, card.image_kind, card.licence) == ("My worms", "microscopy", "CC0-1.0")
+    assert card.available
+    assert load_model("worms").config == tiny_model.config
+
+
+def test_own_model_cannot_take_a_registered_name(tiny_model: BaryIR) -> None:
+    save_weights(tiny_model, model_folder() / "photo-compact.safetensors")
+    cards = [card for card in available_models() if card.name == "photo-compact"]
+    assert cards == [REGISTRY["photo-compact"]]
+
+
+def test_damaged_own_model_is_left_out_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    (model_folder() / "broken.safetensors").write_bytes(b"nothing")
+    with caplog.at_level(logging.WARNING):
+        assert "broken" not in [card.name for card in available_models()]
+    assert "broken.safetensors" in caplog.text
+
+
+def test_model_folder_follows_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "elsewhere"))
+    assert model_folder() == tmp_path / "elsewhere"
+    assert available_models() == list(REGISTRY.values())  # a folder that does not exist is empty
+    monkeypatch.delenv(FOLDER_VARIABLE)
+    assert "napari-baryir" in model_folder().parts
+
+
+def test_weights_are_fetched_once(
+    tiny_model: BaryIR, served: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, address = served
+    source = folder / "published.safetensors"
+    save_weights(tiny_model, source)
+    card = register(monkeypatch, f"{address}/{source.name}", weights_hash(source))
+    assert not card.available
+    assert load_model("remote").config == tiny_model.config
+    assert card.path == model_folder() / "remote.safetensors"
+    source.unlink()
+    assert find_weights("remote") == card.path
+
+
+def test_fetched_file_with_the_wrong_hash_is_refused(
+    served: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, address = served
+    (folder / "published.safetensors").write_bytes(b"something else")
+    expected = hashlib.sha256(b"what was published").hexdigest()
+    card = register(monkeypatch, f"{address}/published.safetensors", expected)
+    with pytest.raises(ModelUnavailableError, match=expected):
+        load_model("remote")
+    assert not card.available
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/a.safetensors", "odd://nowhere/a"])
+def test_without_network_the_message_names_file_place_and_hash(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sha256 = "0" * 64
+    card = register(monkeypatch, url, sha256)
+    with pytest.raises(ModelUnavailableError) as caught:
+        load_model("remote")
+    for part in (url, sha256, str(card.path)):
+        assert part in str(caught.value)
+
+
+def test_listing_models_does_not_import_torch() -> None:
+    code = (
+        f"import sys; from {registry.__name__} import available_models; "
+        "available_models(); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
