@@ -17,11 +17,13 @@ from skimage import data, io, metrics
 from napari_baryir.commands import evaluate as command
 from napari_baryir.errors import DataError, InputError
 from napari_baryir.network import BaryIR
+from napari_baryir.restoration import restore
 from napari_baryir.training.cases import FilePair, Pair, list_pairs, list_synthetic
 from napari_baryir.training.evaluate import (
     INPUT,
     Evaluation,
     ImageScore,
+    choose_maps,
     iter_evaluate,
     map_planes,
     score_plane,
@@ -118,7 +120,8 @@ def test_microscopy_is_compared_in_the_map_of_the_degraded_image() -> None:
     clean = rng.integers(200, 4000, (3, 20, 24)).astype(np.uint16)
     degraded = (clean + rng.integers(0, 300, clean.shape)).astype(np.uint16)
     low, high = np.percentile(degraded, [0.1, 99.9])
-    mapped, truth = map_planes(Pair(degraded, clean, "TYX"), degraded, clean)
+    maps = choose_maps(Pair(degraded, clean, "TYX"))
+    mapped, truth = (map_planes(image, "TYX", maps) for image in (degraded, clean))
     assert len(truth) == 3
     np.testing.assert_allclose(truth, np.clip((clean - low) / (high - low), 0, 1), atol=1e-5)
     np.testing.assert_allclose(mapped, np.clip((degraded - low) / (high - low), 0, 1), atol=1e-5)
@@ -127,11 +130,20 @@ def test_microscopy_is_compared_in_the_map_of_the_degraded_image() -> None:
 def test_each_channel_has_its_own_map_and_alpha_is_left_out() -> None:
     rng = np.random.default_rng(2)
     channels = np.stack([rng.random((9, 9)), 1000 * rng.random((9, 9))]).astype(np.float32)
-    first, second = map_planes(Pair(channels, channels, "CYX"), channels)[0]
+    first, second = map_planes(channels, "CYX", choose_maps(Pair(channels, channels, "CYX")))
     assert first.max() == second.max() == 1
     rgba = rng.integers(0, 256, (9, 9, 4)).astype(np.uint8)
-    (plane,) = map_planes(Pair(rgba, rgba, "YXS"), rgba)[0]
+    (plane,) = map_planes(rgba, "YXS", choose_maps(Pair(rgba, rgba, "YXS")))
     np.testing.assert_allclose(plane, rgba[..., :3] / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize(("shape", "axes"), [((2, 16, 20), "CYX"), ((16, 20, 3), "YXS")])
+def test_the_maps_are_those_that_restoring_chooses(
+    tiny_model: BaryIR, shape: tuple[int, ...], axes: str
+) -> None:
+    image = np.random.default_rng(0).integers(0, 5000, shape).astype(np.uint16)
+    restoration = restore(image, axes=axes, model=tiny_model, device="cpu")
+    assert list(restoration.intensity) == choose_maps(Pair(image, image, axes))
 
 
 def test_a_case_does_not_depend_on_what_else_is_measured(photos: Path) -> None:
@@ -244,7 +256,8 @@ def test_peers_of_a_pair_are_given_the_noise_that_is_there(tmp_path: Path) -> No
     io.imsave(tmp_path / "clean.png", clean, check_contrast=False)
     io.imsave(tmp_path / "noisy.png", noisy.astype(np.uint8), check_contrast=False)
     evaluation = finish(list_pairs(tmp_path / "noisy.png", tmp_path / "clean.png"), peers=True)
-    assert {s.sigma for s in evaluation.scores} == {pytest.approx(20 / 255, rel=0.05)}
+    (sigma,) = {score.sigma for score in evaluation.scores}
+    assert sigma == pytest.approx(20 / 255, rel=0.05)
 
 
 def test_reports_hold_every_score_and_every_mean(tmp_path: Path) -> None:
@@ -288,7 +301,10 @@ def test_the_command_measures_and_reports(
     arguments = ["--model", str(weights), "--clean", str(photos), "--domains", "rain"]
     assert run_command(*arguments, "--limit", "1", "-o", str(report), "--device", "cpu") == 0
     assert "| domain | images | input | tiny |" in capsys.readouterr().out
-    assert [r["method"] for r in csv.DictReader(report.open())] == ["input", "tiny"]
+    assert [r["method"] for r in csv.DictReader(report.read_text().splitlines())] == [
+        "input",
+        "tiny",
+    ]
 
 
 def test_the_help_states_the_protocol(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from napari_baryir.errors import DataError
 from napari_baryir.imaging.axes import PlaneLayout
-from napari_baryir.imaging.intensity import choose_intensity
+from napari_baryir.imaging.intensity import IntensityMap, choose_intensity
 from napari_baryir.training.cases import Case, Pair, planes_last
 from napari_baryir.training.peers import PEERS
 
@@ -121,19 +121,21 @@ def score_planes(images: Planes, cleans: Planes) -> tuple[float, float]:
     return float(np.mean([psnr for psnr, _ in each])), float(np.mean([ssim for _, ssim in each]))
 
 
-def map_planes(pair: Pair, *images: NDArray[Any]) -> list[Planes]:
-    """Cut images into planes and map them to [0, 1] by the map of the pair's degraded image."""
+def choose_maps(pair: Pair) -> list[IntensityMap]:
+    """Choose the maps to [0, 1], one per channel, from the degraded image."""
     layout = PlaneLayout.of(pair.degraded, pair.axes)
-    maps = [
+    return [
         choose_intensity(layout.channel_values(pair.degraded, channel), rgb=layout.rgb)
         for channel in range(layout.channels)
     ]
+
+
+def map_planes(image: NDArray[Any], axes: str, maps: Sequence[IntensityMap]) -> Planes:
+    """Cut an image of any axes into planes, each mapped by its channel's map and clamped."""
+    layout = PlaneLayout.of(image, axes)
     return [
-        [
-            np.clip(maps[layout.channel(number)].apply(values), 0, 1)
-            for number, values in enumerate(planes_last(image, pair.axes))
-        ]
-        for image in images
+        np.clip(maps[layout.channel(number)].apply(values), 0, 1)
+        for number, values in enumerate(planes_last(image, axes))
     ]
 
 
@@ -190,7 +192,8 @@ def _case_scores(
     from napari_baryir.restoration import restore  # brings torch
 
     pair = case.load()
-    degraded, clean = map_planes(pair, pair.degraded, pair.clean)
+    maps = choose_maps(pair)
+    degraded, clean = (map_planes(image, pair.axes, maps) for image in (pair.degraded, pair.clean))
     sigma = _true_sigma(pair, degraded, clean) if case.noisy else None
 
     def timed(method: str, make: Callable[[], Planes]) -> ImageScore:
@@ -201,8 +204,8 @@ def _case_scores(
         return ImageScore(case.name, case.domain, method, psnr, ssim, pair.level, sigma, seconds)
 
     def restored() -> Planes:
-        image = restore(pair.degraded, axes=pair.axes, model=model, **options).image
-        return map_planes(pair, np.asarray(image))[0]
+        result = restore(pair.degraded, axes=pair.axes, model=model, intensity=maps, **options)
+        return map_planes(np.asarray(result.image), pair.axes, maps)
 
     yield timed(INPUT, lambda: degraded)
     yield timed(model_name, restored)
