@@ -30,7 +30,8 @@ def save_checkpoint(folder: str | os.PathLike[str], state: dict[str, Any]) -> No
 
 
 def load_checkpoint(folder: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """Read the state that `save_checkpoint` wrote; None if there is none. Runs nothing from the file.
+    """Read the state that `save_checkpoint` wrote; None if there is none. Runs nothing from the
+    file.
 
     Raises
     ------

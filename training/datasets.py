@@ -1,8 +1,8 @@
 """Pairs of degraded and clean patches, made on the fly from clean images.
 
 A batch is a function of the recipe's seed and its step and of nothing else. Resuming at a step
-therefore continues with the very data that an uninterrupted run would have seen, whatever the number
-of worker processes.
+therefore continues with the very data that an uninterrupted run would have seen, whatever the
+number of worker processes.
 """
 
 from __future__ import annotations
@@ -68,7 +68,11 @@ class PairDataset(Dataset[Batch]):
         for source, (domain, count) in enumerate(self.composition.items()):
             for _ in range(count):
                 rng = np.random.default_rng((self.seed, step, place))
-                pair = self._photo(domain, rng) if self.profile == "photo" else self._plane(domain, rng)
+                pair = (
+                    self._photo(domain, rng)
+                    if self.profile == "photo"
+                    else self._plane(domain, rng)
+                )
                 degraded.append(pair[0])
                 clean.append(pair[1])
                 sources.append(source)
@@ -86,8 +90,8 @@ class PairDataset(Dataset[Batch]):
     def _plane(
         self, domain: str, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        # The map to [0, 1] is chosen on a field larger than the patch, from the degraded image, as it
-        # is when a user restores: fields vary in size because users' images do.
+        # The map to [0, 1] is chosen on a field larger than the patch, from the degraded image, as
+        # it is when a user restores: fields vary in size because users' images do.
         plane = self.images[int(rng.integers(len(self.images)))]
         side = int(rng.integers(self.patch, max(self.patch, min(*plane.shape, 3 * self.patch)) + 1))
         field = _turn(_crop(plane, side, rng), int(rng.integers(8))).astype(np.float32)
@@ -206,9 +210,7 @@ def _bundled(profile: Profile) -> list[NDArray[np.generic]]:
     ]
 
 
-def _crop(
-    image: NDArray[np.generic], side: int, rng: np.random.Generator
-) -> NDArray[np.generic]:
+def _crop(image: NDArray[np.generic], side: int, rng: np.random.Generator) -> NDArray[np.generic]:
     """A random square; images smaller than it are first reflected."""
     missing = [max(side - s, 0) for s in image.shape[:2]]
     if any(missing):

@@ -1,9 +1,10 @@
 """Seeded degradations of clean images: what training, evaluation and the samples degrade with.
 
-Every degradation is a function of an image, a level and a generator. The level runs from 0 (mildest)
-to 1 (strongest) and stands for the physical strength named in the function; what the level does not
-fix (angles, positions, tints) is drawn from the generator. The same generator state gives the same
-image. Photographs end as 8-bit values in [0, 1], rounded and clipped, as files hold them.
+Every degradation is a function of an image, a level and a generator. The level runs from 0
+(mildest) to 1 (strongest) and stands for the physical strength named in the function; what the
+level does not fix (angles, positions, tints) is drawn from the generator. The same generator state
+gives the same image. Photographs end as 8-bit values in [0, 1], rounded and clipped, as files hold
+them.
 """
 
 from __future__ import annotations

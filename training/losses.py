@@ -20,9 +20,9 @@ def fidelity_loss(restored: Tensor, clean: Tensor, kind: Fidelity) -> Tensor:
     """Distance between restored and clean images, (B, 3, H, W) each; a scalar.
 
     "l1" is ``mean |restored - clean|``, as published. "log_mse" is the mean over the images of
-    ``ln(mse + 2e-4)``, PSNR up to a factor: an image's gradient is then divided by its own error, so
-    that a hazy one with a large error does not drown a noisy one with a small error. The constant (37 dB)
-    keeps untouched images, whose error is almost 0, from drowning all others.
+    ``ln(mse + 2e-4)``, PSNR up to a factor: an image's gradient is then divided by its own error,
+    so that a hazy one with a large error does not drown a noisy one with a small error. The
+    constant (37 dB) keeps untouched images, whose error is almost 0, from drowning all others.
     """
     if kind == "l1":
         return (restored - clean).abs().mean()
@@ -33,8 +33,8 @@ def fidelity_loss(restored: Tensor, clean: Tensor, kind: Fidelity) -> Tensor:
 def transport_cost(z: Tensor, b: Tensor) -> Tensor:
     """Root mean square of z - b per sample: (B, D, h, w) twice to (B,).
 
-    The published ``||z - b||`` divided by the root of the dimension, so that it does not depend on the
-    patch size. Where z = b the gradient is 0, not NaN.
+    The published ``||z - b||`` divided by the root of the dimension, so that it does not depend on
+    the patch size. Where z = b the gradient is 0, not NaN.
     """
     mean_square = (z - b).square().mean(dim=(1, 2, 3))
     positive = mean_square > 0
@@ -62,7 +62,8 @@ def source_means(values: Tensor, sources: Tensor, weights: Tensor) -> Tensor:
 def barycenter_losses(
     z: Tensor, b: Tensor, potentials: Tensor, sources: Tensor, weights: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Transport and potential terms: ``sum_k lambda_k E_k[c(z, b)]`` and ``sum_k lambda_k E_k[f_k(b)]``.
+    """Transport and potential terms: ``sum_k lambda_k E_k[c(z, b)]`` and ``sum_k lambda_k
+    E_k[f_k(b)]``.
 
     T minimises the first minus the second; the potentials minimise the second.
 
@@ -83,8 +84,8 @@ def barycenter_losses(
 def pooled_windows(r: Tensor, grid: int) -> Tensor:
     """Mean of r over a grid x grid division of the map: (B, D, h, w) to (B * grid * grid, D).
 
-    The published loss flattens the map instead, which compares pictures position by position and ties
-    the embedding to the picture's content.
+    The published loss flattens the map instead, which compares pictures position by position and
+    ties the embedding to the picture's content.
     """
     pooled = F.adaptive_avg_pool2d(r, grid)
     return pooled.flatten(2).transpose(1, 2).reshape(-1, r.shape[1])
@@ -96,8 +97,9 @@ def inter_residual_contrast(
     """IRC: residuals of one source attract each other and repel those of the others.
 
     For each embedding i: ``-log(sum_{j != i, same source} exp(cos_ij / tau) / sum_{j != i}
-    exp(cos_ij / tau))``, averaged over the embeddings that have a positive. An embedding is never its
-    own positive; those without one are left out (the published code counts itself and so hides them).
+    exp(cos_ij / tau))``, averaged over the embeddings that have a positive. An embedding is never
+    its own positive; those without one are left out (the published code counts itself and so hides
+    them).
 
     Parameters
     ----------

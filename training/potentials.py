@@ -10,9 +10,9 @@ class Potentials(nn.Module):
     """K potentials on barycenter embeddings, congruent by construction.
 
     ``f_k = g_k - sum_j lambda_j g_j`` for K free networks g_j, so that ``sum_k lambda_k f_k = 0``
-    holds exactly (DESIGN section 5; the published code adds a penalty on one sample instead). The g_j
-    are one grouped network: the groups share no weight but the input. They average over the map before
-    the last layers, so they take any patch size.
+    holds exactly (DESIGN section 5; the published code adds a penalty on one sample instead). The
+    g_j are one grouped network: the groups share no weight but the input. They average over the map
+    before the last layers, so they take any patch size.
 
     Parameters
     ----------
@@ -30,9 +30,7 @@ class Potentials(nn.Module):
         self.weights: Tensor
         self.register_buffer("weights", weights.clone())
         self.embed = nn.Conv2d(channels, sources * hidden, 1)
-        self.spatial = nn.Conv2d(
-            sources * hidden, sources * hidden, 3, padding=1, groups=sources
-        )
+        self.spatial = nn.Conv2d(sources * hidden, sources * hidden, 3, padding=1, groups=sources)
         self.mix = nn.Conv2d(sources * hidden, sources * hidden, 1, groups=sources)
         self.score = nn.Conv2d(sources * hidden, sources, 1, groups=sources)
 

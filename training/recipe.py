@@ -72,8 +72,8 @@ class OptimizerSettings(_Frozen):
     schedule: Literal["decay", "step"] = "decay"
     """Constant, then linearly to zero; or x0.1 once, as published."""
     constant: Annotated[float, Field(gt=0, le=1)] = 0.6
-    """The part of the steps after which the rate falls. Until there `steps` may still be changed when
-    a run is resumed, and the result is that of a run with the new `steps` from the start."""
+    """The part of the steps after which the rate falls. Until there `steps` may still be changed
+    when a run is resumed, and the result is that of a run with the new `steps` from the start."""
     clip: PositiveFloat | None = 1.0
     """Largest norm of the gradient; None for no limit."""
     weight_decay: NonNegativeFloat = 0.0
@@ -96,7 +96,8 @@ class LossSettings(_Frozen):
     windows: tuple[PositiveInt, ...] = (1, 2, 4)
     """Grids over which residuals are pooled and contrasted; several, so that places count too."""
     detach_source: bool = True
-    """Whether only T pays for transport. False (as published) lets the encoder make sources alike."""
+    """Whether only T pays for transport. False (as published) lets the encoder make sources alike.
+    """
 
 
 class Recipe(_Frozen):
@@ -148,7 +149,8 @@ def load_recipe(recipe: str, overrides: Iterable[str] = ()) -> Recipe:
     recipe
         A path to a TOML file, or the name of a recipe that ships.
     overrides
-        ``key=value``; dots reach into tables: ``data.train=photos``. Values are TOML, or plain text.
+        ``key=value``; dots reach into tables: ``data.train=photos``. Values are TOML, or plain
+        text.
 
     Raises
     ------

@@ -78,7 +78,7 @@ class ContextBlock(nn.Module):
 
 
 def window_mean(x: Tensor, half_width: int) -> Tensor:
-    """Mean of ``x`` (B, C, H, W) over squares of ``2 * half_width + 1`` cells, cut off at the edges."""
+    """Mean of ``x`` (B, C, H, W) over squares of ``2 * half_width + 1``, cut off at the edges."""
     side = 2 * half_width + 1
     rows = F.avg_pool2d(x, (side, 1), 1, (half_width, 0), count_include_pad=False)
     return F.avg_pool2d(rows, (1, side), 1, (0, half_width), count_include_pad=False)
@@ -147,7 +147,8 @@ class SkipCondition(nn.Module):
 
     def forward(self, skip: Tensor, pyramid: Tensor) -> Tensor:
         scale, shift = self.scale_shift(pyramid).chunk(2, dim=1)
-        return skip * (1 + scale) + shift
+        conditioned: Tensor = skip * (1 + scale) + shift
+        return conditioned
 
 
 class KernelBank(nn.Module):
@@ -168,14 +169,15 @@ class KernelBank(nn.Module):
         weights = F.interpolate(self.mix(features).float(), scale_factor=8.0, mode="bilinear")
         filtered = self.filters(x.reshape(batch * colours, 1, height, width))
         filtered = filtered.reshape(batch, colours, -1, height, width)
-        return (filtered * weights.unsqueeze(1)).sum(dim=2)
+        mixed: Tensor = (filtered * weights.unsqueeze(1)).sum(dim=2)
+        return mixed
 
 
 class Decoder(nn.Module):
     """Image, b, r and skips to the restored image, (B, 3, H, W), float32.
 
-    Haze and darkness are coarse: a gain and an offset per colour on the H/8 grid correct them first,
-    and the fine decoder sees the corrected image and adds texture.
+    Haze and darkness are coarse: a gain and an offset per colour on the H/8 grid correct them
+    first, and the fine decoder sees the corrected image and adds texture.
     """
 
     def __init__(self, config: GatedConfig) -> None:

@@ -1,0 +1,32 @@
+"""Where and in which precision to train."""
+
+from __future__ import annotations
+
+import torch
+
+from napari_baryir.errors import DeviceError
+from napari_baryir.training.recipe import Recipe
+
+
+def choose_device(recipe: Recipe) -> tuple[torch.device, torch.dtype | None]:
+    """Device and dtype of autocast (None: float32 throughout)."""
+    name = recipe.device
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise DeviceError(f"device {name!r} cannot be used ({error}); try device=cpu") from None
+    if recipe.precision == "float32":
+        return device, None
+    if recipe.precision == "bfloat16" or device.type == "cuda":
+        return device, torch.bfloat16
+    return device, torch.bfloat16 if computes_in_bfloat16() else None
+
+
+def computes_in_bfloat16() -> bool:
+    """Whether this CPU has instructions for bfloat16; emulated it would be slower than float32."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and any(
+        torch.cpu.get_capabilities().get(name, False) for name in ("avx512_bf16", "amx_bf16")
+    )

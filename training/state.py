@@ -1,0 +1,187 @@
+"""What changes while training: networks, optimisers, averages; made, moved and resumed."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from napari_baryir import __version__
+from napari_baryir.errors import DataError
+from napari_baryir.network import BaryIR
+from napari_baryir.training.checkpoint import load_checkpoint, save_checkpoint
+from napari_baryir.training.potentials import Potentials
+from napari_baryir.training.recipe import OptimizerSettings, Recipe
+from napari_baryir.weights.files import save_weights
+
+logger = logging.getLogger(__name__)
+
+PROTOTYPE_DECAY = 0.99
+"""Per step: prototypes average the last few hundred batches."""
+
+
+@dataclass
+class TrainingState:
+    """Everything that changes while training, and so everything that a checkpoint holds."""
+
+    model: BaryIR
+    averaged: BaryIR
+    potentials: Potentials
+    model_optimizer: torch.optim.Optimizer
+    potentials_optimizer: torch.optim.Optimizer
+    prototypes: Tensor
+    """(K, D), running mean of the unit residuals of each source."""
+    step: int = 0
+    seconds: float = 0.0
+    """Spent training, over all sessions."""
+
+    _PARTS = ("model", "averaged", "potentials", "model_optimizer", "potentials_optimizer")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values and tensors."""
+        state: dict[str, Any] = {name: getattr(self, name).state_dict() for name in self._PARTS}
+        # Nothing in the loop draws from torch's generator today; whatever does tomorrow resumes.
+        rng = torch.get_rng_state()
+        return state | {
+            "prototypes": self.prototypes,
+            "step": self.step,
+            "seconds": self.seconds,
+            "rng": rng,
+        }
+
+    def load_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `as_dict` gave."""
+        for name in self._PARTS:
+            getattr(self, name).load_state_dict(state[name])
+        self.prototypes.copy_(state["prototypes"])
+        self.step, self.seconds = state["step"], state["seconds"]
+        torch.set_rng_state(state["rng"])
+
+
+def start_state(recipe: Recipe, device: torch.device) -> TrainingState:
+    """Networks, potentials and optimisers before the first step."""
+    torch.manual_seed(recipe.seed)
+    domains = tuple(recipe.data.batch)
+    model = BaryIR(recipe.network, domains=domains)
+    channels = model.encoder.norm.weight.numel()  # type: ignore[union-attr, operator]
+    counts = torch.tensor(list(recipe.data.batch.values()), dtype=torch.float32)
+    weights = (1 / counts) / (1 / counts).sum()
+    potentials = Potentials(int(channels), weights).to(device)
+    # Torch's annotations leave out the documented argument memory_format.
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return TrainingState(
+        model=model,
+        averaged=copy.deepcopy(model).requires_grad_(False),
+        potentials=potentials,
+        model_optimizer=_optimizer(model, recipe.optimizer, recipe.optimizer.rate),
+        potentials_optimizer=_optimizer(
+            potentials, recipe.optimizer, recipe.optimizer.potentials_rate
+        ),
+        prototypes=torch.zeros(len(domains), int(channels), device=device),
+    )
+
+
+def _optimizer(
+    module: nn.Module, settings: OptimizerSettings, rate: float
+) -> torch.optim.Optimizer:
+    if settings.kind == "rmsprop":
+        return torch.optim.RMSprop(module.parameters(), lr=rate)
+    return torch.optim.AdamW(
+        module.parameters(), lr=rate, betas=(0.9, 0.95), weight_decay=settings.weight_decay
+    )
+
+
+def set_rate(
+    optimizer: torch.optim.Optimizer, settings: OptimizerSettings, step: int, steps: int
+) -> None:
+    """Set the network's learning rate for a step."""
+    rate = settings.rate * min(1.0, (step + 1) / max(settings.warm_up, 1))
+    if step >= settings.constant * steps:
+        left = (steps - step) / ((1 - settings.constant) * steps)
+        rate *= left if settings.schedule == "decay" else 0.1
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+@torch.no_grad()
+def average_weights(averaged: nn.Module, model: nn.Module, decay: float) -> None:
+    """Move `averaged` towards `model` by ``1 - decay``."""
+    torch._foreach_lerp_(
+        list(averaged.parameters()), [p.detach() for p in model.parameters()], 1 - decay
+    )
+
+
+@torch.no_grad()
+def update_prototypes(state: TrainingState, residual: Tensor, sources: Tensor) -> None:
+    """Running mean of the unit residuals of each source; residual (B, D, h, w)."""
+    unit = F.normalize(residual.mean(dim=(2, 3)), dim=1)  # (B, D)
+    for source in sources.unique():
+        mean = unit[sources == source].mean(dim=0)
+        decay = PROTOTYPE_DECAY if state.step else 0.0
+        state.prototypes[source] = decay * state.prototypes[source] + (1 - decay) * mean
+
+
+def save_state(state: TrainingState, recipe: Recipe) -> None:
+    """Write a checkpoint to the output folder."""
+    save_checkpoint(recipe.output, state.as_dict() | {"recipe": _identity(recipe)})
+
+
+def _identity(recipe: Recipe) -> dict[str, Any]:
+    """What of a recipe must not change between a checkpoint and its resumption."""
+    return recipe.model_dump(
+        mode="json", include={"name", "seed", "network", "data", "optimizer", "losses", "steps"}
+    )
+
+
+def resume(state: TrainingState, recipe: Recipe) -> None:
+    """Take over the checkpoint in the output folder, if there is one.
+
+    Raises
+    ------
+    DataError
+        If it was made by a recipe that differs where it matters.
+    """
+    checkpoint = load_checkpoint(recipe.output)
+    if checkpoint is None:
+        logger.info("no checkpoint in %s: starting anew", recipe.output)
+        return
+    old, new = checkpoint["recipe"], _identity(recipe)
+    changed = [key for key in new if key not in ("data", "steps") and old.get(key) != new[key]]
+    if checkpoint["step"] > recipe.optimizer.constant * min(old["steps"], new["steps"]):
+        # The learning rate has begun to fall, at a place that `steps` decided.
+        changed += ["steps"] * (old["steps"] != new["steps"])
+    for moved in ("train", "validation"):  # the same data may have moved to another folder
+        old["data"].pop(moved), new["data"].pop(moved)
+    if old["data"] != new["data"]:
+        changed.append("data")
+    if changed:
+        raise DataError(
+            f"the checkpoint in {recipe.output} was made with other values of "
+            f"{', '.join(changed)}; "
+            "restore them, choose another output, or start anew with resume=false"
+        )
+    state.load_dict(checkpoint)
+    logger.info("going on from step %d of %d", state.step, recipe.steps)
+
+
+def write_weights(state: TrainingState, recipe: Recipe) -> Path:
+    """Write the averaged weights with everything that says where they come from."""
+    model = state.averaged.eval()
+    model.prototypes = state.prototypes.clone()
+    model.provenance = {
+        "recipe": recipe.model_dump(mode="json"),
+        "steps": state.step,
+        "training_seconds": round(state.seconds),
+        "napari_baryir": __version__,
+        "torch": torch.__version__,
+        "licence": recipe.licence,
+    }
+    path = Path(recipe.output) / f"{recipe.name}.safetensors"
+    save_weights(model, path, dtype=torch.float16 if recipe.half_precision_file else torch.float32)
+    return path
