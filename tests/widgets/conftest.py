@@ -1,0 +1,71 @@
+"""What the tests of the plugin share: a real viewer on a real (or virtual) screen."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from napari_baryir.network import BaryIR
+from napari_baryir.weights.files import save_weights
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+HERE = Path(__file__).parent
+
+
+def _missing() -> str | None:
+    """Why no window can open here; None where one can."""
+    try:
+        import napari  # noqa: F401
+        import pytestqt  # noqa: F401
+        import qtpy  # noqa: F401
+    except (ImportError, RuntimeError) as error:  # qtpy's own error is a RuntimeError
+        return f"the plugin's tests need napari with Qt and pytest-qt: {error}"
+    on_x = sys.platform.startswith("linux")
+    if on_x and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return "no display: run under xvfb-run"
+    if os.environ.get("QT_QPA_PLATFORM") == "offscreen":
+        return "Qt's offscreen platform has no OpenGL: run under xvfb-run"
+    return None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a screen where there is none; Qt would end the whole process."""
+    reason = _missing()
+    if reason is None:
+        return
+    for item in items:
+        needs_screen = {"qapp", "qtbot", "make_napari_viewer"} & set(_fixtures(item))
+        if HERE in item.path.parents and needs_screen:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _fixtures(item: pytest.Item) -> list[str]:
+    return list(getattr(item, "fixturenames", []))
+
+
+@pytest.fixture(autouse=True)
+def leaked_widgets_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have napari look for widgets that outlive a test; its warning is an error here."""
+    monkeypatch.setenv("NAPARI_STRICT_QT", "1")
+
+
+@pytest.fixture
+def viewer(make_napari_viewer: Callable[..., Any]) -> Viewer:
+    """A viewer whose window is not shown."""
+    made: Viewer = make_napari_viewer()
+    return made
+
+
+@pytest.fixture
+def tiny_weights(tmp_path_factory: pytest.TempPathFactory, tiny_model: BaryIR) -> Path:
+    """Weights file of a network with seeded random weights that takes milliseconds."""
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_weights(tiny_model, path)
+    return path
