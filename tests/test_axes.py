@@ -39,9 +39,7 @@ def test_rows_of_a_plane_are_those_of_the_whole_plane(
     plane = data.draw(st.integers(0, layout.planes - 1))
     start = data.draw(st.integers(0, layout.height - 1))
     rows = slice(start, layout.height)
-    np.testing.assert_array_equal(
-        layout.read(image, plane, rows), layout.read(image, plane)[rows]
-    )
+    np.testing.assert_array_equal(layout.read(image, plane, rows), layout.read(image, plane)[rows])
 
 
 @given(layouts())

@@ -224,10 +224,13 @@ def _add_to_wide_integers(original: NDArray[Any], change: NDArray[np.float64]) -
     bits = native.view(np.uint64)
     above = np.uint64(info.max) - bits
     below = bits - np.uint64(info.min % 2**64)
-    steps = np.rint(change)
-    largest = 2.0**63
-    up = np.clip(steps, 0, largest).astype(np.uint64)
-    down = np.clip(-steps, 0, largest).astype(np.uint64)
+    up, down = _unsigned(np.rint(change)), _unsigned(np.rint(-change))
     total = bits + np.minimum(up, above) - np.minimum(down, below)
     result: NDArray[Any] = total.view(native.dtype).astype(original.dtype, copy=False)
     return result
+
+
+def _unsigned(steps: NDArray[np.float64]) -> NDArray[np.uint64]:
+    """Cast to uint64, with what is negative at 0 and what is too large at the greatest."""
+    inside = np.clip(steps, 0, math.nextafter(2.0**64, 0)).astype(np.uint64)
+    return np.where(steps >= 2.0**64, np.uint64(2**64 - 1), inside)
