@@ -177,7 +177,9 @@ def _read(path: Path, profile: Profile) -> list[NDArray[np.generic]]:
     try:
         # scikit-image moves a first axis of 3 or 4 to the end: right for photographs only.
         stack = profile == "microscopy" and path.suffix.lower() in (".tif", ".tiff")
-        array = np.asarray(tifffile.imread(path) if stack else io.imread(path))
+        # Opened here, for imageio leaves files open that none of its readers knows.
+        with path.open("rb") as file:
+            array = np.asarray(tifffile.imread(file) if stack else io.imread(file))
     except Exception as error:
         # Whatever a decoder raises on a damaged file, the user needs its name.
         raise DataError(f"cannot read {path}: {error}; repair it or take it out") from error
@@ -205,7 +207,9 @@ def _bundled(profile: Profile) -> list[NDArray[np.generic]]:
         return [data.astronaut(), data.coffee(), data.chelsea(), data.rocket()]
     return [
         p
-        for image in (data.cell(), data.human_mitosis(), data.microaneurysms())
+        # Those that are in scikit-image's wheel; the others it would have to download. Stained
+        # tissue is dark on bright: turned round, it is like fluorescence.
+        for image in (data.cell(), 255 - data.immunohistochemistry()[..., 1], data.microaneurysms())
         for p in planes_in_unit_range(image)
     ]
 
