@@ -1,0 +1,157 @@
+"""Pairs made on the fly: a function of seed and step, of the right kind, from images that exist."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from skimage import io
+from torch.utils.data import DataLoader
+
+from napari_baryir.errors import DataError
+from napari_baryir.imaging.intensity import choose_intensity
+from napari_baryir.training.datasets import (
+    Batch,
+    PairDataset,
+    load_clean_images,
+    microscopy_pair,
+)
+
+PHOTO = {"noise": 2, "haze": 1, "clean": 1}
+CELLS = {"noise": 1, "background": 2, "clean": 1}
+
+
+def photos() -> list[NDArray[np.generic]]:
+    """Two random pictures, one smaller than a patch."""
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 256, shape, dtype=np.uint8) for shape in ((50, 60, 3), (20, 70, 3))]
+
+
+def planes() -> list[NDArray[np.generic]]:
+    """Two smooth planes about [0, 1]."""
+    y, x = np.mgrid[:80, :90]
+    waves = (0.5 + 0.5 * np.sin(x / 5) * np.sin(y / 7)).astype(np.float32)
+    return [waves, waves[:70, ::-1]]
+
+
+def photo_pairs(seed: int = 1) -> PairDataset:
+    return PairDataset(photos(), "photo", PHOTO, 32, seed)
+
+
+def cell_pairs(seed: int = 1) -> PairDataset:
+    return PairDataset(planes(), "microscopy", CELLS, 32, seed)
+
+
+def same(a: Batch, b: Batch) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+@pytest.mark.parametrize("make", [photo_pairs, cell_pairs])
+def test_a_batch_depends_on_seed_and_step_alone(make: type[PairDataset]) -> None:
+    first, second = make(), make()
+    [second[step] for step in range(3)]  # what came before does not matter
+    assert same(first[7], second[7])
+    assert not same(first[7], first[8])
+    assert not same(first[7], make(seed=2)[7])
+
+
+def test_worker_processes_change_nothing() -> None:
+    dataset = photo_pairs()
+    loaded = DataLoader(dataset, batch_size=None, sampler=range(4, 8), num_workers=2)
+    for step, batch in zip(range(4, 8), loaded, strict=True):
+        assert same(batch, dataset[step])
+
+
+@pytest.mark.parametrize(
+    ("dataset", "composition"), [(photo_pairs(), PHOTO), (cell_pairs(), CELLS)]
+)
+def test_batches_have_the_recipes_composition(
+    dataset: PairDataset, composition: dict[str, int]
+) -> None:
+    degraded, clean, sources = dataset[0]
+    count = sum(composition.values())
+    assert degraded.shape == clean.shape == (count, 3, 32, 32)
+    assert degraded.dtype == clean.dtype == torch.float32
+    expected = [k for k, n in enumerate(composition.values()) for _ in range(n)]
+    assert sources.tolist() == expected
+    for k, domain in enumerate(composition):
+        differs = (degraded - clean).abs().amax(dim=(1, 2, 3))[sources == k] > 0
+        assert differs.tolist() == [domain != "clean"] * composition[domain]
+
+
+def test_microscopy_is_grey_and_in_the_map_of_the_degraded_image() -> None:
+    degraded, clean, _ = cell_pairs()[0]
+    for images in (degraded, clean):
+        assert torch.equal(images[:, 0], images[:, 1])
+        assert torch.equal(images[:, 0], images[:, 2])
+    rng = np.random.default_rng(0)
+    plane = planes()[0].astype(np.float32)
+    for _ in range(12):
+        mapped, truth = microscopy_pair(plane, "background", rng)
+        # Either already in the 8-bit full range, or its own percentiles are 0 and 1.
+        again = choose_intensity(mapped, rgb=False)
+        eight_bit = np.allclose(mapped * 255, np.rint(mapped * 255), atol=1e-3)
+        assert eight_bit or (abs(again.low) < 1e-4 and abs(again.high - 1) < 1e-4)
+        # One linear map for both: light was added, so the truth lies below.
+        assert truth.mean() < mapped.mean()
+
+
+def test_clean_patches_are_turned_pieces_of_the_images() -> None:
+    image = np.arange(40 * 40 * 3, dtype=np.uint8).reshape(40, 40, 3)
+    dataset = PairDataset([image], "photo", {"clean": 8}, 40, 0)
+    turned = {
+        (np.rot90(image, k) if not flip else np.rot90(image, k)[:, ::-1]).tobytes()
+        for k in range(4)
+        for flip in (False, True)
+    }
+    seen = set()
+    for step in range(4):
+        patches = (dataset[step].clean * 255).round().byte().permute(0, 2, 3, 1).numpy()
+        seen |= {patch.tobytes() for patch in patches}
+    assert seen <= turned
+    assert len(seen) == 8
+
+
+@pytest.mark.parametrize("profile", ["photo", "microscopy"])
+def test_pictures_come_with_scikit_image(profile: str) -> None:
+    images = load_clean_images("skimage", profile)  # type: ignore[arg-type]
+    assert len(images) >= 3
+    for image in images:
+        assert (image.dtype, image.ndim) == (
+            (np.uint8, 3) if profile == "photo" else (np.float32, 2)
+        )
+
+
+def test_folders_are_read_with_everything_below(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    for name, image in zip(("a.png", "below/b.png"), photos(), strict=True):
+        io.imsave(tmp_path / name, image, check_contrast=False)
+    images = load_clean_images(str(tmp_path), "photo")
+    for image, expected in zip(images, photos(), strict=True):
+        np.testing.assert_array_equal(image, expected)
+
+
+@pytest.mark.parametrize("length", [2, 3, 5])
+def test_every_plane_of_a_stack_is_used_in_one_map(tmp_path: Path, length: int) -> None:
+    stack = np.random.default_rng(0).integers(100, 4000, (length, 64, 70)).astype(np.uint16)
+    io.imsave(tmp_path / "stack.tif", stack, check_contrast=False)
+    found = load_clean_images(str(tmp_path), "microscopy")
+    low, high = np.percentile(stack, [0.1, 99.9])
+    np.testing.assert_allclose(found, np.clip((stack - low) / (high - low), 0, 1.25), atol=1e-4)
+
+
+def test_data_that_cannot_be_used_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="there is no folder"):
+        load_clean_images(str(tmp_path / "missing"), "photo")
+    with pytest.raises(DataError, match="no images in"):
+        load_clean_images(str(tmp_path), "photo")
+    (tmp_path / "broken.png").write_bytes(b"not a picture")
+    with pytest.raises(DataError, match=r"broken\.png"):
+        load_clean_images(str(tmp_path), "photo")
+    (tmp_path / "broken.png").unlink()
+    io.imsave(tmp_path / "grey.png", photos()[0][..., 0], check_contrast=False)
+    with pytest.raises(DataError, match=r"grey\.png.*8-bit RGB"):
+        load_clean_images(str(tmp_path), "photo")
