@@ -17,6 +17,7 @@ class FakeNetwork(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.seen: list[tuple[int, int]] = []
+        self.eval()  # a network in training mode would be copied, and `seen` with it
 
     def answer(self, x: Tensor) -> Tensor:
         return x
