@@ -85,13 +85,16 @@ def train(recipe: Recipe) -> Generator[TrainingProgress, None, Path]:
 
     started = time.monotonic()
     saved = state.step
+    between_steps = True
     batches = _batches(dataset, state.step, recipe)
     try:
         while state.step < recipe.steps:
             batch = next(batches)
+            between_steps = False
             set_rate(state.model_optimizer, recipe.optimizer, state.step, recipe.steps)
             terms = training_step(state, recipe, batch, device, autocast)
             state.step += 1
+            between_steps = True
             now = time.monotonic()
             state.seconds += now - started
             started = now
@@ -107,7 +110,9 @@ def train(recipe: Recipe) -> Generator[TrainingProgress, None, Path]:
             yield TrainingProgress(state.step, recipe.steps, terms, scores)
     finally:
         batches.close()
-        if state.step != saved:
+        # Stopped in the middle of a step (by Ctrl-C, say), the state is one that an uninterrupted
+        # run never has: the last checkpoint stands.
+        if between_steps and state.step != saved:
             save_state(state, recipe)
     return write_weights(state, recipe)
 
@@ -137,7 +142,8 @@ def training_step(
         if settings.detach_source:
             z = z.detach()
             b = model.barycenter_map(z)
-    terms = {"fidelity": losses.fidelity_loss(restored, clean, settings.fidelity)}
+    fidelity = losses.fidelity_loss(restored, clean, settings.fidelity, settings.coarse_weight)
+    terms = {"fidelity": fidelity}
     _freeze(potentials, True)
     terms["transport"], own = losses.barycenter_losses(z, b, potentials(b), sources, weights)
     _freeze(potentials, False)

@@ -1,0 +1,218 @@
+"""The training loop: it learns, and resuming equals never having stopped, to the bit."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from napari_baryir.errors import DataError, DeviceError
+from napari_baryir.training import loop
+from napari_baryir.training.checkpoint import CHECKPOINT
+from napari_baryir.training.datasets import PairDataset, load_clean_images
+from napari_baryir.training.recipe import Recipe, load_recipe
+from napari_baryir.training.state import start_state
+from napari_baryir.weights.files import load_weights
+
+CPU = torch.device("cpu")
+TINY = [
+    "network.width=4",
+    "data.patch=32",
+    "data.validation_side=32",
+    "data.validation_images=1",
+    'data.batch={noise=2, haze=2, "low light"=1}',
+    "optimizer.warm_up=2",
+    "steps=6",
+    "checkpoint_every=2",
+    "validate_every=3",
+    "device=cpu",
+    "precision=float32",
+]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Any:
+    """Bit-equality is promised for an equal number of threads; one is also kind to others."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def recipe(output: Path, *overrides: str) -> Recipe:
+    return load_recipe("smoke", [*TINY, f"output={output}", *overrides])
+
+
+def finish(settings: Recipe) -> Path:
+    """Train to the end and return the weights file."""
+    training = loop.train(settings)
+    while True:
+        try:
+            next(training)
+        except StopIteration as stop:
+            path: Path = stop.value
+            return path
+
+
+def stop_after(settings: Recipe, step: int) -> None:
+    """Train until `step` is done, then close the generator, as a user does who stops."""
+    training = loop.train(settings)
+    for progress in training:
+        if progress.step == step:
+            training.close()
+
+
+def assert_equal_weights(first: Path, second: Path) -> None:
+    a, b = load_file(first), load_file(second)
+    assert a.keys() == b.keys()
+    unequal = [name for name in a if not torch.equal(a[name], b[name])]
+    assert unequal == []
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of a run that was never stopped."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    path = finish(recipe(tmp_path_factory.mktemp("uninterrupted")))
+    torch.set_num_threads(threads)
+    return path
+
+
+@pytest.mark.parametrize("step", [1, 3, 4])
+def test_resuming_equals_never_having_stopped(
+    uninterrupted: Path, tmp_path: Path, step: int
+) -> None:
+    stop_after(recipe(tmp_path), step)
+    torch.manual_seed(99)  # whatever happened in between
+    assert_equal_weights(finish(recipe(tmp_path)), uninterrupted)
+
+
+def test_resuming_from_the_last_checkpoint_equals_never_having_been_killed(
+    uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    training = loop.train(recipe(tmp_path))
+    for _ in range(3):
+        next(training)
+    with monkeypatch.context() as patch:  # in the middle of step 4, when the weights have moved
+        patch.setattr(loop, "average_weights", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            next(training)
+    checkpoint = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    assert checkpoint["step"] == 2
+    assert_equal_weights(finish(recipe(tmp_path)), uninterrupted)
+
+
+def test_worker_processes_change_nothing(uninterrupted: Path, tmp_path: Path) -> None:
+    stop_after(recipe(tmp_path, "workers=1"), 3)
+    assert_equal_weights(finish(recipe(tmp_path, "workers=1")), uninterrupted)
+
+
+def test_seeds_decide(uninterrupted: Path, tmp_path: Path) -> None:
+    other = load_file(finish(recipe(tmp_path, "seed=1")))
+    ours = load_file(uninterrupted)
+    assert any(not torch.equal(ours[name], other[name]) for name in ours)
+
+
+def test_steps_may_be_added_until_the_rate_falls(tmp_path: Path) -> None:
+    stop_after(recipe(tmp_path / "a"), 3)
+    extended = finish(recipe(tmp_path / "a", "steps=8"))
+    assert_equal_weights(extended, finish(recipe(tmp_path / "b", "steps=8")))
+    stop_after(recipe(tmp_path / "c"), 5)
+    with pytest.raises(DataError, match="other values of steps"):
+        next(loop.train(recipe(tmp_path / "c", "steps=8")))
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
+    stop_after(recipe(tmp_path), 1)
+    with pytest.raises(DataError, match="other values of seed"):
+        next(loop.train(recipe(tmp_path, "seed=1")))
+    training = loop.train(recipe(tmp_path, "seed=1", "resume=false"))
+    assert next(training).step == 1
+    training.close()
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    (tmp_path / CHECKPOINT).write_bytes(b"not a checkpoint")
+    with pytest.raises(DataError, match=r"checkpoint\.pt cannot be read"):
+        next(loop.train(recipe(tmp_path)))
+
+
+def test_devices_that_are_not_there_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DeviceError, match="device"):
+        next(loop.train(recipe(tmp_path, "device=cuda:99")))
+
+
+def test_the_output_is_one_weights_file_that_says_where_it_comes_from(uninterrupted: Path) -> None:
+    assert list(uninterrupted.parent.glob("*.safetensors")) == [uninterrupted]
+    model = load_weights(uninterrupted)
+    assert model.domains == ("noise", "haze", "low light")
+    assert model.prototypes is not None
+    assert model.prototypes.shape[0] == 3
+    assert model.provenance["steps"] == 6
+    assert model.provenance["recipe"]["seed"] == 0
+    with (uninterrupted.parent / "log.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["3", "6"]
+    assert float(rows[0]["psnr haze"]) > 0
+
+
+def one_step(tmp_path: Path, *overrides: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Parameters of network and potentials before the first step and after it."""
+    settings = recipe(tmp_path, "optimizer.clip=1e9", *overrides)
+    state = start_state(settings, CPU)
+    before = {
+        f"{part}.{name}": p.detach().clone()
+        for part, module in (("network", state.model), ("potentials", state.potentials))
+        for name, p in module.named_parameters()
+    }
+    data = settings.data
+    images = load_clean_images("skimage", "photo")
+    batch = PairDataset(images, data.profile, data.batch, data.patch, settings.seed)[0]
+    loop.training_step(state, settings, batch, CPU, None)
+    after = {
+        f"{part}.{name}": p.detach()
+        for part, module in (("network", state.model), ("potentials", state.potentials))
+        for name, p in module.named_parameters()
+    }
+    return before, after
+
+
+def changed(first: dict[str, Tensor], second: dict[str, Tensor]) -> set[str]:
+    """Which parts of the network hold a parameter that differs."""
+    return {
+        ".".join(name.split(".")[:2]) if name.startswith("network") else "potentials"
+        for name in first
+        if not torch.equal(first[name], second[name])
+    }
+
+
+def test_a_step_moves_network_and_potentials(tmp_path: Path) -> None:
+    parts = {"network.encoder", "network.barycenter_map", "network.decoder", "potentials"}
+    assert changed(*one_step(tmp_path)) == parts
+
+
+def test_only_the_barycenter_map_pays_for_transport(tmp_path: Path) -> None:
+    # The barycenter terms move T alone when their gradient stops at z, and E too when it does not.
+    plain = ("losses.residual_weight=0", "optimizer.kind=rmsprop")
+    _, without = one_step(tmp_path, *plain, "losses.barycenter_weight=0")
+    _, detached = one_step(tmp_path, *plain, "losses.barycenter_weight=10")
+    _, attached = one_step(
+        tmp_path, *plain, "losses.barycenter_weight=10", "losses.detach_source=false"
+    )
+    assert changed(without, detached) == {"network.barycenter_map"}
+    assert changed(without, attached) == {"network.barycenter_map", "network.encoder"}
+
+
+def test_the_smoke_recipe_learns(tmp_path: Path) -> None:
+    settings = load_recipe("smoke", [f"output={tmp_path}", "steps=40", "device=cpu"])
+    fidelity = [progress.terms["fidelity"] for progress in loop.train(settings)]
+    assert sum(fidelity[-10:]) < sum(fidelity[:10])
