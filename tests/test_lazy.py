@@ -149,7 +149,7 @@ def test_a_plane_larger_than_memory_streams_row_by_row_into_out(tmp_path: Path) 
     out = zarr.create_array(tmp_path / "o.zarr", shape=lazy.shape, dtype="u2", chunks=(64, 64))
     result = restore(lazy, model=Identity(), tile=64, overlap=16, intensity=(0, 9999), out=out)
     assert result.image is out
-    assert most[0] <= 12  # two rows of chunks and what is in hand, of 160
+    assert 4 <= most[0] <= 12  # two rows of chunks and what is in hand, of 160
     np.testing.assert_array_equal(out[640:704], lazy[640:704].compute())
 
 
