@@ -79,7 +79,7 @@ def blurred_timelapse(
     )
     kernel = disc_kernel(radius)
     blurred = np.stack([convolve(frame.astype(np.float32), kernel) for frame in sharp])
-    photons = 20 * PHOTONS  # bright, since the blur is the point here
+    photons = 100 * PHOTONS  # bright, since the blur is the point here
     return Sample(
         _detected(blurred, rng, photons), _grey_values(sharp * photons), "TYX",
         "blurred-timelapse", "Drifting nuclei, out of focus",
@@ -120,7 +120,8 @@ def _nuclei(shape: tuple[int, int, int], rng: np.random.Generator) -> Volume:
         distance = np.sqrt(along**2 + across**2 + (up**2 if depth > 1 else 0))
         rim = 1 / (1 + np.exp(np.clip(12 * (distance - 1), -30, 30)))
         volume = np.maximum(volume, (brightness * rim).astype(np.float32))
-    return volume * np.clip(grain, 0.1, None).astype(np.float32)
+    grained: Volume = volume * np.clip(grain, 0.1, None).astype(np.float32)
+    return grained
 
 
 def _filaments(shape: tuple[int, int, int], rng: np.random.Generator) -> Volume:
@@ -146,5 +147,6 @@ def _glow(shape: tuple[int, int, int], rng: np.random.Generator) -> Volume:
     coarse = rng.uniform(0.4, 1.6, (1, 4, 4))
     zoom = (1, shape[1] / 4, shape[2] / 4)
     smooth = ndimage.zoom(coarse, zoom, order=3, mode="nearest", grid_mode=True)
-    glow: Volume = (BACKGROUND * np.clip(smooth, 0, None)).astype(np.float32)
-    return np.broadcast_to(glow[:, : shape[1], : shape[2]], shape)
+    glow = (BACKGROUND * np.clip(smooth, 0, None)).astype(np.float32)
+    whole: Volume = np.broadcast_to(glow[:, : shape[1], : shape[2]], shape)
+    return whole

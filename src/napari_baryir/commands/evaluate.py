@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from napari_baryir.training.cases import Case
     from napari_baryir.training.evaluate import Evaluation
 
+EXAMPLES = """\
+examples:
+  napari-baryir evaluate --pairs noisy/ clean/
+  napari-baryir evaluate --clean photos/ --domains noise --sigma 25 --peers -o report.md
+
+"""
+
 PROTOCOL = """\
 protocol:
   Input, restored image and truth are mapped to [0, 1] by one intensity map, the one that restoring
@@ -45,7 +52,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "evaluate",
         help="measure PSNR and SSIM on pairs, or on clean images degraded with fixed seeds",
         description="Measure a model against the truth, beside the untouched input.",
-        epilog=PROTOCOL,
+        epilog=EXAMPLES + PROTOCOL,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--model", default="auto", metavar="NAME_OR_FILE", help="default: auto")

@@ -1,0 +1,129 @@
+"""The command line: a thin door to what the library does."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from napari_baryir import __version__
+from napari_baryir.errors import BaryIRError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "restore": ("restore", "restore images: files, folders, patterns"),
+    "models": ("models", "list the models"),
+    "demo": ("demo", "restore bundled samples and measure how well that works"),
+    "evaluate": ("evaluate", "measure PSNR and SSIM of a model on your own images"),
+    "train": ("train", "train a model"),
+    "import-weights": (
+        "import_weights", "convert a published checkpoint (.pth) to a safe weights file",
+    ),
+}  # fmt: skip
+"""Command to its module in `napari_baryir.commands`, and what it does. A module has
+``add_parser(subparsers)`` and ``run(args) -> int`` and is imported when its command is used."""
+
+EXAMPLES = """\
+example:
+  napari-baryir restore photo.jpg -o better.jpg
+
+`napari-baryir COMMAND --help` explains each command, with examples.
+"""
+
+FAILED, STOPPED = 2, 130
+"""Exit codes: an error that the message explains; Ctrl-C, as shells have it."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Parameters
+    ----------
+    argv
+        Arguments without the program's name; None: those of the process.
+
+    Returns
+    -------
+    Exit code: 0 done, 1 done in part, 2 an error, 130 stopped by Ctrl-C.
+    """
+    words, verbose, debug = _common_options(list(sys.argv[1:] if argv is None else argv))
+    _log(verbose=verbose, debug=debug)
+    try:
+        parser, name = _parser(words)
+        args = parser.parse_args(words)
+        args.verbose, args.debug = verbose, debug
+        if name is None:
+            parser.print_help()
+            return 0
+        code: int = _module(name).run(args)
+        return code
+    except (BaryIRError, OSError, MemoryError) as error:
+        if debug:
+            traceback.print_exc()
+        text = str(error) or type(error).__name__
+        sys.stderr.write(f"napari-baryir: error: {text}\n")
+        return FAILED
+    except KeyboardInterrupt:
+        sys.stderr.write("napari-baryir: stopped\n")
+        return STOPPED
+
+
+def _common_options(words: list[str]) -> tuple[list[str], bool, bool]:
+    """Take --verbose and --debug out, wherever they stand before a ``--``."""
+    end = words.index("--") if "--" in words else len(words)
+    ours, rest = words[:end], words[end:]
+    kept = [word for word in ours if word not in ("-v", "--verbose", "--debug")]
+    debug = "--debug" in ours
+    return kept + rest, debug or "-v" in ours or "--verbose" in ours, debug
+
+
+def _parser(words: Sequence[str]) -> tuple[argparse.ArgumentParser, str | None]:
+    """The parser, with the details of only that command that is used, and the command."""
+    parser = argparse.ArgumentParser(
+        prog="napari-baryir",
+        description="Restore images that are noisy, blurred, hazy, rained on or too dark.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"napari-baryir {__version__}")
+    parser.add_argument("-v", "--verbose", action="store_true", help="say more; any command")
+    parser.add_argument("--debug", action="store_true", help="show where an error comes from")
+    subparsers = parser.add_subparsers(metavar="COMMAND")
+    name = words[0] if words and words[0] in COMMANDS else None
+    for command, (_, summary) in COMMANDS.items():
+        if command == name:
+            _module(command).add_parser(subparsers)
+        else:
+            subparsers.add_parser(command, help=summary)
+    return parser, name
+
+
+class _Command(Protocol):
+    """What a module of `napari_baryir.commands` has."""
+
+    def add_parser(self, subparsers: Any) -> None:
+        """Describe the command to argparse."""
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Do it, and give the exit code."""
+
+
+def _module(command: str) -> _Command:
+    module: Any = importlib.import_module(f"napari_baryir.commands.{COMMANDS[command][0]}")
+    command_module: _Command = module
+    return command_module
+
+
+def _log(*, verbose: bool, debug: bool) -> None:
+    level = logging.DEBUG if debug else logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("napari_baryir").setLevel(level)
+    # It reports every oddity of a file as an error; what matters comes as ours.
+    logging.getLogger("tifffile").setLevel(logging.DEBUG if debug else logging.CRITICAL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""``napari-baryir import-weights``: published checkpoints to safe weights files."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from napari_baryir.commands.console import as_size, echo
+
+EXAMPLES = """\
+example:
+  napari-baryir import-weights BaryIR.pth published.safetensors
+  napari-baryir restore photo.jpg -o better.jpg --model published.safetensors
+
+Nothing in FILE is executed, so it may come from anyone. A file that asks for anything but tensors
+and the published network's layers is refused, and the message names what it asked for.
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Describe the command to argparse."""
+    parser = subparsers.add_parser(
+        "import-weights",
+        help="convert a published checkpoint (.pth) to a safe weights file",
+        description="Convert a checkpoint of the published BaryIR code to a .safetensors file.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("file", metavar="FILE", help="checkpoint, usually .pth")
+    parser.add_argument("out", metavar="OUT", help="weights file to write, .safetensors")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Convert and say where to."""
+    from napari_baryir.weights.importer import import_published_weights
+
+    path = Path(import_published_weights(args.file, args.out))
+    echo(f"{args.file} -> {path}  ({as_size(path.stat().st_size)})")
+    return 0

@@ -1,0 +1,71 @@
+"""``napari-baryir models``: the models there are."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from napari_baryir.commands.console import as_size, as_table, echo
+
+if TYPE_CHECKING:
+    from napari_baryir.weights.registry import ModelCard
+
+EXAMPLES = """\
+examples:
+  napari-baryir models
+  napari-baryir models photo-compact --verbose
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Describe the command to argparse."""
+    parser = subparsers.add_parser(
+        "models",
+        help="list the models",
+        description="List the models that can be used; with --verbose also their model cards: what "
+        "each was trained on, how well it does, and where it fails.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only these; default: all")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the table, and the cards on request."""
+    from napari_baryir.errors import ModelUnavailableError
+    from napari_baryir.weights.registry import available_models
+
+    cards = available_models()
+    unknown = sorted(set(args.names) - {card.name for card in cards})
+    if unknown:
+        known = ", ".join(card.name for card in cards)
+        raise ModelUnavailableError(f"no model {', '.join(unknown)}; there are {known}")
+    if args.names:
+        cards = [card for card in cards if card.name in args.names]
+    header = ("name", "title", "images", "licence", "size", "where")
+    echo(as_table(header, [_row(card) for card in cards]))
+    for card in cards:
+        if args.verbose:
+            echo(f"\n# {card.name}\n\n{_text(card)}")
+    return 0
+
+
+def _row(card: ModelCard) -> tuple[str, ...]:
+    size = as_size(card.path.stat().st_size) if card.available else "-"
+    return card.name, card.title, card.image_kind, card.licence, size, _where(card)
+
+
+def _where(card: ModelCard) -> str:
+    from napari_baryir.weights.registry import SHIPPED_FOLDER
+
+    if not card.available:
+        return "downloaded on first use" if card.url else f"missing: {card.path}"
+    if card.folder == SHIPPED_FOLDER:
+        return "shipped with napari-baryir"
+    return str(card.path)
+
+
+def _text(card: ModelCard) -> str:
+    path = card.card_path
+    return card.summary if path is None else path.read_text(encoding="utf-8").strip()

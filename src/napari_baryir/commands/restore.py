@@ -1,0 +1,251 @@
+"""``napari-baryir restore``: restore files, folders and patterns of files."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from napari_baryir.commands.console import echo, remark
+from napari_baryir.errors import DeviceError, InputError, WeightsError
+
+if TYPE_CHECKING:
+    from napari_baryir.commands.plan import Job
+    from napari_baryir.files import ImageFile
+    from napari_baryir.network import BaryIR
+    from napari_baryir.restoration import Restoration
+
+logger = logging.getLogger(__name__)
+
+EXAMPLES = """\
+examples:
+  napari-baryir restore photo.jpg -o better.jpg
+  napari-baryir restore movie.tif -o restored/ --axes TYX
+  napari-baryir restore "data/**/*.tif" photos/ -o restored/ --strength 0.8
+
+Reads and writes TIFF (OME and ImageJ too), PNG, JPEG and OME-Zarr. Shape, data type, value range,
+axes and metadata stay as they are. An input is never overwritten. A result appears only when it is
+complete: what is there is done, and is skipped the next time unless the input is newer.
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Describe the command to argparse."""
+    parser = subparsers.add_parser(
+        "restore",
+        help="restore images: files, folders, patterns",
+        description="Remove noise, blur, haze, rain, darkness and the like from images.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "inputs", nargs="+", metavar="IN",
+        help="image files, folders (with all folders inside) or patterns such as '*.tif'",
+    )  # fmt: skip
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="OUT",
+        help="a file for one input, else a folder, which is made if it is not there",
+    )  # fmt: skip
+    parser.add_argument(
+        "--overwrite", action="store_true", help="restore again what has been restored before"
+    )
+    parser.add_argument(
+        "--model", default="auto",
+        help="a name that `napari-baryir models` lists, or a weights file; default: auto, which is "
+        "photo-compact for colour images and microscopy-compact for all others",
+    )  # fmt: skip
+    parser.add_argument(
+        "--axes", type=_axes, metavar="AXES",
+        help="what each dimension is, a letter each: T time, Z depth, C channel, Y height, "
+        "X width, S red-green-blue; for example TYX. Default: as the file says",
+    )  # fmt: skip
+    parser.add_argument(
+        "--strength", type=_strength, default=1.0, metavar="0..1",
+        help="1: restored (default); 0: unchanged; between: a blend of both",
+    )  # fmt: skip
+    parser.add_argument(
+        "--ensemble", action="store_true",
+        help="average over 8 flips and rotations: slightly better, 8 times slower",
+    )  # fmt: skip
+    _add_computing(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_computing(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("computing")
+    group.add_argument(
+        "--device", default="auto", help="auto (a GPU if there is one), cpu, cuda, cuda:1, mps"
+    )
+    group.add_argument(
+        "--precision", default="auto", choices=("auto", "float32", "bfloat16", "float16"),
+        help="default: auto, bfloat16 on NVIDIA GPUs and float32 elsewhere",
+    )  # fmt: skip
+    group.add_argument(
+        "--tile", type=_tile, default="auto", metavar="PIXELS",
+        help="side of the pieces that an image is cut into; auto (default): by free memory; "
+        "whole: not cut at all",
+    )  # fmt: skip
+    group.add_argument(
+        "--overlap", type=_overlap, default="auto", metavar="PIXELS",
+        help="how far neighbouring pieces overlap; default: auto",
+    )  # fmt: skip
+
+
+def _axes(text: str) -> str:
+    upper = text.upper()
+    if not set("YX") <= set(upper) <= set("TZCYXS") or len(set(upper)) < len(upper):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a combination of T, Z, C, Y, X and S with Y and X; for example TYX"
+        )
+    return upper
+
+
+def _strength(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return value
+
+
+def _tile(text: str) -> int | str:
+    return text if text == "whole" else _pixels(text, 16)
+
+
+def _overlap(text: str) -> int | str:
+    return _pixels(text, 0)
+
+
+def _pixels(text: str, least: int) -> int | str:
+    if text == "auto":
+        return text
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither auto nor at least {least} pixels")
+    return int(text)
+
+
+@dataclass
+class _Tally:
+    """What became of the files."""
+
+    restored: int = 0
+    skipped: int = 0
+    failed: list[str] = field(default_factory=list)
+
+    def summary(self) -> str:
+        parts = [f"restored {self.restored}"]
+        if self.skipped:
+            parts.append(f"skipped {self.skipped} already done (--overwrite redoes them)")
+        if self.failed:
+            parts.append(f"failed {len(self.failed)}: {', '.join(self.failed)}")
+        return "; ".join(parts)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Restore all inputs; 1 if one of them failed."""
+    from napari_baryir.commands.plan import plan_jobs
+
+    jobs = plan_jobs(args.inputs, args.output)
+    tally, models = _Tally(), _Models(args.model, args.device)
+    for number, job in enumerate(jobs, start=1):
+        if not args.overwrite and job.is_done():
+            tally.skipped += 1
+            continue
+        try:
+            line = _restore(job, args, models, f"{number}/{len(jobs)} {job.source.name}")
+        except (DeviceError, WeightsError, MemoryError):
+            raise  # the next file would meet it too
+        except Exception as error:  # one bad file must not stop the rest, whatever is wrong with it
+            logger.debug("%s", job.source, exc_info=True)
+            tally.failed.append(str(job.source))
+            remark(_reason(job, error))
+        else:
+            tally.restored += 1
+            echo(line)
+    echo(tally.summary())
+    return 1 if tally.failed else 0
+
+
+class _Models:
+    """The networks in use, each loaded once."""
+
+    def __init__(self, name: str, device: str) -> None:
+        self._name = name
+        self._device = device
+        self._loaded: dict[str, BaryIR] = {}
+
+    def get(self, image: ImageFile, axes: str) -> tuple[str, BaryIR]:
+        """The network for an image, and its name."""
+        from napari_baryir.devices import choose_device
+        from napari_baryir.weights.registry import choose_model, load_model
+
+        rgb = "S" in axes and len(axes) == len(image.shape) and image.shape[axes.index("S")] >= 3
+        name = choose_model(rgb) if self._name == "auto" else self._name
+        if name not in self._loaded:
+            self._loaded[name] = load_model(name, device=choose_device(self._device))
+        return name, self._loaded[name]
+
+
+def _restore(job: Job, args: argparse.Namespace, models: _Models, title: str) -> str:
+    """Restore one file and say so in a line."""
+    from napari_baryir.files import format_name, open_output, read_image
+    from napari_baryir.restoration import iter_restore
+
+    begin = time.perf_counter()
+    with read_image(job.source) as image:
+        axes = args.axes or image.axes
+        # Written back to its own format, a file keeps the axes that it came with.
+        described = image if format_name(job.target) == image.format else replace(image, axes=axes)
+        name, model = models.get(image, axes)
+        with open_output(job.target, described) as pixels:
+            steps = iter_restore(
+                image.data, axes=axes, model=model, device=args.device,
+                precision=args.precision, tile=args.tile, overlap=args.overlap,
+                strength=args.strength, ensemble=args.ensemble, out=pixels,
+            )  # fmt: skip
+            done = _with_bar(steps, title)
+        _tell_notes(job, image, done, guessed=image.axes_guessed and args.axes is None)
+    seconds = time.perf_counter() - begin
+    return f"{job.source} -> {job.target}  ({axes}, {name}, {seconds:.1f} s)"
+
+
+def _with_bar(steps: Any, title: str) -> Restoration:
+    """Run to the end behind a progress bar of tiles; nothing is shown where nobody looks."""
+    from tqdm import tqdm
+
+    with tqdm(desc=title, unit="tile", leave=False, disable=None) as bar:
+        while True:
+            try:
+                progress = next(steps)
+            except StopIteration as stop:
+                result: Restoration = stop.value
+                return result
+            bar.total = progress.total
+            bar.update(progress.done - bar.n)
+
+
+def _tell_notes(job: Job, image: ImageFile, done: Restoration, *, guessed: bool) -> None:
+    notes: list[str] = list(image.notes)
+    if guessed:
+        notes.append(f"its axes were taken to be {image.axes}; --axes says otherwise")
+    if done.non_finite:
+        notes.append(f"{done.non_finite} values are not finite numbers and stay as they are")
+    _remark_all(job, notes)
+
+
+def _remark_all(job: Job, notes: Sequence[str]) -> None:
+    for note in notes:
+        remark(f"{job.source}: {note}")
+
+
+def _reason(job: Job, error: Exception) -> str:
+    """One line that names the file."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if not isinstance(error, InputError):
+        text = f"{type(error).__name__}: {text}"
+    return f"failed: {text}" if str(job.source) in text else f"failed: {job.source}: {text}"

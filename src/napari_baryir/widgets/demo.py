@@ -1,0 +1,59 @@
+"""Show restored samples in napari."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import napari
+from npe2 import PluginManager
+
+from napari_baryir.commands.demo import Restored
+
+PLUGIN, DOCK = "napari-baryir", "Restore"
+
+
+def show_samples(results: Sequence[Restored], *, run: bool = True) -> Any:
+    """Open a viewer with degraded, restored and true images, and with our dock if there is one.
+
+    Parameters
+    ----------
+    results
+        What `commands.demo.restore_sample` gave.
+    run
+        Whether to wait until the viewer is closed.
+
+    Returns
+    -------
+    The viewer.
+    """
+    viewer = napari.Viewer(title="napari-baryir demo")
+    for number, each in enumerate(results):
+        add_sample(viewer, each, visible=number == 0)
+    if has_dock():
+        viewer.window.add_plugin_dock_widget(PLUGIN, DOCK)
+    if run:
+        napari.run()
+    return viewer
+
+
+def add_sample(viewer: Any, each: Restored, *, visible: bool = True) -> None:
+    """Add degraded, restored and true image as layers, all with the truth's contrast."""
+    sample = each.sample
+    rgb = sample.axes.endswith("S")
+    limits = None if rgb else (float(sample.clean.min()), float(sample.clean.max()))
+    images = (("truth", sample.clean), ("degraded", sample.degraded), ("restored", each.image))
+    for what, image in images:
+        viewer.add_image(
+            image, name=f"{sample.name} {what}", rgb=rgb, contrast_limits=limits, visible=visible
+        )
+
+
+def has_dock() -> bool:
+    """Whether the installed plugin offers the dock."""
+    manifest = PluginManager.instance()
+    try:
+        widgets = manifest.get_manifest(PLUGIN).contributions.widgets or []
+    except KeyError:
+        return False
+    return any(widget.display_name == DOCK for widget in widgets)

@@ -1,0 +1,152 @@
+"""The command line's door: help, versions, errors, exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from napari_baryir import __version__, cli
+from napari_baryir.network import BaryIR
+from napari_baryir.weights.files import save_weights
+
+SHOW_IMPORTS = """
+import sys
+from napari_baryir.cli import main
+try:
+    main({arguments})
+finally:
+    heavy = {{"torch", "napari", "qtpy", "skimage", "zarr", "matplotlib"}} & set(sys.modules)
+    sys.stderr.write(" ".join(heavy))
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"], *([command, "--help"] for command in cli.COMMANDS)],
+)
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    answer = subprocess.run(
+        [sys.executable, "-c", SHOW_IMPORTS.format(arguments=arguments)],
+        capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    assert answer.stderr == ""
+    assert "napari-baryir" in answer.stdout
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_each_command_explains_itself_with_an_example(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([command, "--help"])
+    assert stopped.value.code == 0
+    text = capsys.readouterr().out
+    assert "example" in text.lower()
+    assert f"napari-baryir {command} " in text
+
+
+def test_no_command_prints_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 0
+    text = capsys.readouterr().out
+    assert all(command in text for command in cli.COMMANDS)
+
+
+def test_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["--version"])
+    assert capsys.readouterr().out == f"napari-baryir {__version__}\n"
+
+
+def test_an_error_is_one_line_and_exit_code_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["import-weights", str(tmp_path / "none.pth"), str(tmp_path / "out.safetensors")]
+    assert cli.main(arguments) == 2
+    text = capsys.readouterr().err
+    assert text.startswith("napari-baryir: error: ")
+    assert text.count("\n") == 1
+    assert "none.pth" in text
+
+
+def test_debug_shows_where_an_error_comes_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["import-weights", str(tmp_path / "none.pth"), str(tmp_path / "x"), "--debug"]
+    assert cli.main(arguments) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_with_130_and_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(args: argparse.Namespace) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("napari_baryir.commands.models.run", interrupted)
+    assert cli.main(["models"]) == 130
+    assert capsys.readouterr().err == "napari-baryir: stopped\n"
+
+
+def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["restor"])
+    assert stopped.value.code == 2
+    assert "restore" in capsys.readouterr().err
+
+
+def test_common_options_may_stand_anywhere_before_a_double_dash() -> None:
+    take = cli._common_options
+    assert take(["-v", "models"]) == (["models"], True, False)
+    assert take(["models", "--verbose"]) == (["models"], True, False)
+    assert take(["models", "--debug"]) == (["models"], True, True)
+    assert take(["restore", "--", "-v"]) == (["restore", "--", "-v"], False, False)
+
+
+def test_models_lists_shipped_and_own_models(
+    tmp_path: Path,
+    tiny_model: BaryIR,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("NAPARI_BARYIR_MODELS", str(tmp_path))
+    tiny_model.provenance = {"title": "Zebrafish at night", "licence": "CC0-1.0"}
+    save_weights(tiny_model, tmp_path / "zebrafish.safetensors")
+    (tmp_path / "zebrafish.md").write_text("Trained on one fish.", encoding="utf-8")
+    assert cli.main(["models"]) == 0
+    text = capsys.readouterr().out
+    lines = {line.split()[0]: line for line in text.splitlines() if line}
+    assert {"photo-compact", "microscopy-compact", "zebrafish"} <= set(lines)
+    assert "Zebrafish at night" in lines["zebrafish"]
+    assert str(tmp_path) in lines["zebrafish"]
+    assert "Trained on one fish" not in text
+    assert cli.main(["models", "zebrafish", "--verbose"]) == 0
+    text = capsys.readouterr().out
+    assert "Trained on one fish." in text
+    assert "photo-compact" not in text
+
+
+def test_an_unknown_model_name_is_answered_with_the_known_ones(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main(["models", "nonesuch"]) == 2
+    assert "photo-compact" in capsys.readouterr().err
+
+
+def test_import_weights_writes_what_can_be_loaded(
+    shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = shared / "conformance" / "whole_module_checkpoint.pth"
+    if not source.is_file():
+        pytest.skip("the published checkpoint of the conformance vectors is not here")
+    out = tmp_path / "published.safetensors"
+    assert cli.main(["import-weights", str(source), str(out)]) == 0
+    assert str(out) in capsys.readouterr().out
+    from napari_baryir import load_model
+
+    with torch.inference_mode():
+        assert load_model(out)(torch.rand(1, 3, 16, 16)).restored.shape == (1, 3, 16, 16)
