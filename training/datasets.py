@@ -84,7 +84,7 @@ class PairDataset(Dataset[Batch]):
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         image = self.images[int(rng.integers(len(self.images)))]
         patch = _turn(_crop(image, self.patch, rng), int(rng.integers(8)))
-        clean = patch.astype(np.float32) / 255
+        clean = patch.astype(np.float32) / np.float32(255)
         return degrade(clean, domain, rng, profile="photo").image, clean
 
     def _plane(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,9 @@ from scipy import ndimage, signal
 from napari_baryir.errors import InputError
 
 Array = NDArray[np.float32]
+AnyArray = NDArray[Any]
+"""Of any floating type: `degrade` makes it float32."""
+
 CLEAN = "clean"
 """The domain of images with nothing wrong; `degrade` returns them unchanged."""
 
@@ -40,7 +44,7 @@ class Degraded:
 class Degradation:
     """One way in which images go bad."""
 
-    apply: Callable[[Array, float, np.random.Generator], Array]
+    apply: Callable[[Array, float, np.random.Generator], AnyArray]
     """Clean image, level and generator to the degraded image."""
     summary: str
     """What it is and how strong it gets, in one sentence."""
@@ -109,13 +113,13 @@ def _log_between(low: float, high: float, level: float) -> float:
 # Photographs
 
 
-def _noise(image: Array, level: float, rng: np.random.Generator) -> Array:
+def _noise(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
     """White Gaussian noise, standard deviation 5 to 50 of 255."""
     sigma = _between(SIGMA_MIN, SIGMA_MAX, level) / 255
     return image + np.float32(sigma) * rng.standard_normal(image.shape, dtype=np.float32)
 
 
-def _rain(image: Array, level: float, rng: np.random.Generator) -> Array:
+def _rain(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
     """Bright streaks, two sizes, falling within 30 degrees of the vertical."""
     height, width = image.shape[:2]
     angle = rng.uniform(-30, 30)
@@ -128,20 +132,20 @@ def _rain(image: Array, level: float, rng: np.random.Generator) -> Array:
         streaks += np.clip(layer, 0, 1).astype(np.float32)
     opacity = rng.uniform(0.6, 0.9)
     veil = np.clip(streaks * opacity, 0, 0.95)[..., None]
-    return image * (1 - veil) + np.float32(rng.uniform(0.85, 1.0)) * veil
+    return np.asarray(image * (1 - veil) + np.float32(rng.uniform(0.85, 1.0)) * veil)
 
 
-def _haze(image: Array, level: float, rng: np.random.Generator) -> Array:
+def _haze(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
     """Koschmieder's model ``J t + A (1 - t)``: optical depth up to 0.4 to 1.8, bright airlight."""
     depth = _smooth_field(image.shape[:2], rng)
     near = rng.uniform(0.15, 0.6)
     optical_depth = _between(0.4, 1.8, level) * (near + (1 - near) * depth)
     transmission = np.exp(-optical_depth)[..., None].astype(np.float32)
     airlight = rng.uniform(0.75, 1.0) + rng.uniform(-0.03, 0.03, 3)
-    return image * transmission + airlight.astype(np.float32) * (1 - transmission)
+    return np.asarray(image * transmission + airlight.astype(np.float32) * (1 - transmission))
 
 
-def _blur(image: Array, level: float, rng: np.random.Generator) -> Array:
+def _blur(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
     """Motion over 4 to 16 pixels, or defocus with a radius of 1 to 4 pixels."""
     if rng.random() < 0.5:
         kernel = line_kernel(_between(4, 16, level), rng.uniform(0, 180), 0.4)
@@ -150,7 +154,7 @@ def _blur(image: Array, level: float, rng: np.random.Generator) -> Array:
     return convolve(image, kernel)
 
 
-def _low_light(image: Array, level: float, rng: np.random.Generator) -> Array:
+def _low_light(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
     """Exposure of 0.5 down to 0.12, darker mid-tones, and a little sensor noise."""
     exposure = _log_between(0.5, 0.12, level)
     gamma = rng.uniform(1.0, 1.5)
@@ -162,7 +166,7 @@ def _low_light(image: Array, level: float, rng: np.random.Generator) -> Array:
 # Microscopy
 
 
-def _shot_noise(image: Array, level: float, rng: np.random.Generator) -> Array:
+def _shot_noise(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
     """Poisson noise of 400 down to 8 photons at full scale, and Gaussian read noise."""
     photons = _log_between(400, 8, level)
     counts = rng.poisson(np.clip(image, 0, None) * photons) / photons
@@ -170,7 +174,7 @@ def _shot_noise(image: Array, level: float, rng: np.random.Generator) -> Array:
     return counts + read * rng.standard_normal(image.shape)
 
 
-def _defocus(image: Array, level: float, rng: np.random.Generator) -> Array:
+def _defocus(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
     """Defocus, a disc or Gaussian with a radius of 1 to 5 pixels, and faint noise."""
     radius = _between(1.0, 5.0, level)
     if rng.random() < 0.5:
@@ -180,7 +184,7 @@ def _defocus(image: Array, level: float, rng: np.random.Generator) -> Array:
     return blurred + np.float32(rng.uniform(0.001, 0.005)) * rng.standard_normal(image.shape)
 
 
-def _background(image: Array, level: float, rng: np.random.Generator) -> Array:
+def _background(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
     """Out-of-focus light: the image's own wide blur and a smooth glow, 0.15 to 0.8 in all."""
     strength = _between(0.15, 0.8, level)
     own = ndimage.gaussian_filter(image, rng.uniform(12, 32), mode="reflect")
@@ -188,10 +192,10 @@ def _background(image: Array, level: float, rng: np.random.Generator) -> Array:
     glow = _smooth_field(image.shape, rng)
     share = rng.uniform(0.2, 0.8)
     light = strength * (share * own + (1 - share) * (0.3 + 0.7 * glow))
-    return image + light + 0.003 * rng.standard_normal(image.shape)
+    return np.asarray(image + light + 0.003 * rng.standard_normal(image.shape))
 
 
-def _stripes(image: Array, level: float, rng: np.random.Generator) -> Array:
+def _stripes(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
     """Rows or columns with their own offset (0.02 to 0.2) and gain, constant along the line."""
     amplitude = _log_between(0.02, 0.2, level)
     axis = int(rng.integers(2))
@@ -200,7 +204,7 @@ def _stripes(image: Array, level: float, rng: np.random.Generator) -> Array:
     lines = amplitude * lines / max(float(lines.std()), 1e-6)
     profile = lines[:, None] if axis == 0 else lines[None, :]
     gain = rng.uniform(0, 1)
-    return image * (1 + gain * profile) + profile
+    return np.asarray(image * (1 + gain * profile) + profile)
 
 
 # Pieces

@@ -38,5 +38,5 @@ class Potentials(nn.Module):
         """Barycenter embeddings (B, D, h, w) to potentials f (B, K)."""
         y = F.leaky_relu(self.embed(b), 0.2)
         y = F.leaky_relu(self.spatial(y), 0.2).mean(dim=(2, 3), keepdim=True)
-        g = self.score(F.leaky_relu(self.mix(y), 0.2)).flatten(1)
+        g: Tensor = self.score(F.leaky_relu(self.mix(y), 0.2)).flatten(1)
         return g - (g * self.weights).sum(dim=1, keepdim=True)
