@@ -17,7 +17,7 @@ from napari_baryir.training import losses
 from napari_baryir.training.datasets import Batch, PairDataset, load_clean_images
 from napari_baryir.training.device import choose_device
 from napari_baryir.training.log import TrainingLog
-from napari_baryir.training.recipe import Recipe
+from napari_baryir.training.recipe import LossSettings, Recipe
 from napari_baryir.training.state import (
     TrainingState,
     average_weights,
@@ -142,7 +142,13 @@ def training_step(
         if settings.detach_source:
             z = z.detach()
             b = model.barycenter_map(z)
-    fidelity = losses.fidelity_loss(restored, clean, settings.fidelity, settings.coarse_weight)
+    fidelity = losses.fidelity_loss(
+        restored,
+        clean,
+        settings.fidelity,
+        floor=_floor(settings, state.step),
+        coarse_weight=settings.coarse_weight,
+    )
     terms = {"fidelity": fidelity}
     _freeze(potentials, True)
     terms["transport"], own = losses.barycenter_losses(z, b, potentials(b), sources, weights)
@@ -180,6 +186,12 @@ def training_step(
     average_weights(state.averaged, model, min(recipe.ema, (1 + state.step) / (10 + state.step)))
     update_prototypes(state, latents.residual.detach(), sources)
     return {name: float(value.detach()) for name, value in terms.items()}
+
+
+def _floor(settings: LossSettings, step: int) -> float:
+    """The floor of the fidelity at a step."""
+    part = min(1.0, step / settings.floor_steps) if settings.floor_steps else 1.0
+    return float(settings.first_floor * (settings.floor / settings.first_floor) ** part)
 
 
 def _freeze(module: nn.Module, frozen: bool) -> None:

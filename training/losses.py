@@ -16,18 +16,44 @@ from torch import Tensor
 Fidelity = Literal["l1", "log_mse"]
 
 
-def fidelity_loss(restored: Tensor, clean: Tensor, kind: Fidelity) -> Tensor:
-    """Distance between restored and clean images, (B, 3, H, W) each; a scalar.
+def fidelity_loss(
+    restored: Tensor,
+    clean: Tensor,
+    kind: Fidelity,
+    *,
+    floor: float = 2e-4,
+    coarse_weight: float = 0.0,
+) -> Tensor:
+    """Distance between restored and clean images; a scalar.
 
     "l1" is ``mean |restored - clean|``, as published. "log_mse" is the mean over the images of
-    ``ln(mse + 2e-4)``, PSNR up to a factor: an image's gradient is then divided by its own error,
-    so that a hazy one with a large error does not drown a noisy one with a small error. The
-    constant (37 dB) keeps untouched images, whose error is almost 0, from drowning all others.
+    ``ln(mse + floor)``, PSNR up to a factor: an image's gradient is then divided by its own error,
+    so that a hazy one with a large error does not drown a noisy one with a small error.
+
+    Parameters
+    ----------
+    restored, clean
+        (B, 3, H, W), about [0, 1].
+    kind
+        "l1" or "log_mse".
+    floor
+        Of the mean square error: images below it (37 dB for 2e-4) hardly pull any more. A high
+        floor makes the loss the plain square, for which large errors come first.
+    coarse_weight
+        That much of the same distance between the means over 8x8 pixels is added: noise all but
+        vanishes from it, and what is left is haze, darkness and background.
     """
+    error = restored - clean
+    loss = _distance(error, kind, floor)
+    if coarse_weight:
+        loss = loss + coarse_weight * _distance(F.avg_pool2d(error, 8), kind, floor)
+    return loss
+
+
+def _distance(error: Tensor, kind: Fidelity, floor: float) -> Tensor:
     if kind == "l1":
-        return (restored - clean).abs().mean()
-    mse = (restored - clean).square().mean(dim=(1, 2, 3))
-    return torch.log(mse + 2e-4).mean()
+        return error.abs().mean()
+    return torch.log(error.square().mean(dim=(1, 2, 3)) + floor).mean()
 
 
 def transport_cost(z: Tensor, b: Tensor) -> Tensor:
