@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -43,6 +44,8 @@ class TileWork:
     """What a task needs to know; travels to other processes."""
 
     source: ModelSource
+    token: str
+    """Tells weights apart."""
     device: str
     """As asked for: "auto" is decided where the task runs."""
     precision: str
@@ -65,7 +68,7 @@ class TileWork:
         return changes
 
     def _engine(self) -> TileEngine:
-        key = (self.source.token, self.device, self.precision, self.ensemble, self.overlap)
+        key = (self.token, self.device, self.precision, self.ensemble, self.overlap)
         engine = _engines.pop(key, None)
         if engine is None:
             device = choose_device(self.device)
@@ -84,7 +87,7 @@ class TileWork:
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         settings = (self.device, self.precision, self.ensemble, self.overlap)
         intensity = (self.intensity.low, self.intensity.high)
-        return ("TileWork", self.source.token, settings, intensity, self.height, self.width)
+        return ("TileWork", self.token, settings, intensity, self.height, self.width)
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,11 @@ class LazyRestorer:
     layout: PlaneLayout
     grid: TileGrid
     strength: float
+
+    @cached_property
+    def token(self) -> str:
+        """Of the network."""
+        return self.source.token()
 
     def restore(self, image: LazyArray, intensities: tuple[IntensityMap, ...]) -> LazyArray:
         """Give the lazy result, of the shape, dtype and axes of `image`."""
@@ -148,6 +156,7 @@ class LazyRestorer:
         rows, columns = self.grid.rows, self.grid.columns
         work = TileWork(
             self.source,
+            self.token,
             self.device,
             self.precision,
             self.ensemble,

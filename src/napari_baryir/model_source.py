@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import nn
@@ -26,8 +26,6 @@ class ModelSource:
     """Name or path as given; for a network in memory, what its weights call themselves."""
     weights_hash: str | None
     """SHA-256 of the weights file; None for a network that did not come from one."""
-    token: str
-    """The same for the same weights, in every process."""
     loadable: bool
     """Whether `name` is enough to load it again."""
     module: nn.Module | None
@@ -51,6 +49,12 @@ class ModelSource:
                 "install the same file on every computer"
             )
         return module
+
+    def token(self) -> str:
+        """Give the same text for the same weights, in every process; reads all of them."""
+        if self.loadable and self.weights_hash is not None:
+            return self.weights_hash
+        return _state_hash(self.load())
 
     def __getstate__(self) -> dict[str, Any]:
         kept = replace(self, module=None) if self.loadable else self
@@ -86,11 +90,10 @@ def find_model(model: Any, *, rgb: bool) -> ModelSource:
         told = getattr(model, "provenance", {}) or {}
         name = str(told.get("name", type(model).__name__))
         known = getattr(model, "weights_hash", None)
-        return ModelSource(name, known, _state_hash(model), loadable=False, module=model)
+        return ModelSource(name, known, loadable=False, module=model)
     name = choose_model(rgb) if model == "auto" else os.fspath(model)
     module = load_model(name)
-    token = cast(str, module.weights_hash)
-    return ModelSource(name, token, token, loadable=True, module=module)
+    return ModelSource(name, module.weights_hash, loadable=True, module=module)
 
 
 def _state_hash(model: nn.Module) -> str:
