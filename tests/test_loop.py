@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from napari_baryir.cli import main
 from napari_baryir.errors import DataError, DeviceError
 from napari_baryir.training import loop
 from napari_baryir.training.checkpoint import CHECKPOINT
@@ -216,3 +217,15 @@ def test_the_smoke_recipe_learns(tmp_path: Path) -> None:
     settings = load_recipe("smoke", [f"output={tmp_path}", "steps=40", "device=cpu"])
     fidelity = [progress.terms["fidelity"] for progress in loop.train(settings)]
     assert sum(fidelity[-10:]) < sum(fidelity[:10])
+
+
+def test_the_command_trains_and_says_where_the_weights_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = [*TINY, "steps=2", f"output={tmp_path}"]
+    assert main(["train", "smoke", *settings]) == 0
+    out = capsys.readouterr().out
+    assert "PSNR noise" in out
+    assert out.splitlines()[-1] == f"weights: {tmp_path / 'smoke.safetensors'}"
+    assert main(["train", "smoke", *settings, "seed=1"]) == 2
+    assert "other values of seed" in capsys.readouterr().err

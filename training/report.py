@@ -13,6 +13,9 @@ from napari_baryir.training.evaluate import Evaluation, ImageScore
 SUFFIXES = (".csv", ".md")
 """What a report can be written as."""
 
+DIGITS = {"psnr": 4, "ssim": 6, "level": 4, "sigma": 5, "seconds": 3}
+"""Decimals of a CSV file's columns."""
+
 
 def check_report_path(path: Path) -> None:
     """Refuse a report's name before hours of work are spent on it.
@@ -44,8 +47,9 @@ def to_csv(evaluation: Evaluation) -> str:
     writer.writeheader()
     for score in evaluation.scores:
         row = {name: "" if value is None else value for name, value in asdict(score).items()}
-        for name, digits in (("psnr", 4), ("ssim", 6), ("seconds", 3)):
-            row[name] = f"{row[name]:.{digits}f}"
+        for name, digits in DIGITS.items():
+            if row[name] != "":
+                row[name] = f"{row[name]:.{digits}f}"
         writer.writerow(row)
     return text.getvalue()
 
