@@ -129,7 +129,7 @@ def compare(image: NDArray[Any], sample: Sample) -> tuple[float, float]:
     import numpy as np
     from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-    colour = sample.axes.endswith("S")
+    colour = _is_colour(sample)
     clean = sample.clean
     span = 255.0 if colour else float(clean.max()) - float(clean.min())
     psnr = float(peak_signal_noise_ratio(clean, image, data_range=span))
@@ -139,6 +139,10 @@ def compare(image: NDArray[Any], sample: Sample) -> tuple[float, float]:
         for a, b in pairs
     ]
     return psnr, float(np.mean(ssim))
+
+
+def _is_colour(sample: Sample) -> bool:
+    return sample.axes.endswith("S")
 
 
 def _table(results: Sequence[Restored]) -> str:
@@ -160,9 +164,14 @@ def draw(results: Sequence[Restored], path: Path) -> None:
 
     from napari_baryir.files.atomic import written_aside
 
-    figure = Figure(figsize=(16, 4.2 * len(results)), layout="constrained")
+    shapes = [
+        each.sample.clean.shape[0 if _is_colour(each.sample) else 1 :][:2] for each in results
+    ]
+    heights = [4 * height / width + 0.5 for height, width in shapes]  # inches, with the title
+    figure = Figure(figsize=(16, sum(heights)), layout="constrained")
     canvas = FigureCanvasAgg(figure)
-    grid = figure.subplots(len(results), 4, squeeze=False)
+    ratios = {"height_ratios": heights}
+    grid = figure.subplots(len(results), 4, squeeze=False, gridspec_kw=ratios)
     for row, each in zip(grid, results, strict=True):
         _draw_row(row, each)
     with written_aside(path) as aside:
@@ -173,7 +182,7 @@ def _draw_row(row: Any, each: Restored) -> None:
     import numpy as np
 
     sample = each.sample
-    colour = sample.axes.endswith("S")
+    colour = _is_colour(sample)
     middle = () if colour else (sample.clean.shape[0] // 2,)
     degraded, restored, clean = (
         image[middle] for image in (sample.degraded, each.image, sample.clean)
