@@ -1,4 +1,4 @@
-"""Every error that a user can meet; each message says what came, what was expected and what to do."""
+"""Every error that a user can meet: what came, what was expected and what to do."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ class WeightsError(BaryIRError, ValueError):
 
 
 class UnsafeWeightsError(WeightsError):
-    """A checkpoint that names something outside the exact list of allowed names; nothing of it was run."""
+    """A checkpoint that names something outside the allowed names; nothing of it was run."""
 
 
 class ModelUnavailableError(WeightsError):
-    """A known model whose weights are not on this computer and could not be fetched, or an unknown name."""
+    """A known model whose weights are not here and could not be fetched, or an unknown name."""
 
 
 class DeviceError(BaryIRError, RuntimeError):
-    """A device or precision that this computer does not have, or that is out of memory at the smallest tile."""
+    """A device or precision that is not there, or that is out of memory at the smallest tile."""
 
 
 class DataError(BaryIRError, ValueError):
