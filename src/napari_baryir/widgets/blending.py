@@ -1,0 +1,125 @@
+"""Mixing original and restored values, at once or where somebody looks; arrays only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from napari_baryir.imaging.checks import is_dask
+
+
+def blend(original: Any, restored: Any, strength: float) -> Any:
+    """Mix two arrays of the same shape and dtype.
+
+    The result of ``restore(..., strength=strength)``, but for rounding: at most one grey level of
+    integers.
+
+    Parameters
+    ----------
+    original, restored
+        NumPy or dask, integer or float.
+    strength
+        0 gives `original`, 1 gives `restored`.
+    """
+    if is_dask(restored):
+        import dask.array
+
+        lazy: Any = dask.array
+        if not is_dask(original):
+            original = lazy.from_array(original, chunks=restored.chunks)
+        original = original.rechunk(restored.chunks)
+        return lazy.map_blocks(blend, original, restored, strength, dtype=restored.dtype)
+    if strength == 1:
+        return restored
+    if restored.dtype.kind == "f":
+        return _blend_floats(np.asarray(original), restored, strength)
+    if restored.dtype.itemsize == 8:
+        return _blend_wide_integers(np.asarray(original), restored, strength)
+    wide = np.float32 if restored.dtype.itemsize <= 2 else np.float64
+    start = np.asarray(original, wide)
+    return np.rint(start + (restored.astype(wide) - start) * wide(strength)).astype(restored.dtype)
+
+
+def _blend_floats(original: NDArray[Any], restored: NDArray[Any], strength: float) -> NDArray[Any]:
+    wide = np.promote_types(restored.dtype, np.float32)
+    start = original.astype(wide)
+    finite = np.isfinite(start)
+    change = np.subtract(restored, start, out=np.zeros_like(start), where=finite)
+    mixed: NDArray[Any] = (start + change * wide.type(strength)).astype(restored.dtype)
+    return mixed
+
+
+def _blend_wide_integers(
+    original: NDArray[Any], restored: NDArray[Any], strength: float
+) -> NDArray[Any]:
+    """64-bit integers, of which float64 would lose the last digits; modulo 2**64."""
+    start = np.ascontiguousarray(original).view(np.uint64)
+    change = (np.ascontiguousarray(restored).view(np.uint64) - start).view(np.int64)
+    steps = np.rint(change * np.float64(strength)).astype(np.int64).view(np.uint64)
+    mixed: NDArray[Any] = (start + steps).view(restored.dtype)
+    return mixed
+
+
+class LiveBlend:
+    """An array that mixes two others where it is read.
+
+    napari reads the plane in view only, so that a slider moves freely over a stack of any size.
+    """
+
+    def __init__(self, original: Any, restored: Any, strength: float) -> None:
+        self._original = original
+        self._restored = restored
+        self._strength = strength
+        self.shape: tuple[int, ...] = tuple(restored.shape)
+        self.dtype: np.dtype[Any] = np.dtype(restored.dtype)
+        self.ndim = len(self.shape)
+        self.size = int(np.prod(self.shape))
+
+    def __getitem__(self, key: Any) -> Any:
+        return blend(
+            np.asarray(self._original[key]), np.asarray(self._restored[key]), self._strength
+        )
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        mixed = np.asarray(blend(np.asarray(self._original), self._restored, self._strength))
+        return (
+            np.array(mixed, dtype=dtype, copy=True)
+            if copy
+            else mixed.astype(dtype or mixed.dtype, copy=False)
+        )
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+
+def removed(original: Any, shown: Any, *, rgb: bool) -> Any:
+    """What restoring took away: original minus result, float32, the mean over colours of RGB.
+
+    Parameters
+    ----------
+    original, shown
+        Same shape and dtype, NumPy or dask.
+    rgb
+        Whether the last dimension is RGB(A) samples.
+
+    Returns
+    -------
+    float32 array without samples, as lazy as `shown`.
+    """
+    if is_dask(shown):
+        import dask.array
+
+        lazy: Any = dask.array
+        if not is_dask(original):
+            original = lazy.from_array(original, chunks=shown.chunks)
+        original = original.rechunk(shown.chunks)
+        options = {"drop_axis": shown.ndim - 1} if rgb else {}
+        return lazy.map_blocks(removed, original, shown, dtype=np.float32, rgb=rgb, **options)
+    wide = np.float64 if shown.dtype.itemsize > 2 else np.float32
+    with np.errstate(invalid="ignore"):  # inf minus inf
+        change = np.asarray(original).astype(wide) - np.asarray(shown).astype(wide)
+    if rgb:
+        change = change[..., :3].mean(axis=-1)
+    return np.nan_to_num(change.astype(np.float32))

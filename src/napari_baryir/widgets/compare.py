@@ -1,0 +1,210 @@
+"""Judging a result by eye: strength, before and after, a wipe, and what was removed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.qt.threading import FunctionWorker, create_worker
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_baryir.imaging.checks import is_dask
+from napari_baryir.widgets import layers
+from napari_baryir.widgets.blending import LiveBlend, blend, removed
+from napari_baryir.widgets.record import with_strength
+from napari_baryir.widgets.regions import Box
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image
+
+SETTLE_MS = 300
+"""Pause of the strength slider, milliseconds, after which the values are worked out for good."""
+
+SMALL = 2**20
+"""Values that are mixed in some milliseconds, at once; more than that goes to a thread."""
+
+
+@dataclass(eq=False)
+class Result:
+    """A restored layer and what it was made of."""
+
+    source: Image
+    layer: Image
+    box: Box
+    axes: str
+    originals: Sequence[Any]
+    """Levels, finest first; one for a layer that is not multiscale."""
+    restored: Sequence[Any]
+    """The same at full strength."""
+
+
+class Comparison(QObject):
+    """Works on one result at a time, without running the network again."""
+
+    settled = Signal()
+    """The layer holds the values that its strength asks for."""
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self.result: Result | None = None
+        self.strength = 1.0
+        self._wipe: Image | None = None
+        self._workers: set[FunctionWorker[Any]] = set()
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(SETTLE_MS)
+        self._timer.timeout.connect(self._settle)
+
+    def show(self, result: Result | None, strength: float) -> None:
+        """Compare this result from now on."""
+        if self.result is not None and self._timer.isActive():
+            self._timer.stop()
+            self._settle()
+        self.set_wipe(0)
+        self.result = result
+        self.strength = 1.0
+        if result is not None and result.layer.blending not in ("opaque", "translucent"):
+            result.source.visible = False  # their sum would be shown
+        self.set_strength(strength)
+
+    def close(self) -> None:
+        """Leave everything as it is and stop."""
+        self._timer.stop()
+        self.result = None
+
+    def set_strength(self, strength: float) -> None:
+        """Blend the result with its original; what is in view changes at once."""
+        result = self.result
+        if result is None or strength == self.strength:
+            return
+        self.strength = strength
+        record = layers.record_of(result.layer)
+        if record is not None:
+            layers.set_record(result.layer, with_strength(record, strength))
+        quick = strength == 1 or is_dask(result.restored[0]) or result.restored[0].size <= SMALL
+        if quick:
+            self._put([blend(o, r, strength) for o, r in self._pairs(result)])
+        else:
+            self._put([LiveBlend(o, r, strength) for o, r in self._pairs(result)], settled=False)
+            self._timer.start()
+
+    def toggle(self) -> None:
+        """Before instead of after, or back."""
+        if self.result is None:
+            return
+        source, layer = self.result.source, self.result.layer
+        if layer.visible:
+            layers.show_only(source, layer)
+        elif layer.blending in ("opaque", "translucent"):
+            layer.visible = True
+        else:
+            layers.show_only(layer, source)
+
+    @property
+    def shows_after(self) -> bool:
+        """Whether the result is shown and not its original."""
+        return self.result is not None and self.result.layer.visible
+
+    @property
+    def wipe_layer(self) -> Image | None:
+        """The layer that shows part of the original, while there is one."""
+        return self._wipe if self._wipe in self._viewer.layers else None
+
+    def set_wipe(self, fraction: float) -> None:
+        """Show the original over this part of the result's width, from the left; 0 ends it."""
+        result = self.result
+        if result is None or fraction <= 0 or result.layer not in self._viewer.layers:
+            layers.remove(self._viewer, self._wipe)
+            self._wipe = None
+            return
+        axis = result.axes.index("X")
+        left = [_first(level, axis, fraction) for level in result.originals]
+        data = left if result.layer.multiscale else left[0]
+        if self.wipe_layer is None:
+            self._wipe = layers.add_above(
+                self._viewer, result.layer, result.source, result.box, data, name="before | after"
+            )
+        else:
+            layers.show_data(self.wipe_layer, data)
+
+    def add_removed(self) -> None:
+        """Add a layer with what restoring took away."""
+        result, strength = self.result, self.strength
+        if result is None:
+            return
+        rgb = result.layer.rgb
+
+        def compute() -> list[Any]:
+            made = []
+            for original, restored in self._pairs(result):
+                shown = blend(original, restored, strength)
+                made.append(removed(original, shown, rgb=rgb))
+            return made
+
+        self._in_thread(compute, lambda made: self._add_removed(result, made))
+
+    def _add_removed(self, result: Result, made: list[Any]) -> None:
+        if result.layer not in self._viewer.layers:
+            return
+        layers.add_difference(
+            self._viewer,
+            result.layer,
+            made if result.layer.multiscale else made[0],
+            name=f"{result.source.name} removed",
+            limit=_limit(made[0], result.layer),
+            record={"kind": "removed", "result": result.layer.name},
+        )
+
+    def _settle(self) -> None:
+        """Replace what is mixed on the fly by an ordinary array, made in a thread."""
+        result, strength = self.result, self.strength
+        if result is None:
+            return
+
+        def compute() -> list[Any]:
+            return [blend(np.asarray(o), r, strength) for o, r in self._pairs(result)]
+
+        def put(made: list[Any]) -> None:
+            if self.result is result and self.strength == strength:
+                self._put(made)
+
+        self._in_thread(compute, put)
+
+    def _in_thread(self, compute: Callable[[], Any], then: Callable[[Any], None]) -> None:
+        worker = create_worker(compute, _start_thread=False)
+        self._workers.add(worker)
+        worker.returned.connect(then)
+        worker.finished.connect(lambda: self._workers.discard(worker))
+        worker.start()
+
+    def _pairs(self, result: Result) -> Sequence[tuple[Any, Any]]:
+        return list(zip(result.originals, result.restored, strict=True))
+
+    def _put(self, data: list[Any], *, settled: bool = True) -> None:
+        if self.result is None or self.result.layer not in self._viewer.layers:
+            return
+        layer = self.result.layer
+        layers.show_data(layer, data if layer.multiscale else data[0])
+        if settled:
+            self._timer.stop()
+            self.settled.emit()
+
+
+def _first(array: Any, axis: int, fraction: float) -> Any:
+    """The beginning of an array along an axis; a view."""
+    length = max(1, min(array.shape[axis], round(fraction * array.shape[axis])))
+    return array[(slice(None),) * axis + (slice(0, length),)]
+
+
+def _limit(change: Any, layer: Image) -> float:
+    """Contrast for a signed map: what all but the strongest changes stay below."""
+    if is_dask(change):
+        low, high = (0, 255) if layer.rgb else layer.contrast_limits
+        return float(high - low) / 10 or 1.0
+    step = max(1, change.size // 100_000)
+    greatest = float(np.percentile(np.abs(change.ravel()[::step]), 99.5))
+    return greatest or float(np.abs(change).max()) or 1.0

@@ -1,0 +1,71 @@
+"""The buttons below a result: before and after, wipe, what was removed, and its call as text."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QApplication,
+    QGridLayout,
+    QGroupBox,
+    QLabel,
+    QPushButton,
+    QSlider,
+    QWidget,
+)
+
+from napari_baryir.widgets import layers
+from napari_baryir.widgets.compare import Comparison
+from napari_baryir.widgets.keys import TOGGLE
+from napari_baryir.widgets.record import as_command, as_python
+
+
+class ComparePanel(QGroupBox):
+    """Shown when there is a result."""
+
+    def __init__(self, comparison: Comparison, parent: QWidget | None = None) -> None:
+        super().__init__("Result", parent)
+        self._comparison = comparison
+        self.before = QPushButton(f"Before/after ({TOGGLE})")
+        self.before.setToolTip(f"Hides and shows the result; the key {TOGGLE} does the same.")
+        self.before.clicked.connect(self.toggle)
+        self.removed = QPushButton("Show removed")
+        self.removed.setToolTip("Adds a layer with the original minus the result.")
+        self.removed.clicked.connect(comparison.add_removed)
+        self.wipe = QSlider(Qt.Orientation.Horizontal)
+        self.wipe.setRange(0, 100)
+        self.wipe.setToolTip("Shows the original from the left edge up to here.")
+        self.wipe.valueChanged.connect(lambda value: comparison.set_wipe(value / 100))
+        self.copy_python = QPushButton("Copy as Python")
+        self.copy_python.setToolTip("Python that repeats this run, to the clipboard.")
+        self.copy_python.clicked.connect(lambda: self._copy(as_python))
+        self.copy_command = QPushButton("Copy as command")
+        self.copy_command.setToolTip("The command that repeats this run, to the clipboard.")
+        self.copy_command.clicked.connect(lambda: self._copy(as_command))
+        layout = QGridLayout(self)
+        layout.addWidget(self.before, 0, 0)
+        layout.addWidget(self.removed, 0, 1)
+        layout.addWidget(QLabel("wipe"), 1, 0)
+        layout.addWidget(self.wipe, 1, 1)
+        layout.addWidget(self.copy_python, 2, 0)
+        layout.addWidget(self.copy_command, 2, 1)
+        self.hide()
+
+    def refresh(self) -> None:
+        """Show or hide the panel."""
+        there = self._comparison.result is not None
+        self.setVisible(there)
+        if self._comparison.wipe_layer is None and self.wipe.value():
+            self.wipe.blockSignals(True)
+            self.wipe.setValue(0)
+            self.wipe.blockSignals(False)
+
+    def toggle(self) -> None:
+        """Before instead of after, or back."""
+        self._comparison.toggle()
+
+    def _copy(self, form: object) -> None:
+        result = self._comparison.result
+        record = layers.record_of(result.layer) if result is not None else None
+        clipboard = QApplication.clipboard()
+        if record is not None and clipboard is not None and callable(form):
+            clipboard.setText(form(record))

@@ -1,0 +1,64 @@
+"""Errors as sentences: what the dock shows, what napari notifies, and what is behind a button."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from dataclasses import dataclass
+
+from napari_baryir.errors import BaryIRError, InputError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that went wrong, told to a person."""
+
+    sentence: str
+    """What happened and what to do."""
+    details: str
+    """The whole traceback; empty where the sentence says it all."""
+    expected: bool
+    """Whether we raised it on purpose; the rest is a defect somewhere."""
+
+    @classmethod
+    def of(cls, error: BaseException) -> Problem:
+        """Put an exception into words."""
+        obvious = isinstance(error, InputError)
+        details = "" if obvious else "".join(traceback.format_exception(error))
+        expected = isinstance(error, BaryIRError)
+        if expected:
+            sentence = _as_sentence(str(error))
+        elif isinstance(error, MemoryError):
+            sentence = (
+                "This computer is out of memory. Close other programs, restore a part of the "
+                "layer, or stream the result to OME-Zarr (Advanced)."
+            )
+        else:
+            sentence = (
+                f"Something unexpected went wrong ({_as_sentence(type(error).__name__)[:-1]}: "
+                f"{str(error).splitlines()[0] if str(error) else 'no message'}). "
+                "Details has what to report."
+            )
+        return cls(sentence, details, expected)
+
+
+def _as_sentence(text: str) -> str:
+    text = " ".join(text.split())
+    if not text:
+        return "Something went wrong."
+    text = text[0].upper() + text[1:]
+    return text if text[-1] in ".!?" else text + "."
+
+
+def notify(problem: Problem) -> None:
+    """Tell napari's notifications, as a message and never as a traceback."""
+    from napari.utils.notifications import show_error
+
+    logger.log(
+        logging.INFO if problem.expected else logging.ERROR,
+        "%s",
+        problem.details or problem.sentence,
+    )
+    show_error(problem.sentence)

@@ -1,0 +1,216 @@
+"""The only place that adds layers or changes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Layer
+    from napari.utils import Colormap
+
+    from napari_baryir.widgets.regions import Box
+
+KEY = "napari_baryir"
+"""Of what we keep in a layer's metadata."""
+
+COPIED = (
+    "colormap",
+    "contrast_limits",
+    "gamma",
+    "interpolation2d",
+    "interpolation3d",
+    "rendering",
+    "attenuation",
+    "iso_threshold",
+    "blending",
+    "opacity",
+    "projection_mode",
+    "axis_labels",
+    "units",
+    "scale",
+    "rotate",
+    "shear",
+)
+"""Properties that a result takes from its source as they are."""
+
+
+def copied_properties(source: Image, box: Box) -> dict[str, Any]:
+    """Arguments of a layer that lies exactly on `box` of `source` and looks like it."""
+    kept = {name: getattr(source, name) for name in COPIED if hasattr(source, name)}
+    kept["affine"] = source.affine.affine_matrix
+    kept["rgb"] = source.rgb
+    kept["translate"] = _translate(source, box)
+    return kept
+
+
+def _translate(source: Image, box: Box) -> Any:
+    """Where the first pixel of the box is, before the layer's affine."""
+    from napari.utils.transforms import Affine
+
+    start = box.start[: source.ndim]
+    if not start.any():
+        return source.translate
+    place = Affine(
+        scale=source.scale, rotate=source.rotate, shear=source.shear, translate=source.translate
+    )
+    return np.asarray(place(start))
+
+
+def add_result(
+    viewer: ViewerModel,
+    source: Image,
+    box: Box,
+    data: Any,
+    *,
+    name: str,
+    record: dict[str, Any] | None = None,
+) -> Image:
+    """Add a restored image right above its source, and keep the source selected.
+
+    Parameters
+    ----------
+    viewer, source, box
+        The result lies on `box` of `source`.
+    data
+        An array, or a list of them for a multiscale layer.
+    name
+        Of the layer.
+    record
+        Kept as ``metadata["napari_baryir"]``.
+    """
+    layer = add_above(viewer, source, source, box, data, name=name)
+    if record:
+        set_record(layer, record)
+    return layer
+
+
+def add_above(
+    viewer: ViewerModel, below: Layer, source: Image, box: Box, data: Any, *, name: str
+) -> Image:
+    """Add values on `box` of `source` that look like it, right above another layer."""
+    from napari.layers import Image
+
+    layer = Image(
+        data,
+        name=name,
+        multiscale=isinstance(data, list),
+        **copied_properties(source, box),
+    )
+    _insert_above(viewer, below, layer)
+    return layer
+
+
+def add_difference(
+    viewer: ViewerModel,
+    below: Image,
+    data: Any,
+    *,
+    name: str,
+    limit: float,
+    record: dict[str, Any] | None = None,
+) -> Image:
+    """Add a signed map over the same pixels as the layer `below`; 0 is black.
+
+    Parameters
+    ----------
+    viewer, below
+        It lies on all of `below`.
+    data
+        Without RGB samples, or a list of such for a multiscale layer.
+    name
+        Of the layer.
+    limit
+        Contrast limits are plus and minus this.
+    record
+        Kept as ``metadata["napari_baryir"]``.
+    """
+    from napari.layers import Image
+
+    place = {
+        key: getattr(below, key)
+        for key in ("scale", "rotate", "shear", "translate", "units", "axis_labels")
+        if hasattr(below, key)
+    }
+    layer = Image(
+        data,
+        name=name,
+        rgb=False,
+        multiscale=isinstance(data, list),
+        colormap=_signed_colormap(),
+        contrast_limits=(-limit, limit),
+        blending="translucent",
+        affine=below.affine.affine_matrix,
+        metadata={KEY: record} if record else {},
+        **place,
+    )
+    _insert_above(viewer, below, layer)
+    bar = getattr(layer, "colorbar", None)  # napari 0.9 has it
+    if bar is not None:
+        bar.visible = True
+    return layer
+
+
+def _signed_colormap() -> Colormap:
+    """Blue below 0, black at 0, orange above: told apart by colour-blind eyes too."""
+    from napari.utils import Colormap
+
+    colors = [[0.35, 0.7, 1.0, 1.0], [0.0, 0.0, 0.0, 1.0], [1.0, 0.6, 0.1, 1.0]]
+    return Colormap(colors, name="less blue, more orange")
+
+
+def _insert_above(viewer: ViewerModel, below: Layer, layer: Layer) -> None:
+    chosen = set(viewer.layers.selection)
+    active = viewer.layers.selection.active
+    place = viewer.layers.index(below) + 1 if below in viewer.layers else len(viewer.layers)
+    viewer.layers.insert(place, layer)
+    viewer.layers.selection = chosen
+    viewer.layers.selection.active = active
+
+
+def remove(viewer: ViewerModel, layer: Layer | None) -> None:
+    """Take a layer out of the viewer if it is still there."""
+    if layer is not None and layer in viewer.layers:
+        viewer.layers.remove(layer)
+
+
+def finish(layer: Image, *, name: str, record: dict[str, Any]) -> None:
+    """Give a layer that was shown while running its name and record."""
+    layer.name = name
+    set_record(layer, record)
+    layer.refresh()
+
+
+def set_record(layer: Image, record: dict[str, Any]) -> None:
+    """Keep what was done in the layer's metadata."""
+    layer.metadata = {**layer.metadata, KEY: record}
+
+
+def record_of(layer: Layer | None) -> dict[str, Any] | None:
+    """What we kept in a layer's metadata; None where it is not ours."""
+    found = layer.metadata.get(KEY) if layer is not None else None
+    return found if isinstance(found, dict) else None
+
+
+def show_data(layer: Image, data: Any) -> None:
+    """Replace a layer's values by others of the same shape, or draw changed ones again."""
+    if layer.data is data:
+        layer.refresh()
+        return
+    limits = None if layer.rgb else layer.contrast_limits
+    layer.data = data
+    if limits is not None:
+        layer.contrast_limits = limits
+
+
+def show_only(shown: Layer, hidden: Layer) -> None:
+    """Show one of two layers that lie on each other."""
+    shown.visible = True
+    hidden.visible = False
+
+
+def refresh(layer: Layer) -> None:
+    """Draw values again that have changed in place."""
+    layer.refresh()

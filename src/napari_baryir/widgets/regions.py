@@ -1,0 +1,238 @@
+"""Which part of a layer is meant: a box in its own pixels, whatever its transforms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_baryir.errors import InputError
+from napari_baryir.imaging.axes import guess_axes
+from napari_baryir.imaging.checks import check_image
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Layer, Shapes
+
+Region = Literal["layer", "plane", "view", "shapes"]
+"""Whole layer; the plane in view; what the canvas shows of it; the bounding box of shapes."""
+
+LETTERS = {
+    "time": "T",
+    "frame": "T",
+    "depth": "Z",
+    "plane": "Z",
+    "slice": "Z",
+    "channel": "C",
+    "channels": "C",
+    "height": "Y",
+    "row": "Y",
+    "width": "X",
+    "column": "X",
+    **{letter.lower(): letter for letter in "TZCYX"},
+}
+"""What axis labels may say, to the letters of axes strings."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A part of a layer at full resolution; one slice per dimension, RGB samples included."""
+
+    slices: tuple[slice, ...]
+    whole: bool
+
+    @property
+    def bounds(self) -> list[list[int]]:
+        """Start and stop per dimension, plain JSON values."""
+        return [[each.start, each.stop] for each in self.slices]
+
+    @property
+    def start(self) -> NDArray[np.float64]:
+        """Where it begins, in pixels of the layer."""
+        return np.array([each.start for each in self.slices], dtype=np.float64)
+
+
+def level_0(layer: Image) -> Any:
+    """The pixels of a layer at full resolution; ``np.asarray`` of a multiscale gives the lowest."""
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def why_not(layer: Layer | None, axes: str | None = None) -> str | None:
+    """Say in a sentence why a layer cannot be restored; None if it can.
+
+    Looks at type, shape and dtype only, so that it takes no time.
+    """
+    if layer is None:
+        return "Open an image first: File > Open, or File > Open Sample > BaryIR."
+    kind = type(layer).__name__
+    if kind == "Labels":
+        return (
+            f"“{layer.name}” is a labels layer; its numbers name objects and are no intensities. "
+            "Choose an image layer."
+        )
+    if not hasattr(layer, "rgb") or not hasattr(layer, "multiscale"):
+        return f"“{layer.name}” is a {kind.lower()} layer; choose an image layer."
+    try:
+        data = level_0(layer)
+        check_image(_Described(data), axes or axes_of(layer))
+    except InputError as error:
+        return f"“{layer.name}”: {error}."
+    return None
+
+
+class _Described:
+    """Shape and dtype of an array, without its values."""
+
+    def __init__(self, data: Any) -> None:
+        self.shape = tuple(int(n) for n in data.shape)
+        self.dtype = np.dtype(data.dtype)
+
+
+def axes_of(layer: Image) -> str:
+    """Axes from the layer's labels where these say it, else from units, `rgb` and shape.
+
+    Raises
+    ------
+    InputError
+        If there are too few or too many dimensions.
+    """
+    shape = tuple(int(n) for n in level_0(layer).shape)
+    letters = [LETTERS.get(str(label).strip().lower()) for label in layer.axis_labels]
+    named = [letter for letter in letters if letter is not None]
+    if len(named) == len(letters) == len(set(named)) and {"Y", "X"} <= set(named):
+        return "".join(named) + ("S" if layer.rgb else "")
+    # A grey image that is 3 wide is not RGB: the layer knows, the shape does not.
+    if not layer.rgb and shape:
+        shape = (*shape[:-1], max(shape[-1], 5))
+    axes = guess_axes(shape)
+    timed = [i for i, unit in enumerate(_units(layer)) if _is_time(unit)]
+    if len(timed) == 1 and "T" not in axes and axes[timed[0]] == "Z":
+        axes = axes[: timed[0]] + "T" + axes[timed[0] + 1 :]
+    return axes
+
+
+def _units(layer: Image) -> Sequence[Any]:
+    return getattr(layer, "units", None) or ()
+
+
+def _is_time(unit: Any) -> bool:
+    return str(getattr(unit, "dimensionality", "")) == "[time]"
+
+
+def box_of(
+    viewer: ViewerModel, layer: Image, axes: str, region: Region, shapes: Shapes | None = None
+) -> Box:
+    """The box of a layer that `region` names.
+
+    Parameters
+    ----------
+    viewer
+        For the sliders, the camera and the canvas.
+    layer
+        Of any scale, translation, rotation, shear and affine.
+    axes
+        One letter per dimension of the layer's data.
+    region
+        See `Region`. "view" is the part of the current plane that the canvas shows.
+    shapes
+        Drawn shapes, the selected ones or all; needed for "shapes". They cut height and width, of
+        all planes.
+
+    Raises
+    ------
+    InputError
+        If the box is empty, or there are no shapes.
+    """
+    shape = tuple(int(n) for n in level_0(layer).shape)
+    low, high = np.zeros(len(shape)), np.array(shape, dtype=np.float64)
+    spatial = [i for i, letter in enumerate(axes) if letter in "YX"]
+    if region in ("plane", "view"):
+        here = _here(viewer, layer)
+        for i, letter in enumerate(axes):
+            if letter not in "YXS" and not _displayed(viewer, layer, i):
+                low[i] = np.clip(np.floor(here[i] + 0.5), 0, shape[i] - 1)
+                high[i] = low[i] + 1
+    if region == "view":
+        _cut(low, high, _seen(viewer, layer), spatial)
+    if region == "shapes":
+        _cut(low, high, _drawn(layer, shapes), spatial)
+    starts = [int(n) for n in low]
+    stops = [int(n) for n in high]
+    if any(stop <= start for start, stop in zip(starts, stops, strict=True)):
+        where = "what the canvas shows" if region == "view" else "the chosen part"
+        raise InputError(f"{where} does not touch “{layer.name}”; move the view or the shapes")
+    slices = tuple(slice(a, b) for a, b in zip(starts, stops, strict=True))
+    return Box(slices, whole=all(s.stop - s.start == n for s, n in zip(slices, shape, strict=True)))
+
+
+def plane_in_view(viewer: ViewerModel, layer: Image, axes: str, box: Box) -> tuple[int | None, ...]:
+    """Index within a box, per axis that counts planes, of what the viewer shows now."""
+    here = _here(viewer, layer)
+    places: list[int | None] = []
+    for i, (letter, part) in enumerate(zip(axes, box.slices, strict=True)):
+        if letter in "YXS":
+            continue
+        at = int(np.clip(np.floor(here[i] + 0.5), part.start, part.stop - 1))
+        places.append(None if _displayed(viewer, layer, i) else at - part.start)
+    return tuple(places)
+
+
+def _here(viewer: ViewerModel, layer: Image) -> NDArray[np.float64]:
+    """The viewer's position in the layer's pixels; NaN-free, RGB samples left out."""
+    position = np.asarray(viewer.dims.point, dtype=np.float64)
+    return np.asarray(layer.world_to_data(position), dtype=np.float64)
+
+
+def _displayed(viewer: ViewerModel, layer: Image, dimension: int) -> bool:
+    """Whether the canvas shows a dimension of the layer rather than a slider for it."""
+    return dimension + viewer.dims.ndim - layer.ndim in viewer.dims.displayed
+
+
+def _seen(viewer: ViewerModel, layer: Image) -> NDArray[np.float64]:
+    """Corners of the canvas in the layer's pixels, (corners, ndim)."""
+    if viewer.dims.ndisplay != 2:
+        raise InputError("in 3D there is no current view; switch to 2D, or restore the whole layer")
+    canvas = getattr(viewer, "canvas", None)  # napari before 0.9 has it elsewhere
+    height, width = canvas.viewbox_size(viewer.layers) if canvas else viewer._canvas_size
+    camera = getattr(getattr(viewer, "scene", viewer), "camera", None) or viewer.camera
+    half = np.array([height, width], dtype=np.float64) / (2 * camera.zoom)
+    centre = np.asarray(camera.center, dtype=np.float64)[-2:]
+    corners = []
+    for signs in product((-1, 1), repeat=2):
+        point = np.asarray(viewer.dims.point, dtype=np.float64).copy()
+        point[list(viewer.dims.displayed)] = centre + half * signs
+        corners.append(layer.world_to_data(point))
+    return np.array(corners, dtype=np.float64)
+
+
+def _drawn(layer: Image, shapes: Shapes | None) -> NDArray[np.float64]:
+    """Vertices of shapes in the layer's pixels, (vertices, ndim)."""
+    if shapes is None or not len(shapes.data):
+        raise InputError("there are no shapes; draw a rectangle in a shapes layer and choose it")
+    chosen = sorted(shapes.selected_data) or range(len(shapes.data))
+    vertices = np.concatenate([np.asarray(shapes.data[i]) for i in chosen])
+    points = []
+    for vertex in vertices:
+        world = np.asarray(shapes.data_to_world(vertex), dtype=np.float64)
+        missing = layer.ndim - len(world)
+        # Shapes drawn in 2D belong to all planes of an image with more dimensions.
+        origin = np.asarray(layer.data_to_world(np.zeros(layer.ndim)), dtype=np.float64)
+        points.append(layer.world_to_data(np.concatenate([origin[: max(missing, 0)], world])))
+    return np.array(points, dtype=np.float64)
+
+
+def _cut(
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+    points: NDArray[np.float64],
+    dimensions: Sequence[int],
+) -> None:
+    """Narrow `low` and `high` to the pixels that the bounding box of the points touches."""
+    for i in dimensions:
+        # Pixel n reaches from n - 0.5 to n + 0.5; a hair of slack for rounding in the transforms.
+        low[i] = max(low[i], np.floor(points[:, i].min() + 0.5 + 1e-6))
+        high[i] = min(high[i], np.ceil(points[:, i].max() + 0.5 - 1e-6))

@@ -1,0 +1,166 @@
+"""The Restore dock: connects its controls to runs, runs to layers, and tells what happens."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFrame, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from superqt import QCollapsible
+
+from napari_baryir.errors import BaryIRError
+from napari_baryir.widgets.compare import Result
+from napari_baryir.widgets.compare_panel import ComparePanel
+from napari_baryir.widgets.errors import Problem, notify
+from napari_baryir.widgets.keys import TOGGLE, BoundKeys
+from napari_baryir.widgets.model_buttons import ModelButtons
+from napari_baryir.widgets.queue import run_queue
+from napari_baryir.widgets.restore_form import RestoreForm, lay_out
+from napari_baryir.widgets.session import RestoreSession
+from napari_baryir.widgets.settings import cache_folder, defaults
+from napari_baryir.widgets.status_panel import StatusPanel, duration
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+
+class RestoreDock(QWidget):
+    """Restore the layers of a viewer.
+
+    Parameters
+    ----------
+    napari_viewer
+        napari fills it in.
+    """
+
+    def __init__(self, napari_viewer: ViewerModel) -> None:
+        super().__init__()
+        cache_folder.apply(defaults())
+        self.viewer = napari_viewer
+        self.form = RestoreForm(napari_viewer)
+        self.session = RestoreSession(napari_viewer)
+        self.status = StatusPanel()
+        self.compare = ComparePanel(self.session.comparison)
+        self.models = ModelButtons(self.form)
+        self.button = QPushButton("Restore")
+        self.button.setObjectName("restore")
+        self._keys = BoundKeys(napari_viewer, {TOGGLE: self.compare.toggle})
+        self._lay_out()
+        self._connect()
+        self._on_form()
+
+    def restore(self) -> None:
+        """Do what the Restore button does."""
+        self.form.remember()
+        try:
+            wish = self.form.wish()
+            self.session.restore(
+                wish.source,
+                wish.settings,
+                axes=wish.axes,
+                region=wish.region,
+                shapes=wish.shapes,
+                strength=wish.strength,
+                lazy=wish.lazy,
+                target=wish.target,
+            )
+        except BaryIRError as error:
+            self._complain(Problem.of(error))
+
+    def _lay_out(self) -> None:
+        advanced = QCollapsible("Advanced")
+        advanced.setDuration(0)
+        advanced.setCollapsedIcon("▸")
+        advanced.setExpandedIcon("▾")
+        advanced.addWidget(lay_out(self.form.advanced))
+        self.advanced = advanced
+        inner = QWidget()
+        layout = QVBoxLayout(inner)
+        layout.setAlignment(Qt.AlignmentFlag.AlignTop)
+        for widget in (
+            lay_out(self.form.basic),
+            self.models,
+            advanced,
+            self.button,
+            self.status,
+            self.compare,
+        ):
+            layout.addWidget(widget)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(inner)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scroll)
+        scroll.setMinimumWidth(
+            inner.minimumSizeHint().width() + scroll.verticalScrollBar().sizeHint().width()
+        )
+
+    def _connect(self) -> None:
+        self.button.clicked.connect(self._on_button)
+        self.form.changed.connect(self._on_form)
+        self.form.strength_changed.connect(self.session.comparison.set_strength)
+        self.session.changed.connect(self._on_session)
+        self.session.failed.connect(self.status.complain)
+        self.session.cancelled.connect(lambda: self.status.say("Cancelled; nothing was added."))
+        self.session.finished.connect(self._on_result)
+        self.models.failed.connect(self._complain)
+        self.models.told.connect(self.status.say)
+        run_queue().changed.connect(self._on_session)
+        self.destroyed.connect(functools.partial(_let_go, self.form, self.session, self._keys))
+
+    def showEvent(self, event: Any) -> None:
+        """Bind the keys."""
+        self._keys.bind()
+        super().showEvent(event)
+
+    def hideEvent(self, event: Any) -> None:
+        """Give the keys back: the dock was hidden or closed."""
+        self._keys.release()
+        super().hideEvent(event)
+
+    def _on_button(self) -> None:
+        if self.session.run is None:
+            self.restore()
+        else:
+            self.session.cancel()
+
+    def _on_form(self) -> None:
+        if self.session.run is not None:
+            return
+        problem = self.form.problem()
+        self.button.setEnabled(problem is None)
+        self.status.give_reason(problem)
+
+    def _on_session(self) -> None:
+        run = self.session.run
+        self.button.setText("Restore" if run is None else "Cancel")
+        if run is not None:
+            self.button.setEnabled(run.state != "cancelling")
+            self.status.follow(run, run_queue().ahead_of(run))
+        else:
+            self.button.setEnabled(self.form.problem() is None)
+        self.compare.refresh()
+
+    def _on_result(self, result: Result) -> None:
+        record = result.layer.metadata["napari_baryir"]
+        lazily = record["non_finite"] is None
+        done = "Will be restored as you scroll" if lazily else "Restored"
+        took = "" if lazily else f" in {duration(record['seconds'])}"
+        settings = record["settings"]
+        self.status.say(f"{done} with {settings['model']} on {settings['device']}{took}.")
+        self.compare.refresh()
+
+    def _complain(self, problem: Problem) -> None:
+        notify(problem)
+        self.status.complain(problem)
+
+
+def _let_go(form: RestoreForm, session: RestoreSession, keys: BoundKeys, *_: object) -> None:
+    """End what outlives the dock's widgets: the run, the keys, and listening to the viewer."""
+    keys.release()
+    form.close()
+    session.close()

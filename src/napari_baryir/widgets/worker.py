@@ -1,0 +1,167 @@
+"""A run in a thread of napari's: progress, time left, cancelling."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from typing import Any, Literal
+
+from napari.qt.threading import GeneratorWorker, create_worker
+from napari.utils import cancelable_progress
+from qtpy.QtCore import QObject, Signal
+
+from napari_baryir.widgets.job import Done, Failed, Outcome, Step
+
+State = Literal["waiting", "running", "cancelling", "done", "failed", "cancelled"]
+
+OVER: frozenset[State] = frozenset({"done", "failed", "cancelled"})
+"""States that a run does not leave."""
+
+Steps = Generator[Step, None, Outcome]
+
+
+class TileWorker(GeneratorWorker[Step, None, Outcome]):
+    """A worker that closes its generator, in its own thread, when it is told to quit."""
+
+    def __init__(self, func: Any, steps: Steps) -> None:
+        super().__init__(func, steps)
+        self._steps = steps
+
+    def work(self) -> Any:
+        """Go through the steps; `quit` is heard after each."""
+        try:
+            return super().work()
+        finally:
+            self._steps.close()
+
+
+def _relay(steps: Steps) -> Steps:
+    return (yield from steps)
+
+
+class Run(QObject):
+    """One run. All signals come on the GUI thread, where it must be made.
+
+    Parameters
+    ----------
+    steps
+        Yields `Step`, returns an `Outcome`; nothing of it happens before `start`.
+    title
+        What the activity dock calls it.
+    """
+
+    started = Signal()
+    stepped = Signal(object)
+    """A `Step`; the first says how much there is to do."""
+    ended = Signal()
+    """Once, whatever the end was; `state` says which."""
+
+    def __init__(self, steps: Steps, title: str) -> None:
+        super().__init__()
+        self.title = title
+        self.state: State = "waiting"
+        self.outcome: Outcome | None = None
+        self.latest: Step | None = None
+        self._steps: Steps | None = steps
+        self._worker: TileWorker | None = None
+        self._bar: cancelable_progress | None = None
+        self._begin = 0.0
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return self.state in OVER
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At the speed so far; None before the first tile."""
+        if self.latest is None or self.latest.progress.done == 0:
+            return None
+        progress = self.latest.progress
+        spent = time.perf_counter() - self._begin
+        return spent / progress.done * (progress.total - progress.done)
+
+    def start(self) -> None:
+        """Start a waiting run."""
+        if self.state != "waiting":
+            return
+        self.state = "running"
+        worker = create_worker(
+            _relay,
+            self._steps,
+            _worker_class=TileWorker,
+            _start_thread=False,
+            _ignore_errors=True,  # they are in the outcome
+        )
+        self._steps = None
+        self._worker = worker
+        worker.yielded.connect(self._on_step)
+        worker.returned.connect(self._on_outcome)
+        worker.errored.connect(self._on_error)
+        worker.finished.connect(self._on_finished)
+        worker.start()
+        self.started.emit()
+
+    def cancel(self) -> None:
+        """Stop computing: at once if it waits, else after the tile in work."""
+        if self.state == "waiting":
+            if self._steps is not None:
+                self._steps.close()
+                self._steps = None
+            self._end("cancelled")
+        elif self.state == "running":
+            self.state = "cancelling"
+            if self._worker is not None:
+                self._worker.quit()
+
+    def _on_step(self, step: Step) -> None:
+        if self.state != "running":
+            return
+        if self.latest is None:
+            self._begin = time.perf_counter()
+        self.latest = step
+        self.stepped.emit(step)
+        self._show_progress(step)
+
+    def _show_progress(self, step: Step) -> None:
+        """Draw napari's bar, last of all: it lets Qt handle what waits, later steps and the end."""
+        progress = step.progress
+        if self._bar is None and not self.over:
+            # Here, and not in the worker: the bar is a widget.
+            bar = cancelable_progress(
+                total=progress.total, desc=self.title, cancel_callback=self.cancel
+            )
+            if self.over or self._bar is not None:  # while it was made
+                bar.close()
+                return
+            self._bar = bar
+        if self._bar is None:
+            return
+        if self._bar.is_canceled:  # napari's button only sets this
+            self.cancel()
+        elif progress.done > self._bar.n:
+            self._bar.update(progress.done - self._bar.n)
+
+    def _on_outcome(self, outcome: Outcome | None) -> None:
+        self.outcome = outcome
+
+    def _on_error(self, error: Exception) -> None:
+        self.outcome = Failed(error)
+
+    def _on_finished(self) -> None:
+        self._worker = None
+        if isinstance(self.outcome, Done) and self.state == "running":
+            self._end("done")
+        elif isinstance(self.outcome, Failed) and self.state == "running":
+            self._end("failed")
+        else:  # told to quit, by us or by napari
+            self.outcome = None
+            self._end("cancelled")
+
+    def _end(self, state: State) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+        self.state = state
+        self.ended.emit()
+        self.latest = None
