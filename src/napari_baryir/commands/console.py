@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING
 
-Step = TypeVar("Step")
-Result = TypeVar("Result")
+if TYPE_CHECKING:
+    from napari_baryir.restoration import Progress, Restoration
 
 
 def echo(text: str = "") -> None:
@@ -24,14 +24,19 @@ def remark(text: str) -> None:
     tqdm.write(text, file=sys.stderr)
 
 
-def finish(steps: Generator[Step, None, Result]) -> Result:
-    """Run a generator to its end and give what it returns."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            result: Result = stop.value
-            return result
+def restore_with_bar(steps: Generator[Progress, None, Restoration], title: str) -> Restoration:
+    """Run a restoration behind a progress bar of tiles; nothing is shown where nobody looks."""
+    from tqdm import tqdm
+
+    with tqdm(desc=title, unit="tile", leave=False, disable=None) as bar:
+        while True:
+            try:
+                progress = next(steps)
+            except StopIteration as stop:
+                result: Restoration = stop.value
+                return result
+            bar.total = progress.total
+            bar.update(progress.done - bar.n)
 
 
 def as_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

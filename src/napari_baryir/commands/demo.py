@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_baryir.commands.console import as_table, echo
+from napari_baryir.commands.console import as_table, echo, restore_with_bar
 from napari_baryir.errors import InputError
 
 if TYPE_CHECKING:
@@ -99,20 +99,10 @@ def run(args: argparse.Namespace) -> int:
 
 def restore_sample(sample: Sample, model: str = "auto", device: str = "auto") -> Restored:
     """Restore a sample and compare it with its truth, before and after."""
-    from tqdm import tqdm
-
     from napari_baryir.restoration import iter_restore
 
     steps = iter_restore(sample.degraded, axes=sample.axes, model=model, device=device)
-    with tqdm(desc=sample.name, unit="tile", leave=False, disable=None) as bar:
-        while True:
-            try:
-                progress = next(steps)
-            except StopIteration as stop:
-                done = stop.value
-                break
-            bar.total = progress.total
-            bar.update(progress.done - bar.n)
+    done = restore_with_bar(steps, sample.name)
     return Restored(
         sample, done.image, Path(done.model).stem,
         before=compare(sample.degraded, sample), after=compare(done.image, sample),

@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import logging
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from napari_baryir.commands.console import echo, remark
+from napari_baryir.commands.console import echo, remark, restore_with_bar
 from napari_baryir.errors import DeviceError, InputError, WeightsError
 
 if TYPE_CHECKING:
@@ -208,25 +207,10 @@ def _restore(job: Job, args: argparse.Namespace, models: _Models, title: str) ->
                 precision=args.precision, tile=args.tile, overlap=args.overlap,
                 strength=args.strength, ensemble=args.ensemble, out=pixels,
             )  # fmt: skip
-            done = _with_bar(steps, title)
+            done = restore_with_bar(steps, title)
         _tell_notes(job, image, done, guessed=image.axes_guessed and args.axes is None)
     seconds = time.perf_counter() - begin
     return f"{job.source} -> {job.target}  ({axes}, {name}, {seconds:.1f} s)"
-
-
-def _with_bar(steps: Any, title: str) -> Restoration:
-    """Run to the end behind a progress bar of tiles; nothing is shown where nobody looks."""
-    from tqdm import tqdm
-
-    with tqdm(desc=title, unit="tile", leave=False, disable=None) as bar:
-        while True:
-            try:
-                progress = next(steps)
-            except StopIteration as stop:
-                result: Restoration = stop.value
-                return result
-            bar.total = progress.total
-            bar.update(progress.done - bar.n)
 
 
 def _tell_notes(job: Job, image: ImageFile, done: Restoration, *, guessed: bool) -> None:
@@ -235,10 +219,6 @@ def _tell_notes(job: Job, image: ImageFile, done: Restoration, *, guessed: bool)
         notes.append(f"its axes were taken to be {image.axes}; --axes says otherwise")
     if done.non_finite:
         notes.append(f"{done.non_finite} values are not finite numbers and stay as they are")
-    _remark_all(job, notes)
-
-
-def _remark_all(job: Job, notes: Sequence[str]) -> None:
     for note in notes:
         remark(f"{job.source}: {note}")
 
