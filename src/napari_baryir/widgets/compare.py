@@ -52,6 +52,7 @@ class Comparison(QObject):
         self._viewer = viewer
         self.result: Result | None = None
         self.strength = 1.0
+        self._closed = False
         self._wipe: Image | None = None
         self._workers: set[FunctionWorker[Any]] = set()
         self._timer = QTimer(self)
@@ -74,6 +75,7 @@ class Comparison(QObject):
     def close(self) -> None:
         """Leave everything as it is and stop."""
         self._timer.stop()
+        self._closed = True
         self.result = None
 
     def set_strength(self, strength: float) -> None:
@@ -128,6 +130,7 @@ class Comparison(QObject):
             self._wipe = layers.add_above(
                 self._viewer, result.layer, result.source, result.box, data, name="before | after"
             )
+            layers.set_record(self._wipe, {"kind": "before"})
         else:
             layers.show_data(self.wipe_layer, data)
 
@@ -148,7 +151,7 @@ class Comparison(QObject):
         self._in_thread(compute, lambda made: self._add_removed(result, made))
 
     def _add_removed(self, result: Result, made: list[Any]) -> None:
-        if result.layer not in self._viewer.layers:
+        if self._closed or result.layer not in self._viewer.layers:
             return
         layers.add_difference(
             self._viewer,

@@ -194,6 +194,11 @@ def record_of(layer: Layer | None) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
+def kind_of(layer: Layer) -> str | None:
+    """What a layer of ours is: restored, restoring, removed or before; None for others."""
+    return (record_of(layer) or {}).get("kind")
+
+
 def show_data(layer: Image, data: Any) -> None:
     """Replace a layer's values by others of the same shape, or draw changed ones again."""
     if layer.data is data:

@@ -68,7 +68,7 @@ def why_not(layer: Layer | None, axes: str | None = None) -> str | None:
     """
     if layer is None:
         return "Open an image first: File > Open, or File > Open Sample > BaryIR."
-    kind = type(layer).__name__
+    kind = layer.__class__.__name__  # sees through napari's proxies, as type() does not
     if kind == "Labels":
         return (
             f"“{layer.name}” is a labels layer; its numbers name objects and are no intensities. "

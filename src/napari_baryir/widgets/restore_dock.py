@@ -6,17 +6,19 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFrame, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QPushButton, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from napari_baryir.errors import BaryIRError
+from napari_baryir.widgets.batch import BatchTab
 from napari_baryir.widgets.compare import Result
 from napari_baryir.widgets.compare_panel import ComparePanel
 from napari_baryir.widgets.errors import Problem, notify
+from napari_baryir.widgets.form_parts import lay_out
 from napari_baryir.widgets.keys import TOGGLE, BoundKeys
 from napari_baryir.widgets.model_buttons import ModelButtons
 from napari_baryir.widgets.queue import run_queue
-from napari_baryir.widgets.restore_form import RestoreForm, lay_out
+from napari_baryir.widgets.restore_form import RestoreForm
 from napari_baryir.widgets.session import RestoreSession
 from napari_baryir.widgets.settings import cache_folder, defaults
 from napari_baryir.widgets.status_panel import StatusPanel, duration
@@ -43,6 +45,7 @@ class RestoreDock(QWidget):
         self.status = StatusPanel()
         self.compare = ComparePanel(self.session.comparison)
         self.models = ModelButtons(self.form)
+        self.batch = BatchTab(napari_viewer, self.form.arguments)
         self.button = QPushButton("Restore")
         self.button.setObjectName("restore")
         self._keys = BoundKeys(napari_viewer, {TOGGLE: self.compare.toggle})
@@ -52,9 +55,9 @@ class RestoreDock(QWidget):
 
     def restore(self) -> None:
         """Do what the Restore button does."""
-        self.form.remember()
         try:
             wish = self.form.wish()
+            self.form.remember()
             self.session.restore(
                 wish.source,
                 wish.settings,
@@ -92,9 +95,12 @@ class RestoreDock(QWidget):
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(inner)
+        self.tabs = QTabWidget()
+        self.tabs.addTab(scroll, "Layer")
+        self.tabs.addTab(self.batch, "Batch")
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll)
+        outer.addWidget(self.tabs)
         scroll.setMinimumWidth(
             inner.minimumSizeHint().width() + scroll.verticalScrollBar().sizeHint().width()
         )
@@ -105,7 +111,7 @@ class RestoreDock(QWidget):
         self.form.strength_changed.connect(self.session.comparison.set_strength)
         self.session.changed.connect(self._on_session)
         self.session.failed.connect(self.status.complain)
-        self.session.cancelled.connect(lambda: self.status.say("Cancelled; nothing was added."))
+        self.session.cancelled.connect(self._on_cancelled)
         self.session.finished.connect(self._on_result)
         self.models.failed.connect(self._complain)
         self.models.told.connect(self.status.say)
@@ -151,8 +157,12 @@ class RestoreDock(QWidget):
         done = "Will be restored as you scroll" if lazily else "Restored"
         took = "" if lazily else f" in {duration(record['seconds'])}"
         settings = record["settings"]
+        self.form.refresh_layers()
         self.status.say(f"{done} with {settings['model']} on {settings['device']}{took}.")
         self.compare.refresh()
+
+    def _on_cancelled(self) -> None:
+        self.status.say("Cancelled; nothing was added.")
 
     def _complain(self, problem: Problem) -> None:
         notify(problem)

@@ -14,11 +14,18 @@ from magicgui.widgets import (
     FloatSlider,
     LineEdit,
 )
-from qtpy.QtCore import QObject, QSettings, Signal
-from qtpy.QtWidgets import QFormLayout, QSizePolicy, QWidget
+from qtpy.QtCore import QObject, Signal
 
 from napari_baryir.errors import InputError
 from napari_baryir.widgets import layers
+from napari_baryir.widgets.form_parts import (
+    card_text,
+    model_choices,
+    read_intensity,
+    read_pixels,
+    set_shown,
+    store,
+)
 from napari_baryir.widgets.job import LazyMode, Settings
 from napari_baryir.widgets.regions import Region, axes_of, level_0, why_not
 from napari_baryir.widgets.settings import defaults
@@ -76,7 +83,7 @@ class RestoreForm(QObject):
             label="image", choices=self._images, nullable=False,
             tooltip="Layer to restore. It is never changed; the result is a new layer above it.",
         )  # fmt: skip
-        self.model = ComboBox(label="model", choices=_model_choices())
+        self.model = ComboBox(label="model", choices=model_choices())
         self.region = ComboBox(
             label="restore", choices=list(REGIONS.items()),
             tooltip="The whole layer, or a part to try things out.",
@@ -140,6 +147,16 @@ class RestoreForm(QObject):
         self._connect()
         self._on_layer()
 
+    def arguments(self) -> dict[str, Any]:
+        """Arguments of `napari_baryir.restore` that hold for any image, for a batch.
+
+        Raises
+        ------
+        InputError
+            If a control holds something that is not possible.
+        """
+        return {**vars(self._settings()), "strength": float(self.strength.value)}
+
     def wish(self) -> Wish:
         """What is asked for.
 
@@ -152,15 +169,7 @@ class RestoreForm(QObject):
         reason = why_not(source, self.axes.value.strip().upper() or None)
         if reason is not None or source is None:
             raise InputError((reason or "").rstrip("."))
-        settings = Settings(
-            model=self.model.value,
-            device=self.device.value,
-            precision=self.precision.value,
-            tile=_pixels("tile", self.tile.value, ("auto", "whole")),
-            overlap=_pixels("overlap", self.overlap.value, ("auto",)),
-            intensity=_intensity(self.intensity.value),
-            ensemble=self.ensemble.value,
-        )
+        settings = self._settings()
         target = str(self.target.value) if self.streams else ""
         if self.streams and target in ("", "."):
             raise InputError("choose the OME-Zarr folder to write (Advanced)")
@@ -173,6 +182,17 @@ class RestoreForm(QObject):
             strength=float(self.strength.value),
             lazy=self.lazy.value,
             target=Path(target) if self.streams else None,
+        )
+
+    def _settings(self) -> Settings:
+        return Settings(
+            model=self.model.value,
+            device=self.device.value,
+            precision=self.precision.value,
+            tile=read_pixels("tile", self.tile.value, ("auto", "whole")),
+            overlap=read_pixels("overlap", self.overlap.value, ("auto",)),
+            intensity=read_intensity(self.intensity.value),
+            ensemble=self.ensemble.value,
         )
 
     @property
@@ -202,19 +222,20 @@ class RestoreForm(QObject):
     def refresh_models(self, chosen: str | None = None) -> None:
         """Offer the models that are there now, and choose one."""
         before = chosen or self.model.value
-        self.model.choices = _model_choices()
+        self.model.choices = model_choices()
         self._choose_model(before)
 
     def remember(self) -> None:
         """Keep the controls for the next time."""
-        store = _store()
+        kept = store()
         for name in REMEMBERED:
-            store.setValue(name, getattr(self, name).value)
+            kept.setValue(name, getattr(self, name).value)
 
     def close(self) -> None:
         """Stop listening to the viewer."""
         for event in self._events():
             event.disconnect(self.refresh_layers)
+        self._viewer.layers.selection.events.active.disconnect(self._on_active)
 
     def _events(self) -> list[Any]:
         events = self._viewer.layers.events
@@ -223,6 +244,7 @@ class RestoreForm(QObject):
     def _connect(self) -> None:
         for event in self._events():
             event.connect(self.refresh_layers)
+        self._viewer.layers.selection.events.active.connect(self._on_active)
         self.layer.changed.connect(self._on_layer)
         for control in (self.region, self.lazy, self.axes, self.shapes):
             control.changed.connect(self._on_control)
@@ -238,12 +260,18 @@ class RestoreForm(QObject):
             self.axes.value = ""
         self._on_control()
 
+    def _on_active(self, event: Any) -> None:
+        """Follow the layer list, but not to results, which one only looks at."""
+        layer = event.value
+        if layer in self.layer.choices and layers.kind_of(layer) is None:
+            self.layer.value = layer
+
     def _on_control(self) -> None:
         self._adapt()
         self.changed.emit()
 
     def _on_model(self) -> None:
-        self.model.tooltip = _card(self.model.value)
+        self.model.tooltip = card_text(self.model.value)
 
     def _adapt(self) -> None:
         """Show the controls that mean something now."""
@@ -262,102 +290,29 @@ class RestoreForm(QObject):
         return [
             layer
             for layer in reversed(self._viewer.layers)
-            if type(layer).__name__ in ("Image", "Labels")
-            and (layers.record_of(layer) or {}).get("kind") != "removed"
+            if layer.__class__.__name__ in ("Image", "Labels")
+            and layers.kind_of(layer) in (None, "restored")
         ]
 
     def _shapes(self, _: Any = None) -> list[Any]:
-        return [layer for layer in self._viewer.layers if type(layer).__name__ == "Shapes"]
+        return [layer for layer in self._viewer.layers if layer.__class__.__name__ == "Shapes"]
 
     def _choose_model(self, name: str) -> None:
+        if name not in self.model.choices and Path(name).is_file():
+            self.model.choices = [*model_choices(), (Path(name).stem, name)]
         if name in self.model.choices:
             self.model.value = name
 
     def _restore_remembered(self) -> None:
-        store = _store()
+        kept = store()
         for name in REMEMBERED:
             control = getattr(self, name)
-            if not store.contains(name):
+            if not kept.contains(name):
                 continue
-            value = store.value(name, type=type(control.value))
+            value = kept.value(name, type=type(control.value))
             if not isinstance(control, ComboBox) or value in control.choices:
                 control.value = value
 
 
-def lay_out(controls: list[Any]) -> QWidget:
-    """Put controls below each other with their labels in a column."""
-    page = QWidget()
-    form = QFormLayout(page)
-    form.setContentsMargins(0, 0, 0, 0)
-    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-    for control in controls:
-        native = control.native
-        # A long name is cut short instead of making the dock wider.
-        native.setMinimumWidth(80)
-        native.setSizePolicy(QSizePolicy.Policy.Ignored, native.sizePolicy().verticalPolicy())
-        form.addRow(control.label, native)
-    return page
-
-
-def set_shown(control: Any, shown: bool) -> None:
-    """Show or hide a control with its label."""
-    page = control.native.parentWidget()
-    form = page.layout() if page is not None else None
-    if isinstance(form, QFormLayout):
-        form.setRowVisible(control.native, shown)
-
-
-def _store() -> QSettings:
-    store = QSettings(
-        QSettings.Format.IniFormat, QSettings.Scope.UserScope, "napari-baryir", "dock"
-    )
-    store.beginGroup("restore")
-    return store
-
-
 def _is_image(layer: Any) -> bool:
-    return type(layer).__name__ == "Image"
-
-
-def _model_choices() -> list[tuple[str, str]]:
-    from napari_baryir.weights.registry import available_models
-
-    cards = [(card.title, card.name) for card in available_models()]
-    return [("Automatic", "auto"), *cards]
-
-
-def _card(name: str) -> str:
-    """What there is to know of a model, for a tooltip."""
-    from napari_baryir.weights.registry import available_models
-
-    if name == "auto":
-        return "Photographs (compact) for RGB images, Microscopy (compact) for all others."
-    for card in available_models():
-        if card.name == name:
-            lines = [card.title, "", card.summary, f"Licence: {card.licence}"]
-            if card.card_path is not None:
-                lines += ["", card.card_path.read_text(encoding="utf-8")[:1500]]
-            return "\n".join(lines)
-    return ""
-
-
-def _pixels(name: str, text: str, words: tuple[str, ...]) -> int | str:
-    text = text.strip().lower()
-    if text in words or not text:
-        return text or "auto"
-    if not text.isdecimal():
-        raise InputError(f"{name} is '{text}'; give {' or '.join(words)}, or a number of pixels")
-    return int(text)
-
-
-def _intensity(text: str) -> str | tuple[float, float]:
-    text = text.strip().lower() or "auto"
-    if text in ("auto", "full", "percentile"):
-        return text
-    try:
-        low, high = (float(word) for word in text.replace(",", " ").split())
-    except ValueError:
-        raise InputError(
-            f"intensity is '{text}'; give auto, full, percentile, or two numbers such as 100, 4000"
-        ) from None
-    return low, high
+    return bool(layer.__class__.__name__ == "Image")

@@ -138,7 +138,12 @@ class RestoreSession(QObject):
         if self._partial is None:
             name = f"{self._source.name} restoring…"
             self._partial = layers.add_result(
-                self.viewer, self._source, self._box, step.image, name=name
+                self.viewer,
+                self._source,
+                self._box,
+                step.image,
+                name=name,
+                record={"kind": "restoring"},
             )
         elif time.perf_counter() - self._drawn < REFRESH_SECONDS:
             return

@@ -1,0 +1,83 @@
+"""Laying out, reading and remembering controls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import QSettings
+from qtpy.QtWidgets import QFormLayout, QSizePolicy, QWidget
+
+from napari_baryir.errors import InputError
+
+
+def lay_out(controls: list[Any]) -> QWidget:
+    """Put controls below each other with their labels in a column."""
+    page = QWidget()
+    form = QFormLayout(page)
+    form.setContentsMargins(0, 0, 0, 0)
+    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    for control in controls:
+        native = control.native
+        # A long name is cut short instead of making the dock wider.
+        native.setMinimumWidth(80)
+        native.setSizePolicy(QSizePolicy.Policy.Ignored, native.sizePolicy().verticalPolicy())
+        form.addRow(control.label, native)
+    return page
+
+
+def set_shown(control: Any, shown: bool) -> None:
+    """Show or hide a control with its label."""
+    page = control.native.parentWidget()
+    form = page.layout() if page is not None else None
+    if isinstance(form, QFormLayout):
+        form.setRowVisible(control.native, shown)
+
+
+def store() -> QSettings:
+    kept = QSettings(QSettings.Format.IniFormat, QSettings.Scope.UserScope, "napari-baryir", "dock")
+    kept.beginGroup("restore")
+    return kept
+
+
+def model_choices() -> list[tuple[str, str]]:
+    from napari_baryir.weights.registry import available_models
+
+    cards = [(card.title, card.name) for card in available_models()]
+    return [("Automatic", "auto"), *cards]
+
+
+def card_text(name: str) -> str:
+    """What there is to know of a model, for a tooltip."""
+    from napari_baryir.weights.registry import available_models
+
+    if name == "auto":
+        return "Photographs (compact) for RGB images, Microscopy (compact) for all others."
+    for card in available_models():
+        if card.name == name:
+            lines = [card.title, "", card.summary, f"Licence: {card.licence}"]
+            if card.card_path is not None:
+                lines += ["", card.card_path.read_text(encoding="utf-8")[:1500]]
+            return "\n".join(lines)
+    return ""
+
+
+def read_pixels(name: str, text: str, words: tuple[str, ...]) -> int | str:
+    text = text.strip().lower()
+    if text in words or not text:
+        return text or "auto"
+    if not text.isdecimal():
+        raise InputError(f"{name} is '{text}'; give {' or '.join(words)}, or a number of pixels")
+    return int(text)
+
+
+def read_intensity(text: str) -> str | tuple[float, float]:
+    text = text.strip().lower() or "auto"
+    if text in ("auto", "full", "percentile"):
+        return text
+    try:
+        low, high = (float(word) for word in text.replace(",", " ").split())
+    except ValueError:
+        raise InputError(
+            f"intensity is '{text}'; give auto, full, percentile, or two numbers such as 100, 4000"
+        ) from None
+    return low, high
