@@ -51,7 +51,7 @@ class RestoreDock(QWidget):
         self._keys = BoundKeys(napari_viewer, {TOGGLE: self.compare.toggle})
         self._lay_out()
         self._connect()
-        self._on_form()
+        self.form.refresh_layers()
 
     def restore(self) -> None:
         """Do what the Restore button does."""
@@ -101,9 +101,9 @@ class RestoreDock(QWidget):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(self.tabs)
-        scroll.setMinimumWidth(
-            inner.minimumSizeHint().width() + scroll.verticalScrollBar().sizeHint().width()
-        )
+        widest = max(inner.minimumSizeHint().width(), self.compare.minimumSizeHint().width())
+        margins = 2 * layout.contentsMargins().left()
+        scroll.setMinimumWidth(widest + margins + scroll.verticalScrollBar().sizeHint().width())
 
     def _connect(self) -> None:
         self.button.clicked.connect(self._on_button)

@@ -97,8 +97,8 @@ class RestoreForm(QObject):
             tooltip="1: restored. 0: the original. Moves the result at once, also after a run.",
         )  # fmt: skip
         self.ensemble = CheckBox(
-            label="", text="ensemble (8 times slower)", value=False,
-            tooltip="Average over the 8 flips and rotations: slightly better.",
+            label="", text="ensemble (8× slower)", value=False,
+            tooltip="Average over the 8 flips and rotations: slightly better, 8 times slower.",
         )  # fmt: skip
         self.device = ComboBox(
             label="device", choices=["auto", "cpu", "cuda", "mps"], value=chosen.device,

@@ -39,6 +39,15 @@ def _relay(steps: Steps) -> Steps:
     return (yield from steps)
 
 
+class _Bar(cancelable_progress):
+    """Napari's own tells only a loop over it that it was cancelled; this one tells at once."""
+
+    def cancel(self) -> None:
+        super().cancel()
+        if self.cancel_callback is not None:
+            self.cancel_callback()
+
+
 class Run(QObject):
     """One run. All signals come on the GUI thread, where it must be made.
 
@@ -64,7 +73,7 @@ class Run(QObject):
         self.latest: Step | None = None
         self._steps: Steps | None = steps
         self._worker: TileWorker | None = None
-        self._bar: cancelable_progress | None = None
+        self._bar: _Bar | None = None
         self._begin = 0.0
 
     @property
@@ -128,18 +137,14 @@ class Run(QObject):
         progress = step.progress
         if self._bar is None and not self.over:
             # Here, and not in the worker: the bar is a widget.
-            bar = cancelable_progress(
-                total=progress.total, desc=self.title, cancel_callback=self.cancel
-            )
+            bar = _Bar(total=progress.total, desc=self.title, cancel_callback=self.cancel)
             if self.over or self._bar is not None:  # while it was made
                 bar.close()
                 return
             self._bar = bar
         if self._bar is None:
             return
-        if self._bar.is_canceled:  # napari's button only sets this
-            self.cancel()
-        elif progress.done > self._bar.n:
+        if progress.done > self._bar.n:
             self._bar.update(progress.done - self._bar.n)
 
     def _on_outcome(self, outcome: Outcome | None) -> None:

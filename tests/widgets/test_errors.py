@@ -1,0 +1,36 @@
+"""Errors as sentences."""
+
+from __future__ import annotations
+
+import pytest
+
+from napari_baryir.errors import DeviceError, InputError
+from napari_baryir.widgets.errors import Problem
+
+
+def problem(error: Exception) -> Problem:
+    with pytest.raises(type(error)) as caught:
+        raise error
+    return Problem.of(caught.value)
+
+
+def test_wrong_input_is_one_sentence_without_details() -> None:
+    told = problem(InputError("axes 'TZ' must have\n Y and X"))
+    assert told.sentence == "Axes 'TZ' must have Y and X."
+    assert told.details == ""
+
+
+def test_expected_trouble_has_its_traceback_behind_the_button() -> None:
+    told = problem(DeviceError("cuda is out of memory"))
+    assert told.sentence == "Cuda is out of memory."
+    assert "Traceback" in told.details
+    assert told.expected
+
+
+def test_defects_say_so_and_memory_says_what_to_do() -> None:
+    told = problem(KeyError("thing"))
+    assert not told.expected
+    assert "unexpected" in told.sentence
+    assert "Traceback" not in told.sentence
+    assert "thing" in told.details
+    assert "Close other programs" in problem(MemoryError()).sentence

@@ -1,0 +1,128 @@
+"""Runs in real threads, with generators that do what the test needs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+pytest.importorskip("napari")
+
+from napari_baryir.errors import InputError
+from napari_baryir.results import Progress
+from napari_baryir.widgets.job import Done, Failed, Step
+
+if TYPE_CHECKING:
+    from pytestqt.qtbot import QtBot
+
+    from napari_baryir.widgets.worker import Run
+
+
+class Tiles:
+    """A generator of tiles that wait to be let go."""
+
+    def __init__(self, total: int, *, held: bool = False, error: Exception | None = None) -> None:
+        self.total = total
+        self.error = error
+        self.done = 0
+        self.closed_in: int | None = None
+        self.go = threading.Event()
+        if not held:
+            self.go.set()
+
+    def steps(self) -> Generator[Step, None, Any]:
+        try:
+            for self.done in range(self.total + 1):
+                yield Step(Progress(self.done, self.total, 0, 1), None)
+                assert self.go.wait(30)
+            if self.error is not None:
+                return Failed(self.error)
+            return Done(SimpleNamespace(), "data", "original")  # type: ignore[arg-type]
+        finally:
+            self.closed_in = threading.get_ident()
+
+
+def make_run(tiles: Tiles, title: str = "a run") -> Run:
+    from napari_baryir.widgets.worker import Run
+
+    return Run(tiles.steps(), title)
+
+
+def test_run_steps_then_ends_on_the_gui_thread(qtbot: QtBot) -> None:
+    tiles, seen, threads = Tiles(3), [], set()
+    run = make_run(tiles)
+    run.stepped.connect(lambda step: (seen.append(step.progress.done), threads.add(_here())))
+    with qtbot.waitSignal(run.ended):
+        run.start()
+    assert run.state == "done"
+    assert seen == [0, 1, 2, 3]
+    assert threads == {_here()}
+    assert tiles.closed_in != _here()
+
+
+def _here() -> int:
+    return threading.get_ident()
+
+
+def test_failure_is_an_outcome_and_no_traceback(qtbot: QtBot) -> None:
+    run = make_run(Tiles(1, error=InputError("axes are wrong")))
+    with qtbot.waitSignal(run.ended):
+        run.start()
+    assert run.state == "failed"
+    assert isinstance(run.outcome, Failed)
+
+
+def test_cancel_stops_within_one_tile_and_closes_in_the_worker(qtbot: QtBot) -> None:
+    tiles = Tiles(100, held=True)
+    run = make_run(tiles)
+    with qtbot.waitSignal(run.stepped):
+        run.start()
+    run.cancel()
+    assert run.state == "cancelling"
+    with qtbot.waitSignal(run.ended):
+        tiles.go.set()
+    assert run.state == "cancelled"
+    assert run.outcome is None
+    assert tiles.done <= 1
+    assert tiles.closed_in not in (None, _here())
+
+
+def test_runs_queue_and_a_waiting_one_can_be_cancelled(qtbot: QtBot) -> None:
+    from napari_baryir.widgets.queue import RunQueue
+
+    first, second, third = Tiles(2, held=True), Tiles(2), Tiles(2)
+    runs = [make_run(tiles) for tiles in (first, second, third)]
+    queue = RunQueue()
+    with qtbot.waitSignal(runs[0].stepped):
+        for run in runs:
+            queue.submit(run)
+    assert [run.state for run in runs] == ["running", "waiting", "waiting"]
+    assert [queue.ahead_of(run) for run in runs] == [0, 1, 2]
+    runs[1].cancel()
+    assert [run.state for run in runs] == ["running", "cancelled", "waiting"]
+    with qtbot.waitSignal(runs[2].ended):
+        first.go.set()
+    assert [run.state for run in runs] == ["done", "cancelled", "done"]
+    assert second.done == 0
+    assert queue.current is None
+
+
+def test_activity_bar_counts_tiles_and_its_cancel_cancels(qtbot: QtBot) -> None:
+    from napari.utils import progress
+
+    tiles = Tiles(5, held=True)
+    run = make_run(tiles, "Restoring cells")
+    with qtbot.waitSignal(run.stepped):
+        run.start()
+    qtbot.waitUntil(lambda: any(str(bar) for bar in progress._all_instances))
+    (bar,) = (bar for bar in progress._all_instances if "Restoring cells" in bar.desc)
+    assert bar.total == 5
+    bar.cancel()
+    with qtbot.waitSignal(run.ended):
+        tiles.go.set()
+    assert run.state == "cancelled"
+    assert bar not in progress._all_instances
+    assert tiles.done < 5
