@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,8 @@ from napari_baryir.weights.files import save_weights
 
 if TYPE_CHECKING:
     from napari import Viewer
+
+    from napari_baryir.widgets.restore_dock import RestoreDock
 
 HERE = Path(__file__).parent
 
@@ -69,3 +71,29 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory, tiny_model: BaryIR) -
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     save_weights(tiny_model, path)
     return path
+
+
+@pytest.fixture
+def dock(viewer: Viewer, qtbot: Any, tiny_model: BaryIR, tmp_path: Path) -> Iterator[RestoreDock]:
+    """The Restore dock in the viewer's window, with a tiny model chosen, on the CPU."""
+    from qtpy.QtCore import QSettings
+
+    from napari_baryir.weights.cache import model_folder
+    from napari_baryir.widgets.restore_dock import RestoreDock
+
+    settings = tmp_path / "settings"
+    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(settings))
+    save_weights(tiny_model, model_folder() / "tiny.safetensors")
+    made = RestoreDock(viewer)
+    viewer.window.add_dock_widget(made, name="Restore")
+    made.form.model.value = "tiny"
+    made.form.device.value = "cpu"
+    made.form.tile.value = "32"
+    made.form.overlap.value = "8"
+    yield made
+    run = made.session.run
+    if run is not None:
+        run.cancel()
+        if not run.over:
+            with qtbot.waitSignal(run.ended):
+                pass

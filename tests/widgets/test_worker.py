@@ -35,8 +35,9 @@ class Tiles:
 
     def steps(self) -> Generator[Step, None, Any]:
         try:
-            for self.done in range(self.total + 1):
-                yield Step(Progress(self.done, self.total, 0, 1), None)
+            for done in range(self.total + 1):
+                self.done = done
+                yield Step(Progress(done, self.total, 0, 1), None)
                 assert self.go.wait(30)
             if self.error is not None:
                 return Failed(self.error)
