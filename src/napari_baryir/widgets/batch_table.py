@@ -1,18 +1,18 @@
-"""The table of a batch: one row per image, with its state and what there is to say."""
+"""The table of a batch: one row per image, with its state."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
-from napari_baryir.widgets.batch_run import Item, State, Update
+from napari_baryir.widgets.batch_items import Item
+from napari_baryir.widgets.batch_run import State, Update
 from napari_baryir.widgets.errors import Problem
 
-COLUMNS = ("Image", "State", "Result")
-IMAGE, STATE, RESULT = range(len(COLUMNS))
+COLUMNS = ("Image", "State")
+IMAGE, STATE = range(len(COLUMNS))
 
 
 @dataclass
@@ -22,6 +22,11 @@ class Row:
     state: State
     text: str = ""
     problem: Problem | None = None
+
+    def __str__(self) -> str:
+        if self.state is State.RUNNING:
+            return f"{self.state.value} {self.text}".strip()
+        return f"failed: {self.text}" if self.state is State.FAILED else self.state.value
 
 
 class BatchTable(QTableWidget):
@@ -34,14 +39,10 @@ class BatchTable(QTableWidget):
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.setWordWrap(False)
         self.verticalHeader().setVisible(False)
-        header = self.horizontalHeader()
-        header.setSectionResizeMode(IMAGE, QHeaderView.ResizeMode.Stretch)
         # Not to the contents, which would measure every row whenever one changes.
-        self.setColumnWidth(STATE, self.fontMetrics().horizontalAdvance("running 100%xx"))
-        header.setSectionResizeMode(RESULT, QHeaderView.ResizeMode.Stretch)
+        self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
 
     def show_items(self, items: Sequence[Item], *, again: bool = False) -> None:
         """List images that wait, or that were done before."""
@@ -54,8 +55,7 @@ class BatchTable(QTableWidget):
             name = QTableWidgetItem(item.name)
             name.setToolTip(item.name)
             self.setItem(number, IMAGE, name)
-            for column in (STATE, RESULT):
-                self.setItem(number, column, QTableWidgetItem())
+            self.setItem(number, STATE, QTableWidgetItem())
             self._draw(number)
 
     def show_update(self, update: Update) -> None:
@@ -77,15 +77,26 @@ class BatchTable(QTableWidget):
         """How many images are in a state."""
         return sum(row.state is state for row in self.rows)
 
-    def chosen_problem(self) -> Problem | None:
-        """What is wrong with the selected image."""
-        number = self.currentRow()
-        return self.rows[number].problem if 0 <= number < len(self.rows) else None
+    def has_work(self) -> bool:
+        """Whether some image is not done."""
+        return any(row.state is not State.DONE for row in self.rows)
+
+    def summary(self) -> str:
+        """How many images are in each state."""
+        counts = [(self.count(state), state.value) for state in State]
+        return ", ".join(f"{count} {name}" for count, name in counts if count)
+
+    def chosen_text(self) -> str:
+        """All that there is to say of the selected image: where the result is, or what is wrong."""
+        number: int = self.currentRow()
+        if not 0 <= number < len(self.rows) or self.rows[number].state is State.RUNNING:
+            return ""
+        problem = self.rows[number].problem
+        if problem is None:
+            return self.rows[number].text
+        return f"{problem.sentence}\n\n{problem.details}".strip()
 
     def _draw(self, number: int) -> None:
-        row = self.rows[number]
-        running = row.state is State.RUNNING
-        state, result = self.item(number, STATE), self.item(number, RESULT)
-        state.setText(f"{row.state.value} {row.text}".strip() if running else row.state.value)
-        result.setText("" if running else row.text)
-        result.setToolTip("" if running else row.text)
+        row, cell = self.rows[number], self.item(number, STATE)
+        cell.setText(str(row))
+        cell.setToolTip("" if row.state is State.RUNNING else row.text)
