@@ -87,6 +87,18 @@ def test_shapes_cut_the_pixels_that_they_cover(properties: dict[str, object]) ->
     assert box_of(viewer, layer, "ZYX", "shapes", shapes).bounds == [[0, 6], [10, 20], [20, 30]]
 
 
+def test_units_of_viewer_and_layer_may_differ() -> None:
+    viewer = ViewerModel()
+    layer = viewer.add_layer(stack(scale=(2.0, 0.5, 0.5), units=("um", "um", "um")))
+    viewer.add_layer(Image(np.zeros((6, 40, 50)), units=("nm", "nm", "nm")))
+    viewer.dims.set_point(0, 2000.0 * 4)  # the viewer counts in nm now
+    assert box_of(viewer, layer, "ZYX", "plane").bounds[0] == [4, 5]
+    shapes = viewer.add_layer(
+        Shapes([np.array([[5000, 10000], [9500, 14500]])], units=("nm", "nm"))
+    )
+    assert box_of(viewer, layer, "ZYX", "shapes", shapes).bounds[1:] == [[10, 20], [20, 30]]
+
+
 def test_selected_shapes_count_alone() -> None:
     viewer = ViewerModel()
     layer = viewer.add_layer(stack())

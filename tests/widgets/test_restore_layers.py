@@ -110,12 +110,14 @@ def test_part_lies_where_it_was_cut_out(dock: RestoreDock, qtbot: QtBot, region:
     source = dock.viewer.add_image(image, **TRANSFORMS)
     box = (slice(0, 4), slice(4, 37), slice(6, 40))
     if region == "plane":
-        dock.viewer.dims.set_point(0, source.data_to_world((2, 0, 0))[0])
+        dock.viewer.dims.set_current_step(0, 2)
         box = (slice(2, 3), slice(0, 40), slice(0, 48))
     else:
         ends = [(0, 4, 6), (0, 4, 39), (0, 36, 39), (0, 36, 6)]
         corners = np.array([source.data_to_world(end) for end in ends])
-        dock.form.shapes.value = dock.viewer.add_shapes([corners], shape_type="polygon")
+        dock.form.shapes.value = dock.viewer.add_shapes(
+            [corners], shape_type="polygon", units=source.units
+        )
         dock.form.layer.value = source
     dock.form.region.value = region
     layer = press(dock, qtbot)

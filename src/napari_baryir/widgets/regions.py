@@ -159,7 +159,7 @@ def box_of(
     if region == "view":
         _cut(low, high, _seen(viewer, layer), spatial)
     if region == "shapes":
-        _cut(low, high, _drawn(layer, shapes), spatial)
+        _cut(low, high, _drawn(viewer, layer, shapes), spatial)
     starts = [int(n) for n in low]
     stops = [int(n) for n in high]
     if any(stop <= start for start, stop in zip(starts, stops, strict=True)):
@@ -183,8 +183,30 @@ def plane_in_view(viewer: ViewerModel, layer: Image, axes: str, box: Box) -> tup
 
 def _here(viewer: ViewerModel, layer: Image) -> NDArray[np.float64]:
     """The viewer's position in the layer's pixels; NaN-free, RGB samples left out."""
-    position = np.asarray(viewer.dims.point, dtype=np.float64)
-    return np.asarray(layer.world_to_data(position), dtype=np.float64)
+    return _to_pixels(viewer, layer, np.asarray(viewer.dims.point, dtype=np.float64))
+
+
+def _to_pixels(
+    viewer: ViewerModel, layer: Image, position: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """A position of the viewer, in the layer's pixels."""
+    own = position[-layer.ndim :] * _units_ratio(viewer, layer)
+    return np.asarray(layer.world_to_data(own), dtype=np.float64)
+
+
+def _units_ratio(viewer: ViewerModel, layer: Layer) -> NDArray[np.float64]:
+    """How many of the layer's units make one of the viewer's, per dimension of the layer.
+
+    A layer tells positions in its own units, but the viewer's sliders, camera and canvas count in
+    the smallest unit of all layers; without units, and where units do not fit, both are the same.
+    """
+    common = getattr(viewer.layers.extent, "units", None)
+    own = getattr(layer, "units", None)
+    if not common or not own:
+        return np.ones(layer.ndim)
+    common = getattr(viewer.layers, "units", None) or common
+    pairs = zip(common[-layer.ndim :], own, strict=True)
+    return np.array([float((1 * theirs).to(ours).magnitude) for theirs, ours in pairs])
 
 
 def _displayed(viewer: ViewerModel, layer: Image, dimension: int) -> bool:
@@ -205,24 +227,26 @@ def _seen(viewer: ViewerModel, layer: Image) -> NDArray[np.float64]:
     for signs in product((-1, 1), repeat=2):
         point = np.asarray(viewer.dims.point, dtype=np.float64).copy()
         point[list(viewer.dims.displayed)] = centre + half * signs
-        corners.append(layer.world_to_data(point))
+        corners.append(_to_pixels(viewer, layer, point))
     return np.array(corners, dtype=np.float64)
 
 
-def _drawn(layer: Image, shapes: Shapes | None) -> NDArray[np.float64]:
+def _drawn(viewer: ViewerModel, layer: Image, shapes: Shapes | None) -> NDArray[np.float64]:
     """Vertices of shapes in the layer's pixels, (vertices, ndim)."""
     if shapes is None or not len(shapes.data):
         raise InputError("there are no shapes; draw a rectangle in a shapes layer and choose it")
     chosen = sorted(shapes.selected_data) or range(len(shapes.data))
     vertices = np.concatenate([np.asarray(shapes.data[i]) for i in chosen])
+    # Shapes drawn in 2D belong to all planes of an image with more dimensions.
+    position = np.array(layer.data_to_world(np.zeros(layer.ndim)), dtype=np.float64)
+    position /= _units_ratio(viewer, layer)
+    shared = min(shapes.ndim, layer.ndim)
     points = []
     for vertex in vertices:
         world = np.asarray(shapes.data_to_world(vertex), dtype=np.float64)
-        missing = layer.ndim - len(world)
-        # Shapes drawn in 2D belong to all planes of an image with more dimensions.
-        origin = np.asarray(layer.data_to_world(np.zeros(layer.ndim)), dtype=np.float64)
-        points.append(layer.world_to_data(np.concatenate([origin[: max(missing, 0)], world])))
-    return np.array(points, dtype=np.float64)
+        position[-shared:] = (world / _units_ratio(viewer, shapes))[-shared:]
+        points.append(_to_pixels(viewer, layer, position))
+    return np.array(points)
 
 
 def _cut(

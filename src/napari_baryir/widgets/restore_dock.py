@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import QFrame, QPushButton, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
@@ -49,6 +49,7 @@ class RestoreDock(QWidget):
         self.button = QPushButton("Restore")
         self.button.setObjectName("restore")
         self._keys = BoundKeys(napari_viewer, {TOGGLE: self.compare.toggle})
+        self._docked = False
         self._lay_out()
         self._connect()
         self.form.refresh_layers()
@@ -117,6 +118,17 @@ class RestoreDock(QWidget):
         self.models.told.connect(self.status.say)
         run_queue().changed.connect(self._on_session)
         self.destroyed.connect(functools.partial(_let_go, self.form, self.session, self._keys))
+
+    def changeEvent(self, event: Any) -> None:
+        """Go away with the dock: napari deletes only the frame around this widget."""
+        super().changeEvent(event)
+        if event.type() != QEvent.Type.ParentChange:
+            return
+        if self.parent() is None and self._docked:
+            self._keys.release()
+            self.session.close()
+            self.deleteLater()
+        self._docked = self.parent() is not None
 
     def showEvent(self, event: Any) -> None:
         """Bind the keys."""

@@ -1,0 +1,276 @@
+"""The dock's behaviour: running, cancelling, closing, errors, keys; real viewer, real threads."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("napari")
+
+from napari_baryir.engine import TileEngine
+from napari_baryir.errors import DeviceError
+
+if TYPE_CHECKING:
+    from pytestqt.qtbot import QtBot
+
+    from napari_baryir.widgets.restore_dock import RestoreDock
+
+STACK = np.random.default_rng(0).integers(0, 4000, (4, 40, 40), np.uint16)
+
+
+class Gate:
+    """Holds the network at every tile until it is opened."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.tiles = 0
+        self.reached = threading.Event()
+        self.open = threading.Event()
+        change = TileEngine.change
+
+        def held(engine: TileEngine, tile: Any) -> Any:
+            self.tiles += 1
+            self.reached.set()
+            assert self.open.wait(30)
+            return change(engine, tile)
+
+        monkeypatch.setattr(TileEngine, "change", held)
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    made = Gate(monkeypatch)
+    yield made
+    made.open.set()
+
+
+def start(dock: RestoreDock, gate: Gate, qtbot: QtBot) -> Any:
+    """Start a run and wait until its first tile is in the network."""
+    dock.button.click()
+    run = dock.session.run
+    qtbot.waitUntil(gate.reached.is_set, timeout=20_000)
+    return run
+
+
+def test_cancel_stops_within_the_tile_in_work(dock: RestoreDock, gate: Gate, qtbot: QtBot) -> None:
+    source = dock.viewer.add_image(STACK)
+    run = start(dock, gate, qtbot)
+    dock.button.click()
+    assert "Cancelling" in dock.status.message.text()
+    with qtbot.waitSignal(run.ended):
+        gate.open.set()
+    assert gate.tiles == 1
+    assert list(dock.viewer.layers) == [source]
+    assert dock.button.text() == "Restore"
+    assert "Cancelled" in dock.status.message.text()
+
+
+def test_layer_removed_during_the_run_ends_it(dock: RestoreDock, gate: Gate, qtbot: QtBot) -> None:
+    source = dock.viewer.add_image(STACK)
+    run = start(dock, gate, qtbot)
+    dock.viewer.layers.remove(source)
+    with qtbot.waitSignal(run.ended):
+        gate.open.set()
+    assert run.state == "cancelled"
+    assert gate.tiles == 1
+    assert len(dock.viewer.layers) == 0
+    assert not dock.button.isEnabled()
+
+
+def test_unfinished_result_removed_during_the_run_ends_it(dock: RestoreDock, qtbot: QtBot) -> None:
+    source = dock.viewer.add_image(STACK)
+    with qtbot.waitSignal(dock.viewer.layers.events.inserted, raising=False, timeout=1):
+        pass
+    dock.button.click()
+    run = dock.session.run
+    qtbot.waitUntil(lambda: len(dock.viewer.layers) == 2 or run.over, timeout=30_000)
+    if not run.over:
+        dock.viewer.layers.remove(dock.viewer.layers[-1])
+        with qtbot.waitSignal(run.ended):
+            pass
+        assert run.state == "cancelled"
+        assert list(dock.viewer.layers) == [source]
+
+
+def test_closing_the_dock_ends_the_run(dock: RestoreDock, gate: Gate, qtbot: QtBot) -> None:
+    dock.viewer.add_image(STACK)
+    run = start(dock, gate, qtbot)
+    dock.viewer.window.remove_dock_widget(dock)
+    with qtbot.waitSignal(run.ended):
+        gate.open.set()
+    assert run.state == "cancelled"
+    assert gate.tiles == 1
+
+
+def test_closing_the_viewer_ends_the_run(
+    make_napari_viewer: Any, gate: Gate, qtbot: QtBot, tiny_weights: Any
+) -> None:
+    from napari_baryir.widgets.restore_dock import RestoreDock
+
+    viewer = make_napari_viewer()
+    viewer.add_image(STACK)
+    dock = RestoreDock(viewer)
+    viewer.window.add_dock_widget(dock)
+    dock.form.refresh_models(str(tiny_weights))
+    run = start(dock, gate, qtbot)
+    ended = []
+    run.ended.connect(lambda: ended.append(run.state))
+    threading.Timer(0.2, gate.open.set).start()  # closing waits for the tile in work
+    viewer.close()
+    qtbot.waitUntil(lambda: bool(ended), timeout=20_000)
+    assert ended == ["cancelled"]
+    assert gate.tiles <= 2
+
+
+def test_first_result_is_the_plane_in_view(dock: RestoreDock, qtbot: QtBot) -> None:
+    dock.viewer.add_image(STACK)
+    dock.viewer.dims.set_point(0, 2)
+    planes: list[int] = []
+    dock.button.click()
+    dock.session.run.stepped.connect(lambda step: planes.append(step.progress.plane))
+    with qtbot.waitSignal(dock.session.finished, timeout=30_000):
+        pass
+    assert planes[0] == 2
+    assert set(planes) == {0, 1, 2, 3}
+
+
+def test_running_out_of_memory_halves_the_tile_or_says_what_to_do(
+    dock: RestoreDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = TileEngine._run
+
+    def short_of_memory(engine: TileEngine, tile: Any) -> Any:
+        if max(tile.shape[:2]) > limit:
+            raise torch.OutOfMemoryError("injected")
+        return run(engine, tile)
+
+    monkeypatch.setattr(TileEngine, "_run", short_of_memory)
+    dock.viewer.add_image(np.tile(STACK[0], (4, 4)))
+    dock.form.tile.value = "128"
+    limit = 64
+    with qtbot.waitSignal(dock.session.finished, timeout=30_000) as finished:
+        dock.button.click()
+    assert finished.args[0].layer.metadata["napari_baryir"]["settings"]["tile"] == 64
+    limit = 0
+    with qtbot.waitSignal(dock.session.failed, timeout=30_000):
+        dock.button.click()
+    assert "out of memory" in dock.status.message.text()
+    assert dock.button.text() == "Restore"
+    assert len(dock.viewer.layers) == 2
+
+
+def test_errors_are_sentences_with_details_behind_a_button(
+    dock: RestoreDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(engine: TileEngine, tile: Any) -> Any:
+        raise DeviceError("the device fell asleep; wake it")
+
+    monkeypatch.setattr(TileEngine, "change", broken)
+    dock.viewer.add_image(STACK)
+    with qtbot.waitSignal(dock.session.failed):
+        dock.button.click()
+    assert dock.status.message.text() == "The device fell asleep; wake it."
+    assert not dock.status.details_button.isHidden()
+    assert len(dock.viewer.layers) == 1
+
+
+@pytest.mark.parametrize(
+    ("control", "value", "said"),
+    [("tile", "big", "Tile is 'big'"), ("intensity", "5", "Intensity is '5'")],
+)
+def test_impossible_settings_are_told_before_running(
+    dock: RestoreDock, control: str, value: str, said: str
+) -> None:
+    dock.viewer.add_image(STACK)
+    getattr(dock.form, control).value = value
+    dock.button.click()
+    assert dock.session.run is None
+    assert dock.status.message.text().startswith(said)
+
+
+def test_unsuitable_layers_say_why_before_running(dock: RestoreDock) -> None:
+    assert "Open an image" in dock.status.message.text()
+    assert not dock.button.isEnabled()
+    dock.viewer.add_labels(np.ones((8, 8), int), name="cells")
+    assert "labels layer" in dock.status.message.text()
+    assert not dock.button.isEnabled()
+    dock.viewer.add_image(STACK)
+    assert dock.button.isEnabled()
+    assert dock.status.message.text() == ""
+    dock.form.axes.value = "TZC"
+    assert not dock.button.isEnabled()
+    assert "must have Y" in dock.status.message.text()
+
+
+def test_settings_are_remembered(dock: RestoreDock, qtbot: QtBot) -> None:
+    from napari_baryir.widgets.restore_form import RestoreForm
+
+    dock.viewer.add_image(STACK)
+    dock.form.region.value = "plane"
+    dock.form.strength.value = 0.6
+    with qtbot.waitSignal(dock.session.finished, timeout=30_000):
+        dock.button.click()
+    again = RestoreForm(dock.viewer)
+    assert (again.model.value, again.region.value, again.tile.value) == ("tiny", "plane", "32")
+    assert again.strength.value == pytest.approx(0.6)
+    assert again.axes.value == "ZYX"
+    again.close()
+
+
+def test_keys_are_bound_while_the_dock_is_open(dock: RestoreDock) -> None:
+    keymap = dock.viewer.keymap
+
+    def bound() -> bool:
+        return "B" in {str(key) for key in keymap}
+
+    dock.viewer.window._qt_window.show()
+    assert bound()
+    dock.hide()
+    assert not bound()
+    dock.show()
+    assert bound()
+    dock.viewer.window.remove_dock_widget(dock)
+    assert not bound()
+
+
+def test_somebody_else_s_key_stays_theirs(dock: RestoreDock) -> None:
+    from napari_baryir.widgets.keys import BoundKeys
+
+    def theirs(viewer: Any) -> None:
+        """Somebody else's."""
+
+    dock.viewer.bind_key("B", theirs, overwrite=True)
+    keys = BoundKeys(dock.viewer, {"B": lambda: None})
+    keys.bind()
+    keys.release()
+    assert theirs in dock.viewer.keymap.values()
+
+
+def test_window_is_never_blocked(dock: RestoreDock, qtbot: QtBot) -> None:
+    from qtpy.QtCore import QTimer
+
+    image = np.random.default_rng(0).integers(0, 4000, (2048, 2048), np.uint16)
+    dock.viewer.add_image(image)
+    dock.form.tile.value = "512"
+    ticks: list[float] = []
+    timer = QTimer()
+    timer.setInterval(5)
+    timer.timeout.connect(lambda: ticks.append(time.perf_counter()))
+    timer.start()
+    with qtbot.waitSignal(dock.session.finished, timeout=250_000):
+        dock.button.click()
+    timer.stop()
+    assert len(ticks) > 20
+    assert np.diff(ticks).max() < 0.1
+
+
+def test_dock_opens_without_torch() -> None:
+    code = "import sys; import napari_baryir.widgets.restore_dock; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
