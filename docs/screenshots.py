@@ -75,7 +75,7 @@ def _make_all(out: Path, home: Path, model: str) -> None:
     window.wait(dock.batch.listed)
     window.when(
         dock.batch.updated,
-        lambda: dock.batch.table.rows[2].text >= "4",  # 40 % or more
+        lambda: int(dock.batch.table.rows[2].text.strip("%") or 0) >= 40,
         dock.batch.button.click,
         "batch",
     )
