@@ -51,10 +51,12 @@ def test_grey_is_the_mean_of_the_three_answers() -> None:
     np.testing.assert_allclose(change, 0.2, atol=1e-6)
 
 
-def test_a_tile_without_content_is_left_alone_and_costs_nothing() -> None:
+def test_a_tile_without_content_is_left_alone_where_asked() -> None:
     network = Brighter()
-    assert not TileEngine(network, CPU, "float32").change(np.full((8, 8, 3), 0.3, np.float32)).any()
+    empty = np.full((8, 8, 3), 0.3, np.float32)
+    assert not TileEngine(network, CPU, "float32", skip_empty=True).change(empty).any()
     assert network.seen == []
+    assert TileEngine(network, CPU, "float32").change(empty).all()
 
 
 def test_ensemble_shows_all_eight_views_and_is_equivariant(tiny_model: BaryIR) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import threading
+import weakref
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -128,19 +129,15 @@ def test_a_plane_larger_than_memory_streams_row_by_row_into_out(tmp_path: Path) 
     held, most = [0], [0]
     lock = threading.Lock()
 
-    class Chunk(np.ndarray):
-        """An array that counts how many of its kind are alive."""
-
-        def __del__(self) -> None:
-            if self.base is None:
-                held[0] -= 1
+    def count(change: int) -> None:
+        with lock:
+            held[0] += change
+            most[0] = max(most[0], held[0])
 
     def make(block_info: Any = None) -> Any:
-        chunk = np.ndarray.__new__(Chunk, (64, 64), np.uint16)
-        chunk[...] = noise(64, 64, seed=hash(block_info[None]["chunk-location"]) % 99)
-        with lock:
-            held[0] += 1
-            most[0] = max(most[0], held[0])
+        chunk = noise(64, 64, seed=hash(block_info[None]["chunk-location"]) % 99)
+        count(1)
+        weakref.finalize(chunk, count, -1)
         return chunk
 
     lazy = da.map_blocks(

@@ -165,6 +165,13 @@ def test_constant_planes_come_back_unchanged() -> None:
     assert (result[0] > stack[0]).all()
 
 
+def test_an_empty_tile_changes_with_its_plane() -> None:
+    image = np.full((64, 64), 0.5, np.float32)
+    image[40:, 40:] = picture(24, 24)[..., 0]
+    result = restore(image, model=Brighter(), tile=16, overlap=0, intensity=(0, 1)).image
+    assert (result > image).all()
+
+
 def test_invalid_pixels_are_restored_around_and_put_back() -> None:
     image = picture(48, 48)
     holes = image.copy()

@@ -25,6 +25,8 @@ from napari_baryir.training.degradations import CLEAN, degrade
 Profile = Literal["photo", "microscopy"]
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 MICROSCOPY_SUFFIXES = (".tif", ".tiff", ".png")
+SMALLEST_FIELD, LARGEST_FIELD = 128, 320
+"""Sides of the fields of view whose intensity map microscopy patches are seen through, pixels."""
 
 
 class Batch(NamedTuple):
@@ -54,6 +56,8 @@ class PairDataset(Dataset[Batch]):
         Side of the patches, in pixels; a multiple of 8.
     seed
         Of everything random.
+    first_patch, first_patch_steps
+        Side of the patches in the first steps; None for `patch` throughout.
     """
 
     images: list[NDArray[np.generic]]
@@ -61,18 +65,19 @@ class PairDataset(Dataset[Batch]):
     composition: Mapping[str, int]
     patch: int
     seed: int
+    first_patch: int | None = None
+    first_patch_steps: int = 0
 
     def __getitem__(self, step: int) -> Batch:
         degraded, clean, sources = [], [], []
+        early = self.first_patch is not None and step < self.first_patch_steps
+        patch = self.first_patch if early and self.first_patch else self.patch
         place = 0
         for source, (domain, count) in enumerate(self.composition.items()):
             for _ in range(count):
                 rng = np.random.default_rng((self.seed, step, place))
-                pair = (
-                    self._photo(domain, rng)
-                    if self.profile == "photo"
-                    else self._plane(domain, rng)
-                )
+                make = self._photo if self.profile == "photo" else self._plane
+                pair = make(domain, patch, rng)
                 degraded.append(pair[0])
                 clean.append(pair[1])
                 sources.append(source)
@@ -80,25 +85,26 @@ class PairDataset(Dataset[Batch]):
         return Batch(_to_tensor(degraded), _to_tensor(clean), torch.tensor(sources))
 
     def _photo(
-        self, domain: str, rng: np.random.Generator
+        self, domain: str, patch: int, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         image = self.images[int(rng.integers(len(self.images)))]
-        patch = _turn(_crop(image, self.patch, rng), int(rng.integers(8)))
-        clean = patch.astype(np.float32) / np.float32(255)
+        crop = _turn(_crop(image, patch, rng), int(rng.integers(8)))
+        clean = crop.astype(np.float32) / np.float32(255)
         return degrade(clean, domain, rng, profile="photo").image, clean
 
     def _plane(
-        self, domain: str, rng: np.random.Generator
+        self, domain: str, patch: int, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         # The map to [0, 1] is chosen on a field larger than the patch, from the degraded image, as
         # it is when a user restores: fields vary in size because users' images do.
         plane = self.images[int(rng.integers(len(self.images)))]
-        side = int(rng.integers(self.patch, max(self.patch, min(*plane.shape, 3 * self.patch)) + 1))
+        least = max(patch, SMALLEST_FIELD)
+        side = int(rng.integers(least, max(least, min(*plane.shape, LARGEST_FIELD)) + 1))
         field = _turn(_crop(plane, side, rng), int(rng.integers(8))).astype(np.float32)
         field = field * np.float32(rng.uniform(0.6, 1.2))
         degraded, clean = microscopy_pair(field, domain, rng)
-        top, left = (int(rng.integers(s - self.patch + 1)) for s in field.shape)
-        window = np.s_[top : top + self.patch, left : left + self.patch]
+        top, left = (int(rng.integers(s - patch + 1)) for s in field.shape)
+        window = np.s_[top : top + patch, left : left + patch]
         return _three(degraded[window]), _three(clean[window])
 
 

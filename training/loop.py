@@ -79,7 +79,13 @@ def train(recipe: Recipe) -> Generator[TrainingProgress, None, Path]:
     if recipe.resume:
         resume(state, recipe)
     dataset = PairDataset(
-        images, recipe.data.profile, recipe.data.batch, recipe.data.patch, recipe.seed
+        images,
+        recipe.data.profile,
+        recipe.data.batch,
+        recipe.data.patch,
+        recipe.seed,
+        recipe.data.first_patch,
+        recipe.data.first_patch_steps,
     )
     log = TrainingLog(output / "log.csv", state.step)
 

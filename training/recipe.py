@@ -42,6 +42,11 @@ class DataSettings(_Frozen):
     """Domain to its number of samples in a batch; "clean" for untouched ones."""
     patch: PositiveInt = 128
     """Side of the patches, in pixels; a multiple of 8."""
+    first_patch: PositiveInt | None = None
+    """Side of the patches in the first `first_patch_steps`; None for `patch` from the start. Small
+    patches make cheap steps, and what comes first, telling the domains apart, takes many steps."""
+    first_patch_steps: Annotated[int, Field(ge=0)] = 0
+    """Steps with `first_patch`."""
     validation_images: PositiveInt = 8
     """Clean images per domain at each validation."""
     validation_side: PositiveInt = 256
@@ -53,8 +58,8 @@ class DataSettings(_Frozen):
         unknown = [name for name in self.batch if name not in known]
         if unknown:
             raise ValueError(f"no domain {unknown} in profile {self.profile!r}; known: {known}")
-        if self.patch % 8 or self.validation_side % 8:
-            raise ValueError("patch and validation_side must be multiples of 8")
+        if self.patch % 8 or self.validation_side % 8 or (self.first_patch or 0) % 8:
+            raise ValueError("patch, first_patch and validation_side must be multiples of 8")
         return self
 
 
@@ -89,17 +94,17 @@ class LossSettings(_Frozen):
     """Sigma."""
     floor: PositiveFloat = 2e-4
     """Of the mean square error in "log_mse"."""
-    first_floor: PositiveFloat = 0.05
+    first_floor: PositiveFloat = 0.02
     """The floor at the first step; it falls geometrically to `floor` over `floor_steps`. With a low
     floor from the start, images that are nearly right hold the coarse corrections at zero: darkness
     and haze were still untouched after 500 steps."""
-    floor_steps: Annotated[int, Field(ge=0)] = 1000
+    floor_steps: Annotated[int, Field(ge=0)] = 2000
     """Steps over which the floor falls."""
-    coarse_weight: NonNegativeFloat = 0.3
+    coarse_weight: NonNegativeFloat = 0.5
     """Of the same distance on means over 8x8 pixels, within the fidelity."""
     barycenter_weight: NonNegativeFloat = 0.1
     """Of transport cost minus potentials."""
-    residual_weight: NonNegativeFloat = 0.05
+    residual_weight: NonNegativeFloat = 0.2
     """gamma, of IRC and BRO."""
     temperature: PositiveFloat = 0.07
     """tau of IRC."""

@@ -41,6 +41,9 @@ class TileEngine:
         Average over the 8 flips and rotations.
     overlap
         Of tiles that had to be halved, pixels.
+    skip_empty
+        Leave tiles alone in which every value is the same. For lazy images, of which no whole plane
+        is at hand that could be seen to be constant.
     """
 
     def __init__(
@@ -51,12 +54,14 @@ class TileEngine:
         *,
         ensemble: bool = False,
         overlap: int = 48,
+        skip_empty: bool = False,
     ) -> None:
         self.model = _ready(model, device)
         self.device = device
         self.precision = precision
         self.ensemble = ensemble
         self.overlap = overlap
+        self.skip_empty = skip_empty
         self.multiple = int(cast(Any, model).size_multiple)
         self.largest: int | None = None
         """Greatest side that was found to fit, in pixels; None while nothing has failed."""
@@ -79,8 +84,7 @@ class TileEngine:
         DeviceError
             If memory runs out at the smallest tile, or the network's answer is not finite.
         """
-        if (tile == tile[:1, :1]).all():
-            # Nothing to see in an empty tile, and so nothing to make up.
+        if self.skip_empty and (tile == tile[:1, :1]).all():
             return np.zeros_like(tile)
         while self.largest is None or max(tile.shape[:2]) <= self.largest:
             try:

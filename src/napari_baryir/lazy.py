@@ -78,6 +78,7 @@ class TileWork:
                 choose_precision(self.precision, device),
                 ensemble=self.ensemble,
                 overlap=self.overlap,
+                skip_empty=True,
             )
         _engines[key] = engine  # now the latest
         while len(_engines) > _MOST_ENGINES:

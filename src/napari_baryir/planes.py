@@ -58,6 +58,9 @@ class PlaneRestorer:
         ------
         After each tile, how many NaN or infinite values the rows have that were just written.
         """
+        if self._is_constant(plane, intensity):
+            yield from self._copy(plane)
+            return
         height, colours = self.layout.height, self.layout.colours
         rows, columns = self.grid.rows, self.grid.columns
         band = np.zeros((rows[0].size, columns[-1].stop, colours), np.float32)
@@ -74,6 +77,37 @@ class PlaneRestorer:
             band[:-done] = band[done:].copy()
             band[-done:] = 0
             yield non_finite
+
+    def _is_constant(self, plane: int, intensity: IntensityMap) -> bool:
+        """Whether a plane has nothing in it to restore. Mostly its first row says no.
+
+        Asked of planes, not of tiles: an empty tile in a hazy or dark picture must change with it.
+        """
+        first: NDArray[np.float32] | None = None
+        bands = [slice(0, 1), *(row.within(self.layout.height) for row in self.grid.rows)]
+        for rows in bands:
+            original = self.layout.read(self.image, plane, rows)
+            unit = to_unit(original[..., : self.layout.colours], intensity)
+            first = unit[:1, :1] if first is None else first
+            if (unit != first).any():
+                return False
+        return True
+
+    def _copy(self, plane: int) -> Generator[int, None, None]:
+        """Write a plane as it is, with the yields of `restore`."""
+        height, columns = self.layout.height, len(self.grid.columns)
+        rows = self.grid.rows
+        ends = [*(row.start for row in rows[1:]), height]
+        for row, end in zip(rows, ends, strict=True):
+            original = self.layout.read(self.image, plane, slice(row.start, end))
+            self.layout.write(self.out, plane, slice(row.start, end), original)
+            yield from (0 for _ in range(columns - 1))
+            yield self._non_finite(original)
+
+    def _non_finite(self, original: NDArray[Any]) -> int:
+        if original.dtype.kind != "f":
+            return 0
+        return int(np.count_nonzero(~np.isfinite(original[..., : self.layout.colours])))
 
     def _blend_tile(
         self, band: NDArray[np.float32], unit: NDArray[np.float32], row: int, column: int
@@ -102,6 +136,4 @@ class PlaneRestorer:
         if samples > colours:  # alpha, untouched
             restored = np.concatenate([restored, original[..., colours:]], axis=-1)
         self.layout.write(self.out, plane, slice(start, start + rows), restored)
-        if original.dtype.kind != "f":
-            return 0
-        return int(np.count_nonzero(~np.isfinite(original[..., :colours])))
+        return self._non_finite(original)

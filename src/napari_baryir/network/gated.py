@@ -18,9 +18,8 @@ from napari_baryir.network.layers import LayerNorm2d, norm_in_full_precision
 MAX_LOG_GAIN = 3.0
 """Bound on the log of the coarse gain: 20 times, more than the darkest training image needs."""
 
-COARSE_RATE = 4.0
-"""Factor on the coarse maps: log gains of 2 are far from their start at 0, and Adam takes steps of
-one length in every weight. Without it darkness was still untouched after 500 steps."""
+CELL_STATISTICS = 9
+"""Channels of `cell_statistics`."""
 
 
 def _gate(x: Tensor) -> Tensor:
@@ -68,6 +67,7 @@ class ContextBlock(nn.Module):
         self.expand = nn.Conv2d(channels, 2 * channels, 1)
         self.spatial = nn.Conv2d(2 * channels, 2 * channels, 3, padding=1, groups=2 * channels)
         self.attention = nn.Conv2d(channels, channels, 1)
+        nn.init.ones_(self.attention.bias)  # type: ignore[arg-type]  # starts open, not shut
         self.project = nn.Conv2d(channels, channels, 1)
         self.feed_norm = LayerNorm2d(channels)
         self.feed_expand = nn.Conv2d(channels, 2 * channels, 1)
@@ -91,6 +91,14 @@ def window_mean(x: Tensor, half_width: int) -> Tensor:
     return F.avg_pool2d(rows, (1, side), 1, (0, half_width), count_include_pad=False)
 
 
+def cell_statistics(x: Tensor) -> Tensor:
+    """Mean, minimum (the dark channel of He et al., CVPR 2009) and maximum of each 8x8 cell.
+
+    (B, 3, H, W) to (B, 9, H/8, W/8).
+    """
+    return torch.cat((F.avg_pool2d(x, 8), -F.max_pool2d(-x, 8), F.max_pool2d(x, 8)), dim=1)
+
+
 def _blocks(channels: int, count: int) -> nn.Sequential:
     return nn.Sequential(*(GatedBlock(channels) for _ in range(count)))
 
@@ -111,17 +119,15 @@ class Encoder(nn.Module):
         self.down1 = nn.Conv2d(c1, c2, 2, stride=2)
         self.level2 = _blocks(c2, n2)
         self.down2 = nn.Conv2d(c2, c3, 2, stride=2)
-        self.statistics = nn.Conv2d(9, c3, 1)
+        self.statistics = nn.Conv2d(CELL_STATISTICS, c3, 1)
         self.level3 = _context_blocks(c3, n3, config.context)
         self.norm = LayerNorm2d(c3)
 
     def forward(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         e1 = self.level1(self.stem(F.pixel_unshuffle(x, 2)))
         e2 = self.level2(self.down1(e1))
-        # Norms all but remove absolute brightness, and haze and darkness are just that: H/8 also
-        # sees each cell's mean, minimum (the dark channel of He et al., CVPR 2009) and maximum.
-        cells = torch.cat((F.avg_pool2d(x, 8), -F.max_pool2d(-x, 8), F.max_pool2d(x, 8)), dim=1)
-        e3 = self.level3(self.down2(e2) + self.statistics(cells))
+        # Norms all but remove absolute brightness, and haze and darkness are just that.
+        e3 = self.level3(self.down2(e2) + self.statistics(cell_statistics(x)))
         return norm_in_full_precision(self.norm, e3), (e1, e2)
 
 
@@ -197,6 +203,9 @@ class Decoder(nn.Module):
         n3, n2, n1 = config.decoder_blocks
         self.fuse = nn.Conv2d(2 * c3, c3, 1)
         self.level3 = _context_blocks(c3, n3, config.context)
+        self.context = config.context
+        # ReLU units that only dark, or only hazy, places switch on learn undisturbed by the rest.
+        self.coarse_hidden = nn.Conv2d(c3 + CELL_STATISTICS, c3, 1)
         self.coarse = nn.Conv2d(c3, 6, 1)
         self.pyramid2 = nn.Conv2d(c3, 4 * c2, 1)
         self.pyramid1 = nn.Conv2d(c2, 4 * c1, 1)
@@ -218,7 +227,9 @@ class Decoder(nn.Module):
     def forward(self, x: Tensor, b: Tensor, r: Tensor, skips: tuple[Tensor, ...]) -> Tensor:
         e1, e2 = skips
         y = self.level3(self.fuse(torch.cat((b, r), dim=1)))
-        coarse = COARSE_RATE * self.coarse(y).float()
+        around = window_mean(cell_statistics(x), self.context)
+        hidden = F.relu(self.coarse_hidden(torch.cat((y, around), dim=1)))
+        coarse = self.coarse(hidden).float()
         log_gain, offset = F.interpolate(coarse, scale_factor=8.0, mode="bilinear").chunk(2, dim=1)
         corrected = x * torch.exp(MAX_LOG_GAIN * torch.tanh(log_gain / MAX_LOG_GAIN)) + offset
         p2 = F.pixel_shuffle(self.pyramid2(r), 2)
