@@ -107,7 +107,7 @@ def test_result_lies_on_its_source_and_looks_like_it(dock: RestoreDock, qtbot: Q
 @pytest.mark.parametrize("region", ["plane", "shapes"])
 def test_part_lies_where_it_was_cut_out(dock: RestoreDock, qtbot: QtBot, region: str) -> None:
     image = pixels((4, 40, 48), "uint16")
-    source = dock.viewer.add_image(image, **TRANSFORMS)
+    source = dock.viewer.add_image(image, axis_labels=("z", "y", "x"), **TRANSFORMS)
     box = (slice(0, 4), slice(4, 37), slice(6, 40))
     if region == "plane":
         dock.viewer.dims.set_current_step(0, 2)

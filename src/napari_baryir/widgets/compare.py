@@ -46,6 +46,8 @@ class Comparison(QObject):
 
     settled = Signal()
     """The layer holds the values that its strength asks for."""
+    added = Signal()
+    """The layer with what was removed is there."""
 
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
@@ -161,6 +163,7 @@ class Comparison(QObject):
             limit=_limit(made[0], result.layer),
             record={"kind": "removed", "result": result.layer.name},
         )
+        self.added.emit()
 
     def _settle(self) -> None:
         """Replace what is mixed on the fly by an ordinary array, made in a thread."""

@@ -1,0 +1,139 @@
+"""Judging a result: strength, before and after, wipe, what was removed; the network runs once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import dask.array as da
+import numpy as np
+import pytest
+
+pytest.importorskip("napari")
+
+from napari_baryir.engine import TileEngine
+from napari_baryir.widgets.blending import LiveBlend, blend
+
+if TYPE_CHECKING:
+    from pytestqt.qtbot import QtBot
+
+    from napari_baryir.widgets.restore_dock import RestoreDock
+
+RNG = np.random.default_rng(0)
+IMAGE = RNG.integers(0, 4000, (40, 48), np.uint16)
+
+
+def restore(dock: RestoreDock, qtbot: QtBot, data: Any = IMAGE, **properties: Any) -> Any:
+    dock.viewer.add_image(data, name="cells", **properties)
+    with qtbot.waitSignal(dock.session.finished, timeout=60_000) as finished:
+        dock.button.click()
+    return finished.args[0]
+
+
+def test_strength_blends_without_running_again(
+    dock: RestoreDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = restore(dock, qtbot, contrast_limits=(7, 3000))
+    full = np.array(result.layer.data)
+    monkeypatch.delattr(TileEngine, "change")
+    dock.form.strength.value = 0.25
+    np.testing.assert_array_equal(result.layer.data, blend(IMAGE, full, 0.25))
+    assert result.layer.contrast_limits == [7, 3000]
+    assert result.layer.metadata["napari_baryir"]["settings"]["strength"] == 0.25
+    dock.form.strength.value = 0
+    np.testing.assert_array_equal(result.layer.data, IMAGE)
+    dock.form.strength.value = 1
+    np.testing.assert_array_equal(result.layer.data, full)
+
+
+def test_strength_that_was_set_before_holds_for_the_result(dock: RestoreDock, qtbot: QtBot) -> None:
+    dock.form.strength.value = 0.5
+    result = restore(dock, qtbot)
+    assert result.layer.metadata["napari_baryir"]["settings"]["strength"] == 0.5
+    np.testing.assert_array_equal(result.layer.data, blend(IMAGE, result.restored[0], 0.5))
+
+
+def test_large_results_follow_the_slider_live_and_settle_as_arrays(
+    dock: RestoreDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_baryir.widgets.compare.SMALL", 10)
+    result = restore(dock, qtbot)
+    with qtbot.waitSignal(dock.session.comparison.settled):
+        dock.form.strength.value = 0.7
+        dock.form.strength.value = 0.3
+        assert isinstance(result.layer.data, LiveBlend)
+        expected = blend(IMAGE, result.restored[0], 0.3)
+        np.testing.assert_array_equal(np.asarray(result.layer.data), expected)
+    assert type(result.layer.data) is np.ndarray
+    np.testing.assert_array_equal(result.layer.data, expected)
+
+
+@pytest.mark.parametrize("kind", ["dask", "multiscale", "rgb"])
+def test_every_kind_of_layer_blends_wipes_and_shows_what_was_removed(
+    dock: RestoreDock, qtbot: QtBot, kind: str
+) -> None:
+    image = RNG.integers(0, 255, (64, 48, 3), np.uint8) if kind == "rgb" else IMAGE
+    data = {"dask": da.from_array(IMAGE), "multiscale": [IMAGE, IMAGE[::2, ::2]], "rgb": image}
+    result = restore(dock, qtbot, data[kind], rgb=kind == "rgb")
+    full = np.asarray(result.restored[0])
+    dock.form.strength.value = 0.5
+    level = result.layer.data[0] if kind == "multiscale" else result.layer.data
+    assert isinstance(level, da.Array) == (kind == "dask")
+    np.testing.assert_array_equal(np.asarray(level), blend(image, full, 0.5))
+    dock.compare.wipe.setValue(50)
+    wipe = dock.session.comparison.wipe_layer
+    shown = wipe.data[0] if kind == "multiscale" else wipe.data
+    np.testing.assert_array_equal(np.asarray(shown), image[:, :24])
+    with qtbot.waitSignal(dock.session.comparison.added):
+        dock.compare.removed.click()
+    removed = next(layer for layer in dock.viewer.layers if layer.name == "cells removed")
+    assert removed.ndim == 2
+    assert not removed.rgb
+    values = np.asarray(removed.data[0] if kind == "multiscale" else removed.data)
+    change = image.astype(float) - blend(image, full, 0.5)
+    np.testing.assert_allclose(values, change.mean(-1) if kind == "rgb" else change, atol=1e-4)
+
+
+def test_wipe_shows_the_original_from_the_left(dock: RestoreDock, qtbot: QtBot) -> None:
+    result = restore(dock, qtbot, scale=(2, 2), translate=(5, 5))
+    before = list(dock.viewer.layers)
+    dock.compare.wipe.setValue(25)
+    wipe = dock.session.comparison.wipe_layer
+    assert dock.viewer.layers.index(wipe) == dock.viewer.layers.index(result.layer) + 1
+    np.testing.assert_array_equal(wipe.data, IMAGE[:, :12])
+    assert tuple(wipe.data_to_world((0, 0))) == (5, 5)
+    dock.compare.wipe.setValue(75)
+    assert dock.session.comparison.wipe_layer is wipe
+    np.testing.assert_array_equal(wipe.data, IMAGE[:, :36])
+    dock.compare.wipe.setValue(0)
+    assert list(dock.viewer.layers) == before
+
+
+@pytest.mark.parametrize("blending", ["translucent", "additive"])
+def test_toggle_shows_before_and_after(dock: RestoreDock, qtbot: QtBot, blending: str) -> None:
+    result = restore(dock, qtbot, blending=blending)
+    assert result.layer.visible
+    dock.compare.before.click()
+    assert (result.source.visible, result.layer.visible) == (True, False)
+    dock.compare.before.click()
+    assert result.layer.visible
+    assert result.source.visible == (blending == "translucent")
+
+
+def test_copies_are_on_the_clipboard(dock: RestoreDock, qtbot: QtBot) -> None:
+    from qtpy.QtWidgets import QApplication
+
+    restore(dock, qtbot)
+    dock.compare.copy_python.click()
+    assert "napari_baryir.restore(" in QApplication.clipboard().text()
+    dock.compare.copy_command.click()
+    assert "napari-baryir restore" in QApplication.clipboard().text()
+
+
+def test_panel_goes_when_its_layers_go(dock: RestoreDock, qtbot: QtBot) -> None:
+    assert dock.compare.isHidden()
+    result = restore(dock, qtbot)
+    assert not dock.compare.isHidden()
+    dock.compare.wipe.setValue(30)
+    dock.viewer.layers.remove(result.layer)
+    assert dock.compare.isHidden()
+    assert list(dock.viewer.layers) == [result.source]
