@@ -141,7 +141,7 @@ def _haze(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
     near = rng.uniform(0.15, 0.6)
     optical_depth = _between(0.4, 1.8, level) * (near + (1 - near) * depth)
     transmission = np.exp(-optical_depth)[..., None].astype(np.float32)
-    airlight = rng.uniform(0.75, 1.0) + rng.uniform(-0.03, 0.03, 3)
+    airlight = rng.uniform(0.8, 1.0) + rng.uniform(-0.02, 0.02, 3)
     return np.asarray(image * transmission + airlight.astype(np.float32) * (1 - transmission))
 
 
@@ -154,12 +154,13 @@ def _blur(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
     return convolve(image, kernel)
 
 
-def _low_light(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
-    """Exposure of 0.5 down to 0.12, darker mid-tones, and a little sensor noise."""
-    exposure = _log_between(0.5, 0.12, level)
-    gamma = rng.uniform(1.0, 1.5)
-    dark = exposure * image**gamma
-    sigma = rng.uniform(0.2, 1.0) / 255
+def _low_light(image: Array, level: float, rng: np.random.Generator) -> Array:
+    """Exposure of 0.24 down to 0.13, with the sensor noise of 1 to 2.5 of 255 that comes with it.
+
+    A narrow range, since a dark photograph does not say how bright its scene was.
+    """
+    dark = _log_between(0.24, 0.13, level) * image ** rng.uniform(1.0, 1.2)
+    sigma = rng.uniform(1.0, 2.5) / 255
     return dark + np.float32(sigma) * rng.standard_normal(image.shape, dtype=np.float32)
 
 
@@ -262,7 +263,7 @@ DEGRADATIONS: Mapping[str, Mapping[str, Degradation]] = {
         "rain": Degradation(_rain, "bright streaks of rain, sparse to dense"),
         "haze": Degradation(_haze, "haze of optical depth 0.4 to 1.8 with a smooth depth map"),
         "blur": Degradation(_blur, "motion over 4 to 16 pixels or defocus of radius 1 to 4"),
-        "low light": Degradation(_low_light, "exposure 0.5 down to 0.12, with darker mid-tones"),
+        "low light": Degradation(_low_light, "exposure 0.24 down to 0.13, with sensor noise"),
     },
     "microscopy": {
         "noise": Degradation(_shot_noise, "Poisson noise of 400 to 8 photons, with read noise"),

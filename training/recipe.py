@@ -92,12 +92,12 @@ class LossSettings(_Frozen):
     """Distance between restored and clean images."""
     fidelity_weight: PositiveFloat = 1.0
     """Sigma."""
-    floor: PositiveFloat = 2e-4
+    floor: PositiveFloat = 1e-3
     """Of the mean square error in "log_mse"."""
     first_floor: PositiveFloat = 0.02
     """The floor at the first step; it falls geometrically to `floor` over `floor_steps`. With a low
     floor from the start, images that are nearly right hold the coarse corrections at zero: darkness
-    and haze were still untouched after 500 steps."""
+    and haze were still untouched after 1,500 steps."""
     floor_steps: Annotated[int, Field(ge=0)] = 2000
     """Steps over which the floor falls."""
     coarse_weight: NonNegativeFloat = 0.5
