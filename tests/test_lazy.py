@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pickle
 import threading
-import weakref
 import tracemalloc
+import weakref
 from pathlib import Path
 from typing import Any
 
