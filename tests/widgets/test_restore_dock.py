@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import subprocess
 import sys
 import threading
@@ -31,6 +33,7 @@ class Gate:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.tiles = 0
+        self.free = 0
         self.reached = threading.Event()
         self.open = threading.Event()
         change = TileEngine.change
@@ -38,7 +41,7 @@ class Gate:
         def held(engine: TileEngine, tile: Any) -> Any:
             self.tiles += 1
             self.reached.set()
-            assert self.open.wait(30)
+            assert self.tiles <= self.free or self.open.wait(30)
             return change(engine, tile)
 
         monkeypatch.setattr(TileEngine, "change", held)
@@ -84,19 +87,24 @@ def test_layer_removed_during_the_run_ends_it(dock: RestoreDock, gate: Gate, qtb
     assert not dock.button.isEnabled()
 
 
-def test_unfinished_result_removed_during_the_run_ends_it(dock: RestoreDock, qtbot: QtBot) -> None:
+def test_unfinished_result_is_shown_and_removing_it_ends_the_run(
+    dock: RestoreDock, gate: Gate, qtbot: QtBot
+) -> None:
     source = dock.viewer.add_image(STACK)
-    with qtbot.waitSignal(dock.viewer.layers.events.inserted, raising=False, timeout=1):
-        pass
+    dock.viewer.dims.set_current_step(0, 2)
+    dock.form.tile.value = "whole"
+    gate.free = 1  # the plane in view goes through
     dock.button.click()
     run = dock.session.run
-    qtbot.waitUntil(lambda: len(dock.viewer.layers) == 2 or run.over, timeout=30_000)
-    if not run.over:
-        dock.viewer.layers.remove(dock.viewer.layers[-1])
-        with qtbot.waitSignal(run.ended):
-            pass
-        assert run.state == "cancelled"
-        assert list(dock.viewer.layers) == [source]
+    qtbot.waitUntil(lambda: len(dock.viewer.layers) == 2, timeout=30_000)
+    partial = dock.viewer.layers[-1]
+    assert "restoring" in partial.name
+    assert partial.data[2].any()
+    dock.viewer.layers.remove(partial)
+    with qtbot.waitSignal(run.ended):
+        gate.open.set()
+    assert run.state == "cancelled"
+    assert list(dock.viewer.layers) == [source]
 
 
 def test_closing_the_dock_ends_the_run(dock: RestoreDock, gate: Gate, qtbot: QtBot) -> None:
@@ -253,6 +261,32 @@ def test_somebody_else_s_key_stays_theirs(dock: RestoreDock) -> None:
     assert theirs in dock.viewer.keymap.values()
 
 
+TICKING = """
+import sys, threading, time
+over = threading.Event()
+threading.Thread(target=lambda: (sys.stdin.read(), over.set())).start()
+longest, last = 0.0, time.perf_counter()
+while not over.wait(0.005):
+    now = time.perf_counter()
+    longest, last = max(longest, now - last), now
+sys.stdout.write(str(longest))
+"""
+
+
+@contextlib.contextmanager
+def _busy_computer() -> Iterator[list[float]]:
+    """For how long, in seconds, an idle process had to wait for its turn meanwhile.
+
+    On a computer that others keep busy, that is no fault of ours.
+    """
+    pipe = subprocess.PIPE
+    waited: list[float] = []
+    with subprocess.Popen([sys.executable, "-c", TICKING], stdin=pipe, stdout=pipe) as process:
+        yield waited
+        out, _ = process.communicate(timeout=60)
+        waited.append(float(out))
+
+
 def test_window_is_never_blocked(dock: RestoreDock, qtbot: QtBot) -> None:
     from qtpy.QtCore import QTimer
 
@@ -264,11 +298,14 @@ def test_window_is_never_blocked(dock: RestoreDock, qtbot: QtBot) -> None:
     timer.setInterval(5)
     timer.timeout.connect(lambda: ticks.append(time.perf_counter()))
     timer.start()
-    with qtbot.waitSignal(dock.session.finished, timeout=250_000):
+    with _busy_computer() as elsewhere, qtbot.waitSignal(dock.session.finished, timeout=250_000):
         dock.button.click()
     timer.stop()
     assert len(ticks) > 20
-    assert np.diff(ticks).max() < 0.1
+    longest = float(np.diff(ticks).max())
+    told = f"blocked for {1000 * longest:.0f} ms, another process for {1000 * elsewhere[0]:.0f} ms"
+    logging.getLogger(__name__).info(told)
+    assert longest < 0.1 + elsewhere[0], told
 
 
 def test_dock_opens_without_torch() -> None:

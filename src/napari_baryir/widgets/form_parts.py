@@ -1,13 +1,47 @@
-"""Laying out, reading and remembering controls."""
+"""What the Restore dock's form is made of: choices, layout, reading and remembering controls."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSettings
 from qtpy.QtWidgets import QFormLayout, QSizePolicy, QWidget
 
 from napari_baryir.errors import InputError
+from napari_baryir.widgets.job import LazyMode, Settings
+from napari_baryir.widgets.regions import Region
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Shapes
+
+REGIONS: dict[str, Region] = {
+    "whole layer": "layer",
+    "current plane": "plane",
+    "current view": "view",
+    "box around shapes": "shapes",
+}
+
+LAZY: dict[str, LazyMode] = {
+    "restore as one scrolls": "lazy",
+    "at once, in memory": "memory",
+    "at once, into OME-Zarr": "zarr",
+}
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the controls say."""
+
+    source: Image
+    settings: Settings
+    axes: str
+    region: Region
+    shapes: Shapes | None
+    strength: float
+    lazy: LazyMode
+    target: Path | None
 
 
 def lay_out(controls: list[Any]) -> QWidget:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,9 @@ from qtpy.QtCore import QObject, Signal
 from napari_baryir.errors import InputError
 from napari_baryir.widgets import layers
 from napari_baryir.widgets.form_parts import (
+    LAZY,
+    REGIONS,
+    Wish,
     card_text,
     model_choices,
     read_intensity,
@@ -26,46 +28,18 @@ from napari_baryir.widgets.form_parts import (
     set_shown,
     store,
 )
-from napari_baryir.widgets.job import LazyMode, Settings
-from napari_baryir.widgets.regions import Region, axes_of, level_0, why_not
+from napari_baryir.widgets.job import Settings
+from napari_baryir.widgets.regions import axes_of, level_0, why_not
 from napari_baryir.widgets.settings import defaults
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image, Shapes
-
-REGIONS: dict[str, Region] = {
-    "whole layer": "layer",
-    "current plane": "plane",
-    "current view": "view",
-    "box around shapes": "shapes",
-}
-
-LAZY: dict[str, LazyMode] = {
-    "restore as one scrolls": "lazy",
-    "at once, in memory": "memory",
-    "at once, into OME-Zarr": "zarr",
-}
 
 REMEMBERED = (
     "model", "region", "strength", "ensemble", "device", "precision", "tile", "overlap",
     "intensity", "lazy",
 )  # fmt: skip
 """Controls that come back as they were left; axes and layers belong to an image."""
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What the controls say."""
-
-    source: Image
-    settings: Settings
-    axes: str
-    region: Region
-    shapes: Shapes | None
-    strength: float
-    lazy: LazyMode
-    target: Path | None
 
 
 class RestoreForm(QObject):
