@@ -62,7 +62,5 @@ def test_removed_is_the_signed_difference() -> None:
     np.testing.assert_array_equal(removed(original, restored, rgb=False), [[-2, 5]])
     rgb = removed(np.full((2, 2, 4), 30, np.uint8), np.zeros((2, 2, 4), np.uint8), rgb=True)
     np.testing.assert_array_equal(rgb, np.full((2, 2), 30))
-    lazy = removed(
-        da.full((4, 4, 3), 7, dtype=np.uint8), da.zeros((4, 4, 3), np.uint8), rgb=True
-    )
+    lazy = removed(da.full((4, 4, 3), 7, dtype=np.uint8), da.zeros((4, 4, 3), np.uint8), rgb=True)
     np.testing.assert_array_equal(lazy.compute(scheduler="sync"), np.full((4, 4), 7))
