@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from napari_baryir.errors import InputError
+from napari_baryir.network.variants import VARIANTS
 from napari_baryir.training.recipe import load_recipe, shipped_recipes
 
 
@@ -73,3 +74,8 @@ def test_a_recipe_is_frozen_and_survives_being_written(tmp_path: Path) -> None:
         recipe.steps = 3  # type: ignore[misc]
     assert type(recipe).model_validate(recipe.model_dump(mode="json")) == recipe
     assert tomllib.loads(shipped_recipes()["smoke"].read_text("utf-8"))["name"] == "smoke"
+
+
+@pytest.mark.parametrize("name", ["photo-compact", "microscopy-compact"])
+def test_shipped_models_are_the_compact_variant(name: str) -> None:
+    assert load_recipe(name).network == VARIANTS["compact"]

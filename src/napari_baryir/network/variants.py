@@ -7,6 +7,16 @@ from napari_baryir.network.config import BaryIRConfig, GatedConfig, RestormerCon
 VARIANTS: dict[str, BaryIRConfig] = {
     # As published ("BaryNet"): 53.5 M parameters.
     "published": RestormerConfig(),
+    # What photo-compact and microscopy-compact are: 1.8 M parameters.
+    "compact": GatedConfig(
+        width=32,
+        encoder_blocks=(2, 3, 4),
+        barycenter_blocks=2,
+        decoder_blocks=(2, 3, 3),
+        context=6,
+        kernel_bank=8,
+        kernel_size=13,
+    ),
     # For tests and trials: the same parts, as few and as narrow as they can be.
     "tiny": GatedConfig(
         width=8,
