@@ -111,6 +111,12 @@ def test_loaded_network_can_be_trained(saved: Path) -> None:
     assert all(parameter.requires_grad for parameter in load_weights(saved).parameters())
 
 
+def test_others_may_read_what_is_saved(saved: Path, tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.touch()
+    assert saved.stat().st_mode == plain.stat().st_mode
+
+
 def test_failed_save_leaves_the_old_file(tiny_model: BaryIR, saved: Path) -> None:
     before = saved.read_bytes()
     with torch.no_grad():
@@ -126,11 +132,11 @@ def test_interrupted_write_leaves_the_old_file(
 ) -> None:
     before = saved.read_bytes()
 
-    def cut_off(tensors: object, path: Path, metadata: object) -> None:
-        path.write_bytes(b"half of it")
+    def cut_off(path: Path, data: bytes) -> None:
+        path.write_text("half of it")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("napari_baryir.weights.files.save_file", cut_off)
+    monkeypatch.setattr(Path, "write_bytes", cut_off)
     with pytest.raises(KeyboardInterrupt):
         save_weights(tiny_model, saved)
     assert saved.read_bytes() == before

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from napari_baryir.errors import BaryIRError, WeightsError
@@ -73,7 +73,8 @@ def save_weights(
             f"calibration and provenance must be plain JSON values to be saved: {error}"
         ) from None
     with written_aside(path) as aside:
-        save_file(tensors, aside, metadata={HEADER_KEY: text})
+        # save_file would make a file that nobody but its owner may read.
+        aside.write_bytes(save(tensors, metadata={HEADER_KEY: text}))
 
 
 def load_weights(path: str | os.PathLike[str], *, device: str | torch.device = "cpu") -> BaryIR:
