@@ -241,7 +241,7 @@ def test_a_model_that_is_not_there_stops_at_once(
 @pytest.mark.parametrize(
     "option",
     [["--strength", "2"], ["--strength", "x"], ["--tile", "3"], ["--axes", "TZ"], ["--axes", "YXX"],
-     ["--precision", "int8"], ["--overlap", "-1"]],
+     ["--precision", "int8"], ["--overlap", "-1"], ["--intensity", "5"]],
 )  # fmt: skip
 def test_options_that_make_no_sense_are_refused(
     run: Run, option: list[str], capsys: pytest.CaptureFixture[str]

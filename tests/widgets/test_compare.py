@@ -137,3 +137,25 @@ def test_panel_goes_when_its_layers_go(dock: RestoreDock, qtbot: QtBot) -> None:
     dock.viewer.layers.remove(result.layer)
     assert dock.compare.isHidden()
     assert list(dock.viewer.layers) == [result.source]
+
+
+def test_result_replaced_before_it_settled_settles_all_the_same(
+    dock: RestoreDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_baryir.widgets.compare.SMALL", 10)
+    result = restore(dock, qtbot)
+    comparison = dock.session.comparison
+    comparison._timer.setInterval(10**6)
+    comparison.set_strength(0.3)
+    assert isinstance(result.layer.data, LiveBlend)
+    with qtbot.waitSignal(comparison.settled, timeout=30_000):
+        comparison.show(None, 1.0)
+    np.testing.assert_array_equal(result.layer.data, blend(IMAGE, result.restored[0], 0.3))
+    assert type(result.layer.data) is np.ndarray
+
+
+def test_hidden_original_comes_back_when_the_result_goes(dock: RestoreDock, qtbot: QtBot) -> None:
+    result = restore(dock, qtbot, blending="additive")
+    assert not result.source.visible
+    dock.viewer.layers.remove(result.layer)
+    assert result.source.visible

@@ -34,3 +34,9 @@ def test_defects_say_so_and_memory_says_what_to_do() -> None:
     assert "Traceback" not in told.sentence
     assert "thing" in told.details
     assert "Close other programs" in problem(MemoryError()).sentence
+
+
+def test_full_or_forbidden_disk_is_no_defect_to_report() -> None:
+    told = problem(PermissionError(13, "Permission denied", "/there/a.tif"))
+    assert told.sentence.startswith("/there/a.tif: Permission denied; check")
+    assert "unexpected" not in told.sentence

@@ -42,11 +42,14 @@ def test_python_repeats_the_run(tiny_weights: Path, monkeypatch: pytest.MonkeyPa
     assert record["weights_hash"] in as_python(record)
 
 
-def test_command_repeats_the_run_on_the_file(tiny_weights: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("intensity", ["auto", (-50.0, 2500.0)])
+def test_command_repeats_the_run_on_the_file(
+    tiny_weights: Path, tmp_path: Path, intensity: str | tuple[float, float]
+) -> None:
     path = tmp_path / "my stack.tif"
     write_image(path, STACK, axes="ZYX")
     box = Box(tuple(slice(0, n) for n in STACK.shape), whole=True)
-    first = restored(STACK, tiny_weights)
+    first = restored(STACK, tiny_weights, intensity=intensity)
     words = shlex.split(as_command(record_of(first, path, box)), comments=True)
     assert words[0] == "napari-baryir"
     words[words.index("-o") + 1] = str(tmp_path / "out.tif")

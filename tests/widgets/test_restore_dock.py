@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -230,6 +231,55 @@ def test_settings_are_remembered(dock: RestoreDock, qtbot: QtBot) -> None:
     assert again.strength.value == pytest.approx(0.6)
     assert again.axes.value == "ZYX"
     again.close()
+
+
+def test_preferences_changed_later_come_before_what_is_remembered(
+    dock: RestoreDock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_baryir.widgets import restore_form
+    from napari_baryir.widgets.settings import Defaults
+
+    def precision() -> str:
+        again = restore_form.RestoreForm(dock.viewer)
+        again.close()
+        return str(again.precision.value)
+
+    dock.form.precision.value = "float32"
+    dock.form.remember()
+    assert precision() == "float32"
+    monkeypatch.setattr(restore_form, "defaults", lambda: Defaults(precision="bfloat16"))
+    assert precision() == "bfloat16"
+
+
+def test_streaming_never_replaces_what_is_there(dock: RestoreDock, tmp_path: Path) -> None:
+    import dask.array as da
+
+    there = tmp_path / "movie.ome.zarr"
+    there.mkdir()
+    dock.viewer.add_image(da.from_array(STACK))
+    dock.form.lazy.value = "zarr"
+    for target, said in ((there, "there already"), (tmp_path / "movie", "no name for OME-Zarr")):
+        dock.form.target.value = target
+        dock.button.click()
+        assert dock.session.run is None
+        assert said in dock.status.message.text()
+
+
+def test_closed_dock_opens_anew_from_the_menu(viewer: Any, qtbot: QtBot, tmp_path: Path) -> None:
+    from napari._app_model import get_app_model
+    from qtpy.QtCore import QSettings
+
+    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path))
+
+    def open_from_menu() -> Any:
+        get_app_model().commands.execute_command("napari-baryir.restore").result()
+        return viewer.window._wrapped_dock_widgets["Restore (BaryIR)"]
+
+    frame = open_from_menu()
+    with qtbot.waitSignal(frame.inner_widget().destroyed, timeout=20_000):
+        frame.destroyOnClose()
+    viewer.add_image(STACK)
+    assert open_from_menu().inner_widget().button.isEnabled()
 
 
 def test_keys_are_bound_while_the_dock_is_open(dock: RestoreDock) -> None:

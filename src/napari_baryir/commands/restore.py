@@ -69,6 +69,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--ensemble", action="store_true",
         help="average over 8 flips and rotations: slightly better, 8 times slower",
     )  # fmt: skip
+    parser.add_argument(
+        "--intensity", type=_intensity, action="append", metavar="LOW,HIGH",
+        help="values that the network sees as 0 and 1; given once, or once per channel; write "
+        "--intensity=-1,1 where LOW is negative. Or full (range of the data type), percentile, or "
+        "auto (default), which chooses by data type and content",
+    )  # fmt: skip
     _add_computing(parser)
     parser.set_defaults(run=run)
 
@@ -110,6 +116,18 @@ def _strength(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
     return value
+
+
+def _intensity(text: str) -> str | tuple[float, float]:
+    if text in ("auto", "full", "percentile"):
+        return text
+    try:
+        low, high = (float(word) for word in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither auto, full, percentile nor two numbers such as 100,4000"
+        ) from None
+    return low, high
 
 
 def _tile(text: str) -> int | str:
@@ -196,6 +214,7 @@ def _restore(job: Job, args: argparse.Namespace, models: _Models, title: str) ->
     from napari_baryir.restoration import iter_restore
 
     begin = time.perf_counter()
+    intensity = args.intensity or ["auto"]
     with read_image(job.source) as image:
         axes = args.axes or image.axes
         # Written back to its own format, a file keeps the axes that it came with.
@@ -205,6 +224,7 @@ def _restore(job: Job, args: argparse.Namespace, models: _Models, title: str) ->
             steps = iter_restore(
                 image.data, axes=axes, model=model, device=args.device,
                 precision=args.precision, tile=args.tile, overlap=args.overlap,
+                intensity=intensity[0] if len(intensity) == 1 else intensity,
                 strength=args.strength, ensemble=args.ensemble, out=pixels,
             )  # fmt: skip
             done = restore_with_bar(steps, title)

@@ -68,6 +68,9 @@ class Comparison(QObject):
             self._timer.stop()
             self._settle()
         self.set_wipe(0)
+        before = self.result
+        if before is not None and before.layer not in self._viewer.layers:
+            before.source.visible = True  # nothing else shows it any more
         self.result = result
         self.strength = 1.0
         if result is not None and result.layer.blending not in ("opaque", "translucent"):
@@ -91,9 +94,10 @@ class Comparison(QObject):
             layers.set_record(result.layer, with_strength(record, strength))
         quick = strength == 1 or is_dask(result.restored[0]) or result.restored[0].size <= SMALL
         if quick:
-            self._put([blend(o, r, strength) for o, r in self._pairs(result)])
+            self._put(result, [blend(o, r, strength) for o, r in self._pairs(result)])
         else:
-            self._put([LiveBlend(o, r, strength) for o, r in self._pairs(result)], settled=False)
+            mixed = [LiveBlend(o, r, strength) for o, r in self._pairs(result)]
+            self._put(result, mixed, settled=False)
             self._timer.start()
 
     def toggle(self) -> None:
@@ -175,8 +179,9 @@ class Comparison(QObject):
             return [blend(np.asarray(o), r, strength) for o, r in self._pairs(result)]
 
         def put(made: list[Any]) -> None:
-            if self.result is result and self.strength == strength:
-                self._put(made)
+            # A result that is no longer compared keeps the strength that it had.
+            if self.result is not result or self.strength == strength:
+                self._put(result, made)
 
         self._in_thread(compute, put)
 
@@ -190,13 +195,14 @@ class Comparison(QObject):
     def _pairs(self, result: Result) -> Sequence[tuple[Any, Any]]:
         return list(zip(result.originals, result.restored, strict=True))
 
-    def _put(self, data: list[Any], *, settled: bool = True) -> None:
-        if self.result is None or self.result.layer not in self._viewer.layers:
+    def _put(self, result: Result, data: list[Any], *, settled: bool = True) -> None:
+        layer = result.layer
+        if self._closed or layer not in self._viewer.layers:
             return
-        layer = self.result.layer
         layers.show_data(layer, data if layer.multiscale else data[0])
         if settled:
-            self._timer.stop()
+            if result is self.result:
+                self._timer.stop()
             self.settled.emit()
 
 

@@ -35,6 +35,12 @@ class Problem:
                 "This computer is out of memory. Close other programs, restore a part of the "
                 "layer, or stream the result to OME-Zarr (Advanced)."
             )
+        elif isinstance(error, OSError) and error.strerror:
+            where = f"{error.filename}: " if error.filename else ""
+            sentence = _as_sentence(
+                f"{where}{error.strerror}; check that the disk is there, has room, and lets you "
+                "read and write"
+            )
         else:
             sentence = (
                 f"Something unexpected went wrong ({_as_sentence(type(error).__name__)[:-1]}: "

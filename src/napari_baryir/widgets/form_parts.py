@@ -104,6 +104,19 @@ def read_pixels(name: str, text: str, words: tuple[str, ...]) -> int | str:
     return int(text)
 
 
+def new_folder(path: Path) -> Path:
+    """Check the OME-Zarr folder to write, which could be the one that the layer is read from."""
+    from napari_baryir.files import format_name
+
+    if path == Path():
+        raise InputError("choose the OME-Zarr folder to write (Advanced)")
+    if format_name(path) != "ome-zarr":
+        raise InputError(f"{path} is no name for OME-Zarr; end it in .ome.zarr (Advanced)")
+    if path.exists():
+        raise InputError(f"{path} is there already; choose another name (Advanced)")
+    return path
+
+
 def read_intensity(text: str) -> str | tuple[float, float]:
     text = text.strip().lower() or "auto"
     if text in ("auto", "full", "percentile"):

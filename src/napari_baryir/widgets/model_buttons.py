@@ -49,7 +49,7 @@ class ModelButtons(QWidget):
         self.told.emit(f"Importing {path.name}…")
         worker = create_worker(_import, path, _start_thread=False, _ignore_errors=True)
         worker.returned.connect(self._on_imported)
-        worker.finished.connect(lambda: self.import_button.setEnabled(True))
+        worker.finished.connect(self._on_finished)
         worker.start()
         return worker
 
@@ -64,6 +64,9 @@ class ModelButtons(QWidget):
         folder = model_folder()
         folder.mkdir(parents=True, exist_ok=True)
         QDesktopServices.openUrl(QUrl.fromLocalFile(os.fspath(folder)))
+
+    def _on_finished(self) -> None:
+        self.import_button.setEnabled(True)
 
     def _on_imported(self, outcome: Path | Exception) -> None:
         if isinstance(outcome, Exception):
@@ -82,10 +85,12 @@ def _import(path: Path) -> Path | Exception:
         if target.exists():
             raise InputError(f"{target} is there already; rename one of the two")
         if path.suffix == ".safetensors":
+            from napari_baryir.files.atomic import written_aside
             from napari_baryir.weights.header import read_header
 
             read_header(path)  # refuses what is not ours
-            shutil.copyfile(path, target)
+            with written_aside(target) as aside:
+                shutil.copyfile(path, aside)
         else:
             from napari_baryir.weights.importer import import_published_weights
 

@@ -75,6 +75,8 @@ def as_command(record: Mapping[str, Any]) -> str:
     words = ["napari-baryir", "restore", path, "-o", "restored/"]
     for option in ("axes", "model", "device", "precision", "tile", "overlap", "strength"):
         words += [f"--{option}", str(settings[option])]
+    # Joined by =, since a negative number looks like an option.
+    words += [f"--intensity={each['low']!r},{each['high']!r}" for each in settings["intensity"]]
     if settings["ensemble"]:
         words.append("--ensemble")
     remarks = []

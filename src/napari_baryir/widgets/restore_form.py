@@ -6,14 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magicgui.types import FileDialogMode
-from magicgui.widgets import (
-    CheckBox,
-    ComboBox,
-    FileEdit,
-    FloatSlider,
-    LineEdit,
-)
-from qtpy.QtCore import QObject, Signal
+from magicgui.widgets import CheckBox, ComboBox, FileEdit, FloatSlider, LineEdit
+from qtpy.QtCore import QObject, QSettings, Signal
 
 from napari_baryir.errors import InputError
 from napari_baryir.widgets import layers
@@ -23,6 +17,7 @@ from napari_baryir.widgets.form_parts import (
     Wish,
     card_text,
     model_choices,
+    new_folder,
     read_intensity,
     read_pixels,
     set_shown,
@@ -30,7 +25,7 @@ from napari_baryir.widgets.form_parts import (
 )
 from napari_baryir.widgets.job import Settings
 from napari_baryir.widgets.regions import axes_of, level_0, why_not
-from napari_baryir.widgets.settings import defaults
+from napari_baryir.widgets.settings import Defaults, defaults
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -40,6 +35,9 @@ REMEMBERED = (
     "intensity", "lazy",
 )  # fmt: skip
 """Controls that come back as they were left; axes and layers belong to an image."""
+
+PREFERRED = ("model", "device", "precision")
+"""Those that Preferences set, too; the later of the two choices holds."""
 
 
 class RestoreForm(QObject):
@@ -52,7 +50,7 @@ class RestoreForm(QObject):
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
         self._viewer = viewer
-        chosen = defaults()
+        self._preferred = chosen = defaults()
         self.layer = ComboBox(
             label="image", choices=self._images, nullable=False,
             tooltip="Layer to restore. It is never changed; the result is a new layer above it.",
@@ -103,7 +101,8 @@ class RestoreForm(QObject):
         )  # fmt: skip
         self.lazy = ComboBox(
             label="lazy layer", choices=list(LAZY.items()),
-            tooltip="For dask and zarr layers.",
+            tooltip="For dask and zarr layers. As one scrolls: the window waits for every new "
+            "plane, unless Preferences > Experimental > Render Layers Asynchronously is on.",
         )  # fmt: skip
         self.target = FileEdit(
             label="OME-Zarr", mode=FileDialogMode.OPTIONAL_FILE, filter="*.ome.zarr",
@@ -144,9 +143,6 @@ class RestoreForm(QObject):
         if reason is not None or source is None:
             raise InputError((reason or "").rstrip("."))
         settings = self._settings()
-        target = str(self.target.value) if self.streams else ""
-        if self.streams and target in ("", "."):
-            raise InputError("choose the OME-Zarr folder to write (Advanced)")
         return Wish(
             source=source,
             settings=settings,
@@ -155,7 +151,7 @@ class RestoreForm(QObject):
             shapes=self.shapes.value if self.region.value == "shapes" else None,
             strength=float(self.strength.value),
             lazy=self.lazy.value,
-            target=Path(target) if self.streams else None,
+            target=new_folder(Path(str(self.target.value or ""))) if self.streams else None,
         )
 
     def _settings(self) -> Settings:
@@ -204,6 +200,8 @@ class RestoreForm(QObject):
         kept = store()
         for name in REMEMBERED:
             kept.setValue(name, getattr(self, name).value)
+        for name in PREFERRED:
+            kept.setValue(f"preferred_{name}", getattr(self._preferred, name))
 
     def close(self) -> None:
         """Stop listening to the viewer."""
@@ -281,11 +279,20 @@ class RestoreForm(QObject):
         kept = store()
         for name in REMEMBERED:
             control = getattr(self, name)
-            if not kept.contains(name):
+            if not kept.contains(name) or self._preferred_since(kept, name):
                 continue
             value = kept.value(name, type=type(control.value))
-            if not isinstance(control, ComboBox) or value in control.choices:
+            if name == "model":
+                self._choose_model(value)
+            elif not isinstance(control, ComboBox) or value in control.choices:
                 control.value = value
+
+    def _preferred_since(self, kept: QSettings, name: str) -> bool:
+        """Whether Preferences were changed after a control was remembered."""
+        if name not in PREFERRED:
+            return False
+        before = kept.value(f"preferred_{name}", getattr(Defaults(), name), type=str)
+        return bool(before != getattr(self._preferred, name))
 
 
 def _is_image(layer: Any) -> bool:
