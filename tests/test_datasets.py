@@ -155,3 +155,6 @@ def test_data_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     io.imsave(tmp_path / "grey.png", photos()[0][..., 0], check_contrast=False)
     with pytest.raises(DataError, match=r"grey\.png.*8-bit RGB"):
         load_clean_images(str(tmp_path), "photo")
+    io.imsave(tmp_path / "grey.png", np.eye(40, dtype=np.uint8), check_contrast=False)
+    with pytest.raises(DataError, match=r"no plane in .* has 64 pixels"):
+        load_clean_images(str(tmp_path), "microscopy")

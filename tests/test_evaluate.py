@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import math
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -214,6 +215,32 @@ def test_pairs_match_by_name_whatever_the_suffix(photos: Path, tmp_path: Path) -
     io.imsave(degraded / "tea.png", data.coffee()[:64, :72], check_contrast=False)
     with pytest.raises(DataError, match=r"tea\.png has no clean image"):
         list_pairs(degraded, photos)
+
+
+def test_an_image_and_a_folder_are_no_pair(photos: Path) -> None:
+    with pytest.raises(DataError, match="give two folders, or two images"):
+        list_pairs(photos / "cup.png", photos)
+    with pytest.raises(DataError, match="there is no"):
+        list_pairs(photos / "cup.png", photos / "missing")
+    with pytest.raises(DataError, match="there is no"):
+        list_pairs(photos / "missing", photos / "cup.png")
+
+
+def test_peers_are_refused_before_any_work_where_pywavelets_is_missing(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pywt", None)
+    with pytest.raises(DataError, match="PyWavelets"):
+        next(iter_evaluate(list_synthetic([photos]), "auto", peers=True))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--sigma", "25"], ["--domains", "rain"], ["--level", "0"]],
+)
+def test_pairs_are_not_degraded_again(photos: Path, arguments: list[str]) -> None:
+    with pytest.raises(InputError, match="use --clean"):
+        run_command("--pairs", str(photos), str(photos), *arguments)
 
 
 def test_a_pair_must_agree_in_shape(photos: Path) -> None:

@@ -160,6 +160,8 @@ def test_the_output_is_one_weights_file_that_says_where_it_comes_from(uninterrup
     assert model.prototypes.shape[0] == 3
     assert model.provenance["steps"] == 6
     assert model.provenance["recipe"]["seed"] == 0
+    assert model.provenance["image_kind"] == "photo"
+    assert str(uninterrupted.parent) not in str(model.provenance)  # nothing of this computer
     with (uninterrupted.parent / "log.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["3", "6"]

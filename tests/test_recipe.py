@@ -50,6 +50,8 @@ def test_overrides_are_toml_or_plain_words_and_reach_into_tables() -> None:
         ("data.patch=100", "multiples of 8"),
         ("data.batch={snow=1}", "no domain"),
         ("network.backbone=resnet", "network"),
+        ("network.kernel_size=12", "odd number"),
+        ("seed=-1", "seed"),
     ],
 )
 def test_mistakes_are_named(override: str, message: str) -> None:

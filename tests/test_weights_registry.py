@@ -125,13 +125,14 @@ def test_published_checkpoint_is_refused_with_the_way_to_import_it(tmp_path: Pat
         load_model(tmp_path / "published.pth")
 
 
-def test_own_model_is_listed_and_loaded_by_name(tiny_model: BaryIR) -> None:
+@pytest.mark.parametrize("name", ["worms", "worms-0.2"])
+def test_own_model_is_listed_and_loaded_by_name(tiny_model: BaryIR, name: str) -> None:
     tiny_model.provenance = {"title": "My worms", "image_kind": "microscopy", "licence": "CC0-1.0"}
-    save_weights(tiny_model, model_folder() / "worms.safetensors")
-    (card,) = (card for card in available_models() if card.name == "worms")
+    save_weights(tiny_model, model_folder() / f"{name}.safetensors")
+    (card,) = (card for card in available_models() if card.name == name)
     assert (card.title, card.image_kind, card.licence) == ("My worms", "microscopy", "CC0-1.0")
     assert card.available
-    assert load_model("worms").config == tiny_model.config
+    assert load_model(name).config == tiny_model.config
 
 
 def test_own_model_cannot_take_a_registered_name(tiny_model: BaryIR) -> None:

@@ -146,10 +146,17 @@ def list_pairs(degraded: Path, clean: Path, *, limit: int | None = None) -> list
     Raises
     ------
     DataError
-        If there is nothing to pair, or a degraded file has no or more than one clean partner.
+        If there is nothing to pair, one is a file and the other a folder, or a degraded file has
+        no or more than one clean partner.
     """
-    if degraded.is_file() and clean.is_file():
+    folders = [_is_plain_folder(path) for path in (degraded, clean)]
+    if not any(folders):
         return [FilePair(degraded.name, degraded, clean)]
+    if not all(folders):
+        raise DataError(
+            f"of {degraded} and {clean} one is an image and one is a folder; "
+            "give two folders, or two images"
+        )
     partners: dict[Path, list[Path]] = {}
     for path in _images([clean]):
         partners.setdefault(path.relative_to(clean).with_suffix(""), []).append(path)
@@ -247,16 +254,21 @@ def _check_choice(
 def _images(sources: Iterable[Path]) -> list[Path]:
     found: list[Path] = []
     for source in sources:
-        if source.is_dir() and not is_image_path(source):
+        if _is_plain_folder(source):
             inside = [p for p in sorted(source.rglob("*")) if p.is_file() and is_image_path(p)]
             if not inside:
                 raise DataError(f"no images in {source}; expected TIFF, PNG or JPEG files")
             found.extend(inside)
-        elif source.exists():
-            found.append(source)
         else:
-            raise DataError(f"there is no {source}; give a folder of images, or a file")
+            found.append(source)
     return found
+
+
+def _is_plain_folder(path: Path) -> bool:
+    """Whether a path is a folder of images, rather than an image (which OME-Zarr keeps in one)."""
+    if not path.exists():
+        raise DataError(f"there is no {path}; give a folder of images, or a file")
+    return path.is_dir() and not is_image_path(path)
 
 
 def _spread(items: list[Item], limit: int | None) -> list[Item]:

@@ -25,6 +25,8 @@ from napari_baryir.training.degradations import CLEAN, degrade
 Profile = Literal["photo", "microscopy"]
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 MICROSCOPY_SUFFIXES = (".tif", ".tiff", ".png")
+SMALLEST_PLANE = 64
+"""Shortest side of the microscopy planes that are trained on, pixels."""
 SMALLEST_FIELD, LARGEST_FIELD = 128, 320
 """Sides of the fields of view whose intensity map microscopy patches are seen through, pixels."""
 
@@ -154,12 +156,13 @@ def load_clean_images(folder: str, profile: Profile) -> list[NDArray[np.generic]
         A folder, read recursively; or "skimage" for pictures that come with scikit-image.
     profile
         "photo": (H, W, 3) uint8. "microscopy": stacks and channels cut into planes (H, W), float32,
-        each stack mapped to [0, 1] by the map of `choose_intensity`.
+        each stack mapped to about [0, 1] by its robust percentiles. Planes with a side below
+        `SMALLEST_PLANE` are left out.
 
     Raises
     ------
     DataError
-        If the folder is missing or holds no image that can be used.
+        If the folder is missing, or an image cannot be read, or none can be used.
     """
     if folder == "skimage":
         return _bundled(profile)
@@ -173,6 +176,11 @@ def load_clean_images(folder: str, profile: Profile) -> list[NDArray[np.generic]
     images: list[NDArray[np.generic]] = []
     for path in paths:
         images.extend(_read(path, profile))
+    if not images:  # photographs are refused one by one
+        raise DataError(
+            f"no plane in {folder!r} has {SMALLEST_PLANE} pixels or more on both sides; "
+            "give larger images, grey ones whose last two axes are Y and X"
+        )
     return images
 
 
@@ -195,7 +203,7 @@ def _read(path: Path, profile: Profile) -> list[NDArray[np.generic]]:
                 f"{path} is {array.dtype} of shape {array.shape}; photographs must be 8-bit RGB"
             )
         return [array[..., :3]]
-    return [p for p in planes_in_unit_range(array) if min(p.shape) >= 64]
+    return [p for p in planes_in_unit_range(array) if min(p.shape) >= SMALLEST_PLANE]
 
 
 def planes_in_unit_range(stack: NDArray[np.generic]) -> list[NDArray[np.float32]]:

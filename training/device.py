@@ -27,6 +27,10 @@ def choose_device(recipe: Recipe) -> tuple[torch.device, torch.dtype | None]:
 
 def computes_in_bfloat16() -> bool:
     """Whether this CPU has instructions for bfloat16; emulated it would be slower than float32."""
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and any(
-        torch.cpu.get_capabilities().get(name, False) for name in ("avx512_bf16", "amx_bf16")
+    # Older torch lacks the list of capabilities, and builds for other processors lack mkldnn.
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    return (
+        any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+        and torch.backends.mkldnn.is_available()
+        and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     )

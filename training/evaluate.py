@@ -26,7 +26,7 @@ from napari_baryir.errors import DataError
 from napari_baryir.imaging.axes import PlaneLayout
 from napari_baryir.imaging.intensity import IntensityMap, choose_intensity
 from napari_baryir.training.cases import Case, Pair, planes_last
-from napari_baryir.training.peers import PEERS
+from napari_baryir.training.peers import PEERS, check_peers
 
 if TYPE_CHECKING:
     from napari_baryir.network import BaryIR
@@ -170,10 +170,12 @@ def iter_evaluate(
     Raises
     ------
     DataError
-        If there is no case, or a pair does not fit together.
+        If there is no case, a pair does not fit together, or a peer is not installed.
     """
     if not cases:
         raise DataError("there is nothing to evaluate; give at least one image")
+    if peers:
+        check_peers()
     scores: list[ImageScore] = []
     for case in cases:
         for score in _case_scores(case, model, model_name, peers, dict(restore_options or {})):

@@ -142,7 +142,7 @@ def training_step(
         latents = model.encode(x)
         restored = model.decode(x, latents)
         # The barycenter terms see T(z.detach()): if the encoder paid for transport too, it would
-        # lower the cost by making the sources alike, and the residual would die (DESIGN section 8).
+        # lower the cost by making the sources alike, and the residual would die.
         z = latents.source
         b = latents.barycenter
         if settings.detach_source:

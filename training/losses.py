@@ -1,4 +1,4 @@
-"""The losses of the barycenter game (DESIGN section 5; Tang et al., TPAMI 2026). All in float32.
+"""The losses of the barycenter game (Tang et al., TPAMI 2026). All in float32.
 
 Departures from the published code, each for a reason given in its function: the transport cost's
 gradient exists at z = b, contrast is over pooled windows and never counts an embedding as its own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -37,8 +38,8 @@ def wavelet(image: Array, sigma: float) -> Array:
     """Soft wavelet thresholding with BayesShrink's thresholds; colours in YCbCr."""
     from skimage.restoration import denoise_wavelet
 
-    try:
-        denoised = denoise_wavelet(
+    return _as_float32(
+        denoise_wavelet(
             image,
             sigma=sigma,
             method="BayesShrink",
@@ -47,11 +48,7 @@ def wavelet(image: Array, sigma: float) -> Array:
             convert2ycbcr=image.ndim == 3,
             channel_axis=_channel_axis(image),
         )
-    except ImportError as error:
-        raise DataError(
-            "the wavelet peer needs PyWavelets; install it with: pip install 'napari-baryir[train]'"
-        ) from error
-    return _as_float32(denoised)
+    )
 
 
 def total_variation(image: Array, sigma: float) -> Array:
@@ -70,6 +67,20 @@ PEERS: Mapping[str, Callable[[Array, float], Array]] = {
     "total variation": total_variation,
 }
 """Peers by name. Each takes (H, W) or (H, W, 3) in [0, 1] and the noise's standard deviation."""
+
+
+def check_peers() -> None:
+    """Refuse to start where a peer could not run, before a model has worked for hours.
+
+    Raises
+    ------
+    DataError
+        If PyWavelets is not installed.
+    """
+    if importlib.util.find_spec("pywt") is None:
+        raise DataError(
+            "the wavelet peer needs PyWavelets; install it with: pip install PyWavelets"
+        )
 
 
 def _channel_axis(image: Array) -> int | None:

@@ -10,7 +10,7 @@ class Potentials(nn.Module):
     """K potentials on barycenter embeddings, congruent by construction.
 
     ``f_k = g_k - sum_j lambda_j g_j`` for K free networks g_j, so that ``sum_k lambda_k f_k = 0``
-    holds exactly (DESIGN section 5; the published code adds a penalty on one sample instead). The
+    holds exactly (the published code adds a penalty on one sample instead). The
     g_j are one grouped network: the groups share no weight but the input. They average over the map
     before the last layers, so they take any patch size.
 

@@ -86,7 +86,7 @@ class OptimizerSettings(_Frozen):
 
 
 class LossSettings(_Frozen):
-    """Weights of the terms (DESIGN section 5)."""
+    """Weights of the terms in `napari_baryir.training.losses`."""
 
     fidelity: Fidelity = "log_mse"
     """Distance between restored and clean images."""
@@ -127,7 +127,8 @@ class Recipe(_Frozen):
     output: str
     """Folder for checkpoint, log and final weights."""
     steps: PositiveInt
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Of everything random."""
     device: str = "auto"
     """"auto", "cpu", "cuda", "cuda:1", "mps"."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

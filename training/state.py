@@ -139,6 +139,14 @@ def _identity(recipe: Recipe) -> dict[str, Any]:
     )
 
 
+def _portable(recipe: Recipe) -> dict[str, Any]:
+    """A recipe without what says something of this computer only; of data, the folders' names."""
+    values = recipe.model_dump(mode="json", exclude={"output", "device", "workers", "resume"})
+    for place in ("train", "validation"):
+        values["data"][place] = "/".join(Path(values["data"][place]).parts[-2:]).lstrip("/")
+    return values
+
+
 def resume(state: TrainingState, recipe: Recipe) -> None:
     """Take over the checkpoint in the output folder, if there is one.
 
@@ -175,7 +183,9 @@ def write_weights(state: TrainingState, recipe: Recipe) -> Path:
     model = state.averaged.eval()
     model.prototypes = state.prototypes.clone()
     model.provenance = {
-        "recipe": recipe.model_dump(mode="json"),
+        "name": recipe.name,
+        "image_kind": recipe.data.profile,
+        "recipe": _portable(recipe),
         "steps": state.step,
         "training_seconds": round(state.seconds),
         "napari_baryir": __version__,

@@ -1,4 +1,4 @@
-"""Restore images with BaryIR, and show what is wrong with them and where.
+"""Restore images with BaryIR.
 
 The public names are imported on first use, so that ``import napari_baryir`` does not import torch.
 """

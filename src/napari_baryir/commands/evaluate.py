@@ -37,7 +37,7 @@ protocol:
   strongest for each image unless --level fixes it. Photographs are degraded to 8-bit values, so
   noise is clipped and rounded as in a file; their noise is reported at sigma 15, 25 and 50 of 255
   unless --sigma or --level says otherwise. Microscopy files are cut into planes, mapped to [0, 1]
-  by the percentiles of their stack before they are degraded.
+  as restoring would map their stack, before they are degraded.
 
   --peers adds scikit-image's denoisers for noise and for --pairs, given the true sigma: the one
   that the noise was made with; for microscopy and pairs, the root mean square of degraded - clean
@@ -116,11 +116,15 @@ def _list_cases(args: argparse.Namespace) -> Sequence[Case]:
     if args.limit is not None and args.limit < 1:
         raise InputError(f"--limit {args.limit}: at least one image must be measured")
     if args.pairs:
+        if args.sigma or args.domains or args.level is not None:
+            raise InputError("--domains, --sigma and --level degrade clean images; use --clean")
         return list_pairs(*args.pairs, limit=args.limit)
     if args.sigma and args.level is not None:
         raise InputError("--sigma and --level both fix the noise; give one of them")
     if args.sigma and args.profile != "photo":
         raise InputError("--sigma is for photographic noise; use --level for microscopy")
+    if args.seed < 0:
+        raise InputError(f"--seed {args.seed}: give a number from 0")
     return list_synthetic(
         args.clean,
         profile=args.profile,

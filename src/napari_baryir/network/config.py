@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+)
 
 from napari_baryir.errors import InputError
 
@@ -17,7 +25,7 @@ class _Frozen(BaseModel):
 
 
 class GatedConfig(_Frozen):
-    """Compact network of gated convolution blocks on a half-resolution stem (DESIGN section 8).
+    """Compact network of gated convolution blocks on a half-resolution stem.
 
     Levels are H/2 (`width` channels), H/4 (twice as many) and H/8 (four times as many).
     """
@@ -40,11 +48,18 @@ class GatedConfig(_Frozen):
     kernel_size: PositiveInt = 13
     """Side of the large filters, in pixels; odd."""
 
+    @field_validator("kernel_size")
+    @classmethod
+    def _is_odd(cls, size: int) -> int:
+        if size % 2 == 0:
+            raise ValueError(f"kernel_size {size} has no centre; give an odd number")
+        return size
+
 
 class RestormerConfig(_Frozen):
     """The published network ("BaryNet"): transformer blocks with transposed attention.
 
-    Defaults are the published values; `conformance` vectors pin them.
+    Defaults are the published values.
     """
 
     backbone: Literal["restormer"] = "restormer"

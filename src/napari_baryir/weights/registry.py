@@ -142,11 +142,12 @@ def find_weights(name_or_path: str | os.PathLike[str]) -> Path:
     if card is not None:
         return _registered_file(card)
     path = Path(name_or_path)
+    # Before paths are thought of: names may have dots, as in "worms-0.2".
+    own = model_folder() / f"{path.name}.safetensors"
+    if len(path.parts) == 1 and not path.is_file() and own.is_file():
+        return own
     if _looks_like_path(path):
         return path  # read_header and load_weights say what is wrong with it
-    own = model_folder() / f"{path.name}.safetensors"
-    if own.is_file():
-        return own
     names = [card.name for card in available_models()]
     close = difflib.get_close_matches(path.name, names, n=1)
     hint = f"did you mean '{close[0]}'? " if close else ""
