@@ -30,8 +30,9 @@ from napari_baryir.results import Progress, Restoration
 
 __all__ = ["Progress", "Restoration", "iter_restore", "restore"]
 
-OVERLAP = 48
-"""Pixels, at most a quarter of a tile. The weight of a tile is 0 over the outer 12 of them."""
+OVERLAP = 96
+"""Pixels, at most three eighths of a tile. With the shipped networks, tiles of 256 then differ from
+the whole image by at most 0.02 of the range, and by 0.0004 on average; with 48 by twice that."""
 
 
 def restore(
@@ -201,7 +202,7 @@ class _Plan:
             tile = -(-max(height, width) // multiple) * multiple
         tile = max(2, int(tile) // multiple) * multiple
         asked = OVERLAP if options.overlap == "auto" else int(options.overlap)
-        overlap = min(asked, tile // (4 if options.overlap == "auto" else 2))
+        overlap = min(asked, tile * 3 // 8 if options.overlap == "auto" else tile // 2)
         intensities = choose_intensities(options.image, layout, options.intensity)
         grid = TileGrid(height, width, tile, overlap, multiple)
         return cls(options, source, grid, intensities, started, begin)

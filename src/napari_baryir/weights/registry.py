@@ -73,7 +73,7 @@ REGISTRY: dict[str, ModelCard] = {
             title="Photographs (compact)",
             summary="RGB photographs: noise, rain, haze, blur and low light.",
             image_kind="photo",
-            licence="BSD-3-Clause",
+            licence="CC-BY-NC-4.0",
             folder=SHIPPED_FOLDER,
             file="photo-compact.safetensors",
         ),
