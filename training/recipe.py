@@ -95,9 +95,9 @@ class LossSettings(_Frozen):
     floor: PositiveFloat = 1e-3
     """Of the mean square error in "log_mse"."""
     first_floor: PositiveFloat = 0.02
-    """The floor at the first step; it falls geometrically to `floor` over `floor_steps`. With a low
-    floor from the start, images that are nearly right hold the coarse corrections at zero: darkness
-    and haze were still untouched after 1,500 steps."""
+    """The floor at the first step; it falls geometrically to `floor` over `floor_steps`. Near
+    their optimum the gradient of the log is steep, so with a low floor images that are nearly right
+    can outweigh those that are dark or hazy."""
     floor_steps: Annotated[int, Field(ge=0)] = 2000
     """Steps over which the floor falls."""
     coarse_weight: NonNegativeFloat = 0.5
