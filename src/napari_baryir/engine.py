@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -24,8 +25,108 @@ from napari_baryir.imaging.tiles import TileGrid
 logger = logging.getLogger(__name__)
 
 
-class TileEngine:
-    """Computes what a network changes in a tile, and halves tiles that do not fit into memory.
+class MemoryAware(ABC):
+    """Computes something of a tile, in parts where memory runs out.
+
+    Parameters
+    ----------
+    model
+        ``model.size_multiple`` is the network's grid. Used as it is if it is on `device` and in
+        evaluation mode, else a copy.
+    device, precision
+        Where and how to compute.
+    overlap
+        Of tiles that had to be halved, pixels.
+    """
+
+    def __init__(
+        self, model: nn.Module, device: torch.device, precision: Precision, *, overlap: int = 48
+    ) -> None:
+        self.model = _ready(model, device)
+        self.device = device
+        self.precision = precision
+        self.overlap = overlap
+        self.multiple = int(cast(Any, model).size_multiple)
+        self.largest: int | None = None
+        """Greatest side that was found to fit, in pixels; None while nothing has failed."""
+
+    @abstractmethod
+    def _run(self, tile: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        """Compute a tile at once: maps (h, w, ...), of the tile's grid or of a coarser one."""
+
+    def compute(self, tile: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        """Compute a tile, (H, W, C) float32, in parts if it has to be.
+
+        Raises
+        ------
+        DeviceError
+            If memory runs out at the smallest tile.
+        """
+        while self.largest is None or max(tile.shape[:2]) <= self.largest:
+            try:
+                return self._run(tile)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            # Outside of the except block, whose traceback would keep the memory alive.
+            self._shrink(max(tile.shape[:2]))
+        return self._in_parts(tile, self.largest)
+
+    def _shrink(self, failed: int) -> None:
+        if failed <= SMALLEST_TILE:
+            raise DeviceError(
+                f"{self.device} is out of memory even for a tile of {failed} pixels; "
+                "close other programs, use a smaller model, or another device ('cpu')"
+            )
+        half = failed // 2 // self.multiple * self.multiple
+        self.largest = max(SMALLEST_TILE, half)
+        logger.warning(
+            "%s: a tile of %d pixels does not fit into memory; going on with %d",
+            self.device,
+            failed,
+            self.largest,
+        )
+        release_memory(self.device)
+
+    def _in_parts(self, tile: NDArray[np.float32], side: int) -> tuple[NDArray[np.float32], ...]:
+        overlap = min(self.overlap, side // 4)
+        height, width = tile.shape[:2]
+        grid = TileGrid(height, width, side, overlap, self.multiple)
+        totals: list[NDArray[np.float32]] = []
+        grids: list[TileGrid] = []
+        for i, row in enumerate(grid.rows):
+            for j, column in enumerate(grid.columns):
+                part = tile[row.start : row.stop, column.start : column.stop]
+                for number, values in enumerate(self.compute(part)):
+                    if number == len(totals):
+                        cell = row.size // values.shape[0]
+                        grids.append(grid.coarser(cell))
+                        whole = (height // cell, width // cell, *values.shape[2:])
+                        totals.append(np.zeros(whole, np.float32))
+                    grids[number].blend(totals[number], values, i, j)
+        return tuple(totals)
+
+    def input_tensor(self, tile: NDArray[np.float32]) -> Tensor:
+        """What the network is shown of (H, W, 1 or 3): (1, 3, H, W), on the device."""
+        pixels = torch.from_numpy(np.ascontiguousarray(tile)).to(self.device)
+        x = pixels.permute(2, 0, 1)[None].expand(1, 3, -1, -1)
+        return x.contiguous(memory_format=torch.channels_last)
+
+    def autocast(self) -> torch.autocast:
+        """The context in which the network computes in `precision`."""
+        dtype = getattr(torch, self.precision)
+        return torch.autocast(self.device.type, dtype=dtype, enabled=self.precision != "float32")
+
+    def require_finite(self, answer: NDArray[np.float32]) -> None:
+        """Raise `DeviceError` where the network's answer overflowed."""
+        if not np.isfinite(answer).all():
+            raise DeviceError(
+                f"the network's answer in {self.precision} is not finite; use precision='float32'"
+            )
+
+
+class TileEngine(MemoryAware):
+    """Computes what a network changes in a tile.
 
     It works with changes, restored minus degraded in [0, 1], since adding these to the original
     loses nothing to float32 and makes blending, strength and NaN simple.
@@ -56,15 +157,9 @@ class TileEngine:
         overlap: int = 48,
         skip_empty: bool = False,
     ) -> None:
-        self.model = _ready(model, device)
-        self.device = device
-        self.precision = precision
+        super().__init__(model, device, precision, overlap=overlap)
         self.ensemble = ensemble
-        self.overlap = overlap
         self.skip_empty = skip_empty
-        self.multiple = int(cast(Any, model).size_multiple)
-        self.largest: int | None = None
-        """Greatest side that was found to fit, in pixels; None while nothing has failed."""
 
     def change(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
         """What the network changes in a tile.
@@ -84,66 +179,24 @@ class TileEngine:
         DeviceError
             If memory runs out at the smallest tile, or the network's answer is not finite.
         """
+        return self.compute(tile)[0]
+
+    def _run(self, tile: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         if self.skip_empty and (tile == tile[:1, :1]).all():
-            return np.zeros_like(tile)
-        while self.largest is None or max(tile.shape[:2]) <= self.largest:
-            try:
-                return self._run(tile)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-            # Outside of the except block, whose traceback would keep the memory alive.
-            self._shrink(max(tile.shape[:2]))
-        return self._in_parts(tile, self.largest)
-
-    def _shrink(self, failed: int) -> None:
-        if failed <= SMALLEST_TILE:
-            raise DeviceError(
-                f"{self.device} is out of memory even for a tile of {failed} pixels; "
-                "close other programs, use a smaller model, or another device ('cpu')"
-            )
-        half = failed // 2 // self.multiple * self.multiple
-        self.largest = max(SMALLEST_TILE, half)
-        logger.warning(
-            "%s: a tile of %d pixels does not fit into memory; going on with %d",
-            self.device,
-            failed,
-            self.largest,
-        )
-        release_memory(self.device)
-
-    def _in_parts(self, tile: NDArray[np.float32], side: int) -> NDArray[np.float32]:
-        overlap = min(self.overlap, side // 4)
-        height, width = tile.shape[:2]
-        grid = TileGrid(height, width, side, overlap, self.multiple)
-        total = np.zeros_like(tile)
-        for row, row_window in zip(grid.rows, grid.row_windows, strict=True):
-            for column, column_window in zip(grid.columns, grid.column_windows, strict=True):
-                window = row_window[:, None, None] * column_window[:, None]
-                part = (slice(row.start, row.stop), slice(column.start, column.stop))
-                total[part] += window * self.change(tile[part])
-        return total
-
-    def _run(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
+            return (np.zeros_like(tile),)
         # Entered per tile: both are per thread and must not outlive a yield of our callers.
         with torch.inference_mode():
-            pixels = torch.from_numpy(np.ascontiguousarray(tile)).to(self.device)
-            x = pixels.permute(2, 0, 1)[None].expand(1, 3, -1, -1)
-            x = x.contiguous(memory_format=torch.channels_last)
+            x = self.input_tensor(tile)
             restored = self._ensemble(x) if self.ensemble else self._restore(x)
             change = restored - x
             if tile.shape[2] == 1:
                 change = change.mean(dim=1, keepdim=True)
             answer = change[0].permute(1, 2, 0).contiguous().cpu().numpy()
-        if not np.isfinite(answer).all():
-            raise DeviceError(
-                f"the network's answer in {self.precision} is not finite; use precision='float32'"
-            )
-        return cast("NDArray[np.float32]", answer)
+        self.require_finite(answer)
+        return (answer,)
 
     def _restore(self, x: Tensor) -> Tensor:
-        dtype = getattr(torch, self.precision)
-        with torch.autocast(self.device.type, dtype=dtype, enabled=self.precision != "float32"):
+        with self.autocast():
             restored: Tensor = self.model(x).restored
         return restored.float()
 

@@ -7,33 +7,22 @@ when it is closed.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import nn
 
 import napari_baryir
-from napari_baryir.devices import choose_tile
 from napari_baryir.engine import TileEngine
 from napari_baryir.imaging.checks import is_dask
-from napari_baryir.imaging.intensity import IntensityMap
-from napari_baryir.imaging.tiles import TileGrid
-from napari_baryir.model_source import ModelSource, find_model
-from napari_baryir.options import Intensity, Options, check_options, choose_intensities
+from napari_baryir.options import Intensity, Options, check_options
 from napari_baryir.planes import PlaneRestorer
+from napari_baryir.planning import Plan
 from napari_baryir.results import Progress, Restoration
 
 __all__ = ["Progress", "Restoration", "iter_restore", "restore"]
-
-OVERLAP = 96
-"""Pixels, at most three eighths of a tile. On one noisy photograph, tiles of 256 by photo-compact
-then differ from the whole image by at most 0.02 of the range, 0.0004 on average (with 48: 0.04 and
-0.001); `test_restoration` holds both shipped networks to 0.03."""
 
 
 def restore(
@@ -177,63 +166,32 @@ def iter_restore(
     return _lazily(options) if out is None and is_dask(options.image) else _at_once(options)
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """What is decided once the network is loaded and the image looked at."""
-
-    options: Options
-    source: ModelSource
-    grid: TileGrid
-    intensities: tuple[IntensityMap, ...]
-    started: datetime
-    begin: float
-
-    @classmethod
-    def of(cls, options: Options) -> _Plan:
-        started, begin = datetime.now(UTC), time.perf_counter()
-        layout = options.layout
-        source = find_model(options.model, rgb=layout.rgb)
-        height, width = layout.height, layout.width
-        multiple = int(cast(Any, source.module).size_multiple)
-        tile = options.tile
-        if tile == "auto":
-            tile = choose_tile(height, width, source.module, options.device)
-        # Whole cells of the network's grid; the last one of a plane may lie partly outside.
-        if tile == "whole" or int(tile) >= max(height, width):
-            tile = -(-max(height, width) // multiple) * multiple
-        tile = max(2, int(tile) // multiple) * multiple
-        asked = OVERLAP if options.overlap == "auto" else int(options.overlap)
-        overlap = min(asked, tile * 3 // 8 if options.overlap == "auto" else tile // 2)
-        intensities = choose_intensities(options.image, layout, options.intensity)
-        grid = TileGrid(height, width, tile, overlap, multiple)
-        return cls(options, source, grid, intensities, started, begin)
-
-    def result(self, image: Any, tile: int, non_finite: int | None) -> Restoration:
-        """Say what was done, with the `image` that came of it."""
-        options = self.options
-        return Restoration(
-            image=image,
-            axes=options.layout.axes,
-            axes_guessed=options.axes_guessed,
-            model=self.source.name,
-            weights_hash=self.source.weights_hash,
-            intensity=self.intensities,
-            device=str(options.device),
-            precision=options.precision,
-            tile=tile,
-            overlap=self.grid.overlap,
-            strength=options.strength,
-            ensemble=options.ensemble,
-            non_finite=non_finite,
-            seconds=time.perf_counter() - self.begin,
-            started=self.started.isoformat(timespec="seconds"),
-            version=napari_baryir.__version__,
-        )
+def _result(plan: Plan, image: Any, tile: int, non_finite: int | None) -> Restoration:
+    """Say what was done, with the `image` that came of it."""
+    options = plan.options
+    return Restoration(
+        image=image,
+        axes=options.layout.axes,
+        axes_guessed=options.axes_guessed,
+        model=plan.source.name,
+        weights_hash=plan.source.weights_hash,
+        intensity=plan.intensities,
+        device=str(options.device),
+        precision=options.precision,
+        tile=tile,
+        overlap=plan.grid.overlap,
+        strength=options.strength,
+        ensemble=options.ensemble,
+        non_finite=non_finite,
+        seconds=plan.seconds,
+        started=plan.started.isoformat(timespec="seconds"),
+        version=napari_baryir.__version__,
+    )
 
 
 def _at_once(options: Options) -> Generator[Progress, None, Restoration]:
     """Restore into an array, yielding after every tile."""
-    plan = _Plan.of(options)
+    plan = Plan.of(options)
     layout, grid = options.layout, plan.grid
     engine = TileEngine(
         plan.source.load(),
@@ -254,7 +212,7 @@ def _at_once(options: Options) -> Generator[Progress, None, Restoration]:
             index = layout.index(plane) if done % grid.count == 0 else None
             array = out[index] if index is not None and isinstance(out, np.ndarray) else None
             yield Progress(done, total, plane, planes, index, array)
-    return plan.result(out, min(grid.tile, engine.largest or grid.tile), non_finite)
+    return _result(plan, out, min(grid.tile, engine.largest or grid.tile), non_finite)
 
 
 def _lazily(options: Options) -> Generator[Progress, None, Restoration]:
@@ -262,7 +220,7 @@ def _lazily(options: Options) -> Generator[Progress, None, Restoration]:
     yield from ()
     from napari_baryir.lazy import LazyRestorer
 
-    plan = _Plan.of(options)
+    plan = Plan.of(options)
     restorer = LazyRestorer(
         source=plan.source,
         device=options.requested_device,
@@ -273,4 +231,4 @@ def _lazily(options: Options) -> Generator[Progress, None, Restoration]:
         strength=options.strength,
     )
     image = restorer.restore(options.image, plan.intensities)
-    return plan.result(image, plan.grid.tile, None)
+    return _result(plan, image, plan.grid.tile, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,6 +125,34 @@ class TileGrid:
     def count(self) -> int:
         """How many tiles there are."""
         return len(self.rows) * len(self.columns)
+
+    def coarser(self, cell: int) -> TileGrid:
+        """The same tiles counted in cells of `cell` pixels, a divisor of `multiple`.
+
+        A cell that lies partly outside of the plane counts.
+        """
+        height, width = (-(-length // cell) for length in (self.height, self.width))
+        overlap = -(-self.overlap // cell)
+        return TileGrid(height, width, self.tile // cell, overlap, self.multiple // cell)
+
+    def blend(self, total: NDArray[Any], values: NDArray[Any], row: int, column: int) -> None:
+        """Add one tile's values, weighted, to those of the plane.
+
+        Parameters
+        ----------
+        total
+            (rows of the plane, columns, ...), changed.
+        values
+            Of the tile, (rows, columns, ...); what lies outside of the plane is left out.
+        row, column
+            Number of the tile's row and column.
+        """
+        rows, columns = self.rows[row], self.columns[column]
+        part = total[rows.start : rows.stop, columns.start : columns.stop]
+        height, width = part.shape[:2]
+        windows = self.row_windows[row][:height, None] * self.column_windows[column][:width]
+        weights = windows.reshape(height, width, *(1,) * (values.ndim - 2))
+        part += weights * values[:height, :width]
 
 
 def pad_to(tile: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
