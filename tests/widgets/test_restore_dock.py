@@ -236,18 +236,19 @@ def test_settings_are_remembered(dock: RestoreDock, qtbot: QtBot) -> None:
 def test_preferences_changed_later_come_before_what_is_remembered(
     dock: RestoreDock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_baryir.widgets import restore_form
+    from napari_baryir.widgets import layer_form
+    from napari_baryir.widgets.restore_form import RestoreForm
     from napari_baryir.widgets.settings import Defaults
 
     def precision() -> str:
-        again = restore_form.RestoreForm(dock.viewer)
+        again = RestoreForm(dock.viewer)
         again.close()
         return str(again.precision.value)
 
     dock.form.precision.value = "float32"
     dock.form.remember()
     assert precision() == "float32"
-    monkeypatch.setattr(restore_form, "defaults", lambda: Defaults(precision="bfloat16"))
+    monkeypatch.setattr(layer_form, "defaults", lambda: Defaults(precision="bfloat16"))
     assert precision() == "bfloat16"
 
 

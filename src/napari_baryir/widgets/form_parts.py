@@ -67,9 +67,10 @@ def set_shown(control: Any, shown: bool) -> None:
         form.setRowVisible(control.native, shown)
 
 
-def store() -> QSettings:
+def store(group: str) -> QSettings:
+    """Where a dock's controls are remembered."""
     kept = QSettings(QSettings.Format.IniFormat, QSettings.Scope.UserScope, "napari-baryir", "dock")
-    kept.beginGroup("restore")
+    kept.beginGroup(group)
     return kept
 
 

@@ -66,8 +66,13 @@ class Step:
 
 
 @dataclass(frozen=True, eq=False)
-class Done:
-    """The run is over and went well."""
+class Success:
+    """A run is over and went well; its children say what came of it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Done(Success):
+    """A layer was restored."""
 
     restoration: Restoration
     data: Any
@@ -83,7 +88,7 @@ class Failed:
     error: Exception
 
 
-Outcome = Done | Failed
+Outcome = Success | Failed
 
 
 def restore_steps(job: RestoreJob) -> Generator[Step, None, Outcome]:
@@ -92,7 +97,7 @@ def restore_steps(job: RestoreJob) -> Generator[Step, None, Outcome]:
     Closing the generator stops the work and leaves no file behind.
     """
     try:
-        with _cores_left_for_the_window():
+        with cores_left_for_the_window():
             return (yield from _restore(job))
     except Exception as error:
         # A frame of the traceback would keep the image, and on a GPU its memory, alive.
@@ -100,7 +105,7 @@ def restore_steps(job: RestoreJob) -> Generator[Step, None, Outcome]:
 
 
 def _restore(job: RestoreJob) -> Generator[Step, None, Done]:
-    image = _read(job.data)[job.box.slices]
+    image = read_data(job.data)[job.box.slices]
     if is_dask(image) and job.lazy == "lazy":
         return (yield from _lazily(job, image))
     if job.lazy == "zarr" and job.target is not None:
@@ -185,7 +190,7 @@ def _pyramid(job: RestoreJob, fine: Any) -> list[Any]:
     return levels
 
 
-def _read(data: Any) -> Any:
+def read_data(data: Any) -> Any:
     """The array behind a layer's data; xarray's is inside of it."""
     if hasattr(data, "dims") and hasattr(data, "data"):
         data = data.data
@@ -196,12 +201,12 @@ def _lazy(array: Any) -> Any:
     import dask.array
 
     lazy: Any = dask.array
-    array = _read(array)
+    array = read_data(array)
     return array if is_dask(array) else lazy.from_array(array)
 
 
 @contextmanager
-def _cores_left_for_the_window() -> Iterator[None]:
+def cores_left_for_the_window() -> Iterator[None]:
     """Leave a core to the GUI thread where there are more than two."""
     import torch
 

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 from napari_baryir.errors import InputError
 from napari_baryir.weights.cache import model_folder
 from napari_baryir.widgets.errors import Problem
-from napari_baryir.widgets.restore_form import RestoreForm
+from napari_baryir.widgets.layer_form import LayerForm
 
 
 class ModelButtons(QWidget):
@@ -26,7 +26,7 @@ class ModelButtons(QWidget):
     told = Signal(str)
     """A sentence."""
 
-    def __init__(self, form: RestoreForm, parent: QWidget | None = None) -> None:
+    def __init__(self, form: LayerForm, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._form = form
         self.import_button = QPushButton("Import model…")

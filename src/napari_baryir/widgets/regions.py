@@ -153,7 +153,7 @@ def box_of(
     if region in ("plane", "view"):
         here = _here(viewer, layer)
         for i, letter in enumerate(axes):
-            if letter not in "YXS" and not _displayed(viewer, layer, i):
+            if letter not in "YXS" and not is_displayed(viewer, layer, i):
                 low[i] = np.clip(np.floor(here[i] + 0.5), 0, shape[i] - 1)
                 high[i] = low[i] + 1
     if region == "view":
@@ -177,24 +177,24 @@ def plane_in_view(viewer: ViewerModel, layer: Image, axes: str, box: Box) -> tup
         if letter in "YXS":
             continue
         at = int(np.clip(np.floor(here[i] + 0.5), part.start, part.stop - 1))
-        places.append(None if _displayed(viewer, layer, i) else at - part.start)
+        places.append(None if is_displayed(viewer, layer, i) else at - part.start)
     return tuple(places)
 
 
 def _here(viewer: ViewerModel, layer: Image) -> NDArray[np.float64]:
     """The viewer's position in the layer's pixels; NaN-free, RGB samples left out."""
-    return _to_pixels(viewer, layer, np.asarray(viewer.dims.point, dtype=np.float64))
+    return to_pixels(viewer, layer, np.asarray(viewer.dims.point, dtype=np.float64))
 
 
-def _to_pixels(
+def to_pixels(
     viewer: ViewerModel, layer: Image, position: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """A position of the viewer, in the layer's pixels."""
-    own = position[-layer.ndim :] * _units_ratio(viewer, layer)
+    own = position[-layer.ndim :] * units_ratio(viewer, layer)
     return np.asarray(layer.world_to_data(own), dtype=np.float64)
 
 
-def _units_ratio(viewer: ViewerModel, layer: Layer) -> NDArray[np.float64]:
+def units_ratio(viewer: ViewerModel, layer: Layer) -> NDArray[np.float64]:
     """How many of the layer's units make one of the viewer's, per dimension of the layer.
 
     A layer tells positions in its own units, but the viewer's sliders, camera and canvas count in
@@ -209,7 +209,7 @@ def _units_ratio(viewer: ViewerModel, layer: Layer) -> NDArray[np.float64]:
     return np.array([float((1 * theirs).to(ours).magnitude) for theirs, ours in pairs])
 
 
-def _displayed(viewer: ViewerModel, layer: Image, dimension: int) -> bool:
+def is_displayed(viewer: ViewerModel, layer: Image, dimension: int) -> bool:
     """Whether the canvas shows a dimension of the layer rather than a slider for it."""
     return dimension + viewer.dims.ndim - layer.ndim in viewer.dims.displayed
 
@@ -227,7 +227,7 @@ def _seen(viewer: ViewerModel, layer: Image) -> NDArray[np.float64]:
     for signs in product((-1, 1), repeat=2):
         point = np.asarray(viewer.dims.point, dtype=np.float64).copy()
         point[list(viewer.dims.displayed)] = centre + half * signs
-        corners.append(_to_pixels(viewer, layer, point))
+        corners.append(to_pixels(viewer, layer, point))
     return np.array(corners, dtype=np.float64)
 
 
@@ -239,13 +239,13 @@ def _drawn(viewer: ViewerModel, layer: Image, shapes: Shapes | None) -> NDArray[
     vertices = np.concatenate([np.asarray(shapes.data[i]) for i in chosen])
     # Shapes drawn in 2D belong to all planes of an image with more dimensions.
     position = np.array(layer.data_to_world(np.zeros(layer.ndim)), dtype=np.float64)
-    position /= _units_ratio(viewer, layer)
+    position /= units_ratio(viewer, layer)
     shared = min(shapes.ndim, layer.ndim)
     points = []
     for vertex in vertices:
         world = np.asarray(shapes.data_to_world(vertex), dtype=np.float64)
-        position[-shared:] = (world / _units_ratio(viewer, shapes))[-shared:]
-        points.append(_to_pixels(viewer, layer, position))
+        position[-shared:] = (world / units_ratio(viewer, shapes))[-shared:]
+        points.append(to_pixels(viewer, layer, position))
     return np.array(points)
 
 

@@ -10,7 +10,7 @@ from napari.qt.threading import GeneratorWorker, create_worker
 from napari.utils import cancelable_progress
 from qtpy.QtCore import QObject, Signal
 
-from napari_baryir.widgets.job import Done, Failed, Outcome, Step
+from napari_baryir.widgets.job import Failed, Outcome, Step, Success
 
 State = Literal["waiting", "running", "cancelling", "done", "failed", "cancelled"]
 
@@ -155,7 +155,7 @@ class Run(QObject):
 
     def _on_finished(self) -> None:
         self._worker = None
-        if isinstance(self.outcome, Done) and self.state == "running":
+        if isinstance(self.outcome, Success) and self.state == "running":
             self._end("done")
         elif isinstance(self.outcome, Failed) and self.state == "running":
             self._end("failed")
