@@ -99,7 +99,7 @@ def add_above(
         multiscale=isinstance(data, list),
         **copied_properties(source, box),
     )
-    _insert_above(viewer, below, layer)
+    insert_above(viewer, below, layer)
     return layer
 
 
@@ -139,21 +139,26 @@ def add_difference(
         name=name,
         rgb=False,
         multiscale=isinstance(data, list),
-        colormap=_signed_colormap(),
+        colormap=signed_colormap(),
         contrast_limits=(-limit, limit),
         blending="translucent",
         affine=below.affine.affine_matrix,
         metadata={KEY: record} if record else {},
         **place,
     )
-    _insert_above(viewer, below, layer)
-    bar = getattr(layer, "colorbar", None)  # napari 0.9 has it
-    if bar is not None:
-        bar.visible = True
+    insert_above(viewer, below, layer)
+    show_colorbar(layer)
     return layer
 
 
-def _signed_colormap() -> Colormap:
+def show_colorbar(layer: Image) -> None:
+    """Show a layer's colour bar on the canvas, where napari has such."""
+    bar = getattr(layer, "colorbar", None)  # since 0.9
+    if bar is not None:
+        bar.visible = True
+
+
+def signed_colormap() -> Colormap:
     """Blue below 0, black at 0, orange above: told apart by colour-blind eyes too."""
     from napari.utils import Colormap
 
@@ -161,7 +166,8 @@ def _signed_colormap() -> Colormap:
     return Colormap(colors, name="less blue, more orange")
 
 
-def _insert_above(viewer: ViewerModel, below: Layer, layer: Layer) -> None:
+def insert_above(viewer: ViewerModel, below: Layer, layer: Layer) -> None:
+    """Add a layer right above another, or on top if that is gone; the selection stays."""
     chosen = set(viewer.layers.selection)
     active = viewer.layers.selection.active
     place = viewer.layers.index(below) + 1 if below in viewer.layers else len(viewer.layers)
@@ -195,7 +201,10 @@ def record_of(layer: Layer | None) -> dict[str, Any] | None:
 
 
 def kind_of(layer: Layer) -> str | None:
-    """What a layer of ours is: restored, restoring, removed or before; None for others."""
+    """What a layer of ours is; None for others.
+
+    One of restored, restoring, removed, before, severity, domains and contribution.
+    """
     return (record_of(layer) or {}).get("kind")
 
 
