@@ -13,12 +13,9 @@ from torch.utils.data import DataLoader
 
 from napari_baryir.errors import DataError
 from napari_baryir.imaging.intensity import choose_intensity
-from napari_baryir.training.datasets import (
-    Batch,
-    PairDataset,
-    load_clean_images,
-    microscopy_pair,
-)
+from napari_baryir.training.clean_images import load_clean_files, load_clean_images
+from napari_baryir.training.datasets import Batch, PairDataset, microscopy_pair
+from napari_baryir.training.mixtures import GRID, NO_DOMAIN
 
 PHOTO = {"noise": 2, "haze": 1, "clean": 1}
 CELLS = {"noise": 1, "background": 2, "clean": 1}
@@ -38,11 +35,11 @@ def planes() -> list[NDArray[np.generic]]:
 
 
 def photo_pairs(seed: int = 1) -> PairDataset:
-    return PairDataset(photos(), "photo", PHOTO, 32, seed)
+    return PairDataset([[photo] for photo in photos()], "photo", PHOTO, 32, seed)
 
 
 def cell_pairs(seed: int = 1) -> PairDataset:
-    return PairDataset(planes(), "microscopy", CELLS, 32, seed)
+    return PairDataset([planes()], "microscopy", CELLS, 32, seed)
 
 
 def same(a: Batch, b: Batch) -> bool:
@@ -71,12 +68,15 @@ def test_worker_processes_change_nothing() -> None:
 def test_batches_have_the_recipes_composition(
     dataset: PairDataset, composition: dict[str, int]
 ) -> None:
-    degraded, clean, sources = dataset[0]
+    degraded, clean, places = dataset[0]
     count = sum(composition.values())
     assert degraded.shape == clean.shape == (count, 3, 32, 32)
     assert degraded.dtype == clean.dtype == torch.float32
     expected = [k for k, n in enumerate(composition.values()) for _ in range(n)]
+    assert places.shape == (count, GRID, GRID)
+    sources = places[:, 0, 0]
     assert sources.tolist() == expected
+    assert bool((places == sources[:, None, None]).all())
     for k, domain in enumerate(composition):
         differs = (degraded - clean).abs().amax(dim=(1, 2, 3))[sources == k] > 0
         assert differs.tolist() == [domain != "clean"] * composition[domain]
@@ -99,9 +99,43 @@ def test_microscopy_is_grey_and_in_the_map_of_the_degraded_image() -> None:
         assert truth.mean() < mapped.mean()
 
 
+def test_mixtures_in_turn_have_no_domain_and_differ_from_the_truth() -> None:
+    files = [[photo] for photo in photos()]
+    dataset = PairDataset(files, "photo", {"noise": 1, "haze": 1, "clean": 1}, 32, 1, in_turn=2)
+    degraded, clean, places = dataset[0]
+    assert len(places) == 5
+    assert bool((places[3:] == NO_DOMAIN).all())
+    assert bool(((degraded - clean)[3:].abs().amax(dim=(1, 2, 3)) > 0).all())
+
+
+@pytest.mark.parametrize("profile", ["photo", "microscopy"])
+def test_side_by_side_each_place_suffers_its_own_domain(profile: str) -> None:
+    files = [planes()] if profile == "microscopy" else [[photos()[0]]]
+    names = {"noise": 1, "clean": 1}
+    dataset = PairDataset(files, profile, names, 32, 1, side_by_side=6)  # type: ignore[arg-type]
+    lines = set()
+    for step in range(4):
+        degraded, clean, places = dataset[step]
+        for x, y, where in zip(degraded[2:], clean[2:], places[2:], strict=True):
+            side = 32 // GRID
+            error = (x - y).abs().amax(dim=0).reshape(GRID, side, GRID, side).amax(dim=(1, 3))
+            # Microscopy's map rounds 8-bit planes: clean is clean to half a grey value.
+            assert torch.equal(error > 0.02, where == 0)
+            assert where.unique().tolist() == [0, 1]
+            lines.add(tuple(where.flatten().tolist()))
+    assert len(lines) > 4  # upright and lying, at several places, in either order
+
+
+def test_every_file_is_drawn_as_often_however_many_planes_it_has() -> None:
+    dark, bright = (np.full((40, 40, 3), value, np.uint8) for value in (10, 200))
+    dataset = PairDataset([[dark] * 30, [bright]], "photo", {"clean": 8}, 32, 0)
+    drawn = torch.cat([dataset[step].clean[:, 0, 0, 0] for step in range(25)])
+    assert 0.4 < float((drawn > 0.5).float().mean()) < 0.6
+
+
 def test_clean_patches_are_turned_pieces_of_the_images() -> None:
     image = np.arange(40 * 40 * 3, dtype=np.uint8).reshape(40, 40, 3)
-    dataset = PairDataset([image], "photo", {"clean": 8}, 40, 0)
+    dataset = PairDataset([[image]], "photo", {"clean": 8}, 40, 0)
     turned = {
         (np.rot90(image, k) if not flip else np.rot90(image, k)[:, ::-1]).tobytes()
         for k in range(4)
@@ -129,6 +163,7 @@ def test_folders_are_read_with_everything_below(tmp_path: Path) -> None:
     (tmp_path / "below").mkdir()
     for name, image in zip(("a.png", "below/b.png"), photos(), strict=True):
         io.imsave(tmp_path / name, image, check_contrast=False)
+    assert [len(planes) for planes in load_clean_files(str(tmp_path), "photo")] == [1, 1]
     images = load_clean_images(str(tmp_path), "photo")
     for image, expected in zip(images, photos(), strict=True):
         np.testing.assert_array_equal(image, expected)

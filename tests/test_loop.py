@@ -15,7 +15,8 @@ from napari_baryir.cli import main
 from napari_baryir.errors import DataError, DeviceError
 from napari_baryir.training import loop
 from napari_baryir.training.checkpoint import CHECKPOINT
-from napari_baryir.training.datasets import PairDataset, load_clean_images
+from napari_baryir.training.clean_images import load_clean_files
+from napari_baryir.training.datasets import Batch, PairDataset
 from napari_baryir.training.recipe import Recipe, load_recipe
 from napari_baryir.training.state import start_state
 from napari_baryir.weights.files import load_weights
@@ -132,6 +133,16 @@ def test_steps_may_be_added_until_the_rate_falls(tmp_path: Path) -> None:
         next(loop.train(recipe(tmp_path / "c", "steps=8")))
 
 
+def test_a_run_may_start_from_other_weights(uninterrupted: Path, tmp_path: Path) -> None:
+    weights = uninterrupted
+    settings = recipe(tmp_path, f"init={weights}")
+    begun = start_state(settings, CPU).model.state_dict()
+    for name, value in load_weights(weights).state_dict().items():
+        assert name == "prototypes" or torch.equal(begun[name], value)
+    with pytest.raises(DataError, match=r"init: the domains of .* are .*haze"):
+        start_state(recipe(tmp_path, f"init={weights}", "data.batch={noise=2}"), CPU)
+
+
 def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
     stop_after(recipe(tmp_path), 1)
     with pytest.raises(DataError, match="other values of seed"):
@@ -178,8 +189,8 @@ def one_step(tmp_path: Path, *overrides: str) -> tuple[dict[str, Tensor], dict[s
         for name, p in module.named_parameters()
     }
     data = settings.data
-    images = load_clean_images("skimage", "photo")
-    batch = PairDataset(images, data.profile, data.batch, data.patch, settings.seed)[0]
+    files = load_clean_files("skimage", "photo")
+    batch = PairDataset(files, data.profile, data.batch, data.patch, settings.seed)[0]
     loop.training_step(state, settings, batch, CPU, None)
     after = {
         f"{part}.{name}": p.detach()
@@ -213,6 +224,19 @@ def test_only_the_barycenter_map_pays_for_transport(tmp_path: Path) -> None:
     )
     assert changed(without, detached) == {"network.barycenter_map"}
     assert changed(without, attached) == {"network.barycenter_map", "network.encoder"}
+
+
+def test_mixtures_train_the_decoder_and_stay_out_of_the_game(tmp_path: Path) -> None:
+    settings = recipe(tmp_path, "data.in_turn=2")
+    files = load_clean_files("skimage", "photo")
+    data = settings.data
+    batch = PairDataset(files, data.profile, data.batch, data.patch, 0, data.in_turn)[0]
+    with_mixtures = loop.training_step(start_state(settings, CPU), settings, batch, CPU, None)
+    alone = Batch(*(values[:-2] for values in batch))
+    without = loop.training_step(start_state(settings, CPU), settings, alone, CPU, None)
+    assert with_mixtures["fidelity"] != without["fidelity"]
+    for term in ("transport", "potential", "contrast"):
+        assert with_mixtures[term] == pytest.approx(without[term], rel=1e-4, abs=1e-6)
 
 
 def test_the_smoke_recipe_learns(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from napari_baryir.training.losses import (
     pooled_windows,
     source_means,
     transport_cost,
+    window_sources,
 )
 from napari_baryir.training.potentials import Potentials
 
@@ -139,6 +140,13 @@ def test_pooled_windows_are_means_in_the_order_of_the_samples(grid: int) -> None
         for i, y, x in itertools.product(range(2), range(grid), range(grid))
     ]
     torch.testing.assert_close(pooled_windows(r, grid), torch.stack(expected))
+
+
+def test_windows_with_several_sources_or_none_have_no_source() -> None:
+    places = torch.tensor([[[0, 0, 2, 2]] * 4, [[1] * 4] * 3 + [[-1] * 4]])
+    assert window_sources(places, 1).tolist() == [-1, -1]
+    assert window_sources(places, 2).tolist() == [0, 2, 0, 2, 1, 1, -1, -1]
+    assert torch.equal(window_sources(places, 4), places.flatten())
 
 
 def test_fidelity_is_the_mean_distance_or_the_mean_log_of_each_images_error() -> None:

@@ -59,6 +59,12 @@ def test_mistakes_are_named(override: str, message: str) -> None:
         load_recipe("smoke", [override])
 
 
+@pytest.mark.parametrize("key", ["in_turn", "side_by_side"])
+def test_mixtures_need_two_domains(key: str) -> None:
+    with pytest.raises(InputError, match=f"{key} needs two domains"):
+        load_recipe("smoke", ["data.batch={noise=2}", f"data.{key}=1"])
+
+
 def test_files_and_names_are_told_apart(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(shipped_recipes()["smoke"].read_text("utf-8"), "utf-8")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from napari_baryir.errors import DataError, InputError
 from napari_baryir.files import is_image_path, read_image
 from napari_baryir.imaging.axes import PlaneLayout
-from napari_baryir.imaging.intensity import choose_intensity
+from napari_baryir.imaging.intensity import IntensityMap, choose_intensity
 from napari_baryir.training.degradations import (
     CLEAN,
     DEGRADATIONS,
@@ -294,7 +294,7 @@ def _clean_planes(path: Path, profile: str) -> list[NDArray[np.float32]]:
             "take it out, or use the microscopy profile"
         )
     maps = [
-        choose_intensity(layout.channel_values(array, channel), rgb=layout.rgb)
+        _clean_map(layout.channel_values(array, channel), layout.rgb)
         for channel in range(layout.channels)
     ]
     # As in training, a quarter above white is kept, and nothing is below black.
@@ -305,3 +305,8 @@ def _clean_planes(path: Path, profile: str) -> list[NDArray[np.float32]]:
         grey = plane.ndim == 3 and profile == "microscopy"
         planes.append(plane.mean(axis=-1, dtype=np.float32) if grey else plane)
     return planes
+
+
+def _clean_map(values: NDArray[Any], rgb: bool) -> IntensityMap:
+    """Planes go by their percentiles, those of 8 bits too, as training reads its clean images."""
+    return choose_intensity(values if rgb else values.astype(np.float32), rgb=rgb)

@@ -176,8 +176,8 @@ def _shot_noise(image: Array, level: float, rng: np.random.Generator) -> AnyArra
 
 
 def _defocus(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
-    """Defocus, a disc or Gaussian with a radius of 1 to 5 pixels, and faint noise."""
-    radius = _between(1.0, 5.0, level)
+    """Defocus, a disc or Gaussian with a radius of 1.5 to 5 pixels, and faint noise."""
+    radius = _between(1.5, 5.0, level)
     if rng.random() < 0.5:
         blurred = convolve(image, disc_kernel(radius))
     else:
@@ -186,13 +186,17 @@ def _defocus(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
 
 
 def _background(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
-    """Out-of-focus light: the image's own wide blur and a smooth glow, 0.15 to 0.8 in all."""
+    """Out-of-focus light: the image's own wide blur and a smooth glow, 0.15 to 0.8 in all.
+
+    Without the even part, which nobody can tell from the camera's offset.
+    """
     strength = _between(0.15, 0.8, level)
     own = ndimage.gaussian_filter(image, rng.uniform(12, 32), mode="reflect")
     own = own / max(float(own.max()), 1e-6)
     glow = _smooth_field(image.shape, rng)
     share = rng.uniform(0.2, 0.8)
-    light = strength * (share * own + (1 - share) * (0.3 + 0.7 * glow))
+    light = share * own + (1 - share) * glow
+    light = strength * (light - light.min()) / max(float(np.ptp(light)), 1e-6)
     return np.asarray(image + light + 0.003 * rng.standard_normal(image.shape))
 
 
@@ -267,7 +271,7 @@ DEGRADATIONS: Mapping[str, Mapping[str, Degradation]] = {
     },
     "microscopy": {
         "noise": Degradation(_shot_noise, "Poisson noise of 400 to 8 photons, with read noise"),
-        "blur": Degradation(_defocus, "defocus of radius 1 to 5 pixels"),
+        "blur": Degradation(_defocus, "defocus of radius 1.5 to 5 pixels"),
         "background": Degradation(_background, "out-of-focus light, 0.15 to 0.8 of full scale"),
         "stripes": Degradation(_stripes, "rows or columns with their own offset and gain"),
     },

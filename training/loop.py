@@ -14,7 +14,8 @@ from torch.utils.data import DataLoader
 
 from napari_baryir.errors import DataError
 from napari_baryir.training import losses
-from napari_baryir.training.datasets import Batch, PairDataset, load_clean_images
+from napari_baryir.training.clean_images import load_clean_files
+from napari_baryir.training.datasets import Batch, PairDataset
 from napari_baryir.training.device import choose_device
 from napari_baryir.training.log import TrainingLog
 from napari_baryir.training.recipe import LossSettings, Recipe
@@ -71,7 +72,7 @@ def train(recipe: Recipe) -> Generator[TrainingProgress, None, Path]:
         If the device is not there.
     """
     device, autocast = choose_device(recipe)
-    images = load_clean_images(recipe.data.train, recipe.data.profile)
+    files = load_clean_files(recipe.data.train, recipe.data.profile)
     pairs = validation_pairs(recipe.data)
     output = Path(recipe.output)
     output.mkdir(parents=True, exist_ok=True)
@@ -79,13 +80,13 @@ def train(recipe: Recipe) -> Generator[TrainingProgress, None, Path]:
     if recipe.resume:
         resume(state, recipe)
     dataset = PairDataset(
-        images,
+        files,
         recipe.data.profile,
         recipe.data.batch,
         recipe.data.patch,
         recipe.seed,
-        recipe.data.first_patch,
-        recipe.data.first_patch_steps,
+        recipe.data.in_turn,
+        recipe.data.side_by_side,
     )
     log = TrainingLog(output / "log.csv", state.step)
 
@@ -134,7 +135,9 @@ def training_step(
     settings = recipe.losses
     x = batch.degraded.to(device, memory_format=torch.channels_last)
     clean = batch.clean.to(device, memory_format=torch.channels_last)
-    sources = batch.sources.to(device)
+    places = batch.places.to(device)
+    sources = losses.window_sources(places, 1)  # (B,), -1 for mixtures
+    alone = sources >= 0
     model, potentials = state.model.train(), state.potentials
     weights = potentials.weights
 
@@ -143,8 +146,8 @@ def training_step(
         restored = model.decode(x, latents)
         # The barycenter terms see T(z.detach()): if the encoder paid for transport too, it would
         # lower the cost by making the sources alike, and the residual would die.
-        z = latents.source
-        b = latents.barycenter
+        # Mixtures belong to no source, and so not to the game.
+        z, b, sources = latents.source[alone], latents.barycenter[alone], sources[alone]
         if settings.detach_source:
             z = z.detach()
             b = model.barycenter_map(z)
@@ -164,8 +167,11 @@ def training_step(
     for grid in settings.windows:
         residuals = losses.pooled_windows(latents.residual, grid)  # (B grid^2, D)
         barycenters = losses.pooled_windows(latents.barycenter, grid)
-        repeated = sources.repeat_interleave(grid * grid)
-        contrast.append(losses.inter_residual_contrast(residuals, repeated, settings.temperature))
+        labels = losses.window_sources(places, grid)
+        known = labels >= 0
+        contrast.append(
+            losses.inter_residual_contrast(residuals[known], labels[known], settings.temperature)
+        )
         orthogonality.append(losses.barycenter_residual_orthogonality(barycenters, residuals))
     terms["contrast"] = torch.stack(contrast).mean()
     terms["orthogonality"] = torch.stack(orthogonality).mean()
@@ -190,7 +196,7 @@ def training_step(
     state.potentials_optimizer.step()
 
     average_weights(state.averaged, model, min(recipe.ema, (1 + state.step) / (10 + state.step)))
-    update_prototypes(state, latents.residual.detach(), sources)
+    update_prototypes(state, latents.residual.detach()[alone], sources)
     return {name: float(value.detach()) for name, value in terms.items()}
 
 

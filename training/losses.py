@@ -117,6 +117,16 @@ def pooled_windows(r: Tensor, grid: int) -> Tensor:
     return pooled.flatten(2).transpose(1, 2).reshape(-1, r.shape[1])
 
 
+def window_sources(places: Tensor, grid: int) -> Tensor:
+    """Source of each window of `pooled_windows`: (B, G, G), int64, to (B * grid * grid,), int64.
+
+    A window that holds places of several sources, or of none (-1), has -1. `grid` divides G.
+    """
+    values = places[:, None].float()
+    highest, lowest = F.adaptive_max_pool2d(values, grid), -F.adaptive_max_pool2d(-values, grid)
+    return torch.where(highest == lowest, highest, -1.0).long().flatten()
+
+
 def inter_residual_contrast(
     embeddings: Tensor, sources: Tensor, temperature: float = 0.07
 ) -> Tensor:

@@ -42,11 +42,10 @@ class DataSettings(_Frozen):
     """Domain to its number of samples in a batch; "clean" for untouched ones."""
     patch: PositiveInt = 128
     """Side of the patches, in pixels; a multiple of 8."""
-    first_patch: PositiveInt | None = None
-    """Side of the patches in the first `first_patch_steps`; None for `patch` from the start. Small
-    patches make cheap steps, and what comes first, telling the domains apart, takes many steps."""
-    first_patch_steps: Annotated[int, Field(ge=0)] = 0
-    """Steps with `first_patch`."""
+    in_turn: Annotated[int, Field(ge=0)] = 0
+    """Further samples in a batch that suffer two degradations, one after the other."""
+    side_by_side: Annotated[int, Field(ge=0)] = 0
+    """Further samples in a batch that suffer two degradations, each on a part of the patch."""
     validation_images: PositiveInt = 8
     """Clean images per domain at each validation."""
     validation_side: PositiveInt = 256
@@ -58,8 +57,12 @@ class DataSettings(_Frozen):
         unknown = [name for name in self.batch if name not in known]
         if unknown:
             raise ValueError(f"no domain {unknown} in profile {self.profile!r}; known: {known}")
-        if self.patch % 8 or self.validation_side % 8 or (self.first_patch or 0) % 8:
-            raise ValueError("patch, first_patch and validation_side must be multiples of 8")
+        if self.patch % 8 or self.validation_side % 8:
+            raise ValueError("patch and validation_side must be multiples of 8")
+        if self.in_turn and len(set(self.batch) - {CLEAN}) < 2:
+            raise ValueError("in_turn needs two domains besides clean in the batch")
+        if self.side_by_side and len(self.batch) < 2:
+            raise ValueError("side_by_side needs two domains in the batch")
         return self
 
 
@@ -124,6 +127,9 @@ class Recipe(_Frozen):
     """Command, hardware, duration and measured score."""
     licence: str = ""
     """Of the weights, as far as the data decide it."""
+    init: str | None = None
+    """Weights to start from, a file or a model's name; None for random ones. Their network and
+    domains must be the recipe's."""
     output: str
     """Folder for checkpoint, log and final weights."""
     steps: PositiveInt

@@ -19,6 +19,7 @@ from napari_baryir.training.checkpoint import load_checkpoint, save_checkpoint
 from napari_baryir.training.potentials import Potentials
 from napari_baryir.training.recipe import OptimizerSettings, Recipe
 from napari_baryir.weights.files import save_weights
+from napari_baryir.weights.registry import load_model
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +74,8 @@ def start_state(recipe: Recipe, device: torch.device) -> TrainingState:
     counts = torch.tensor(list(recipe.data.batch.values()), dtype=torch.float32)
     weights = (1 / counts) / (1 / counts).sum()
     potentials = Potentials(int(channels), weights).to(device)
+    if recipe.init is not None:
+        _start_from(model, recipe.init)
     # Torch's annotations leave out the documented argument memory_format.
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return TrainingState(
@@ -84,6 +87,20 @@ def start_state(recipe: Recipe, device: torch.device) -> TrainingState:
             potentials, recipe.optimizer, recipe.optimizer.potentials_rate
         ),
         prototypes=torch.zeros(len(domains), int(channels), device=device),
+    )
+
+
+def _start_from(model: BaryIR, name: str) -> None:
+    """Take over the weights of another model."""
+    start = load_model(name)
+    for what, ours, theirs in (
+        ("network", model.config, start.config),
+        ("domains", model.domains, start.domains),
+    ):
+        if ours != theirs:
+            raise DataError(f"init: the {what} of {name} are {theirs}, but the recipe's are {ours}")
+    model.load_state_dict(
+        {k: v for k, v in start.state_dict().items() if k != "prototypes"}, strict=True
     )
 
 
@@ -142,6 +159,8 @@ def _identity(recipe: Recipe) -> dict[str, Any]:
 def _portable(recipe: Recipe) -> dict[str, Any]:
     """A recipe without what says something of this computer only; of data, the folders' names."""
     values = recipe.model_dump(mode="json", exclude={"output", "device", "workers", "resume"})
+    if recipe.init is not None:
+        values["init"] = Path(recipe.init).name
     for place in ("train", "validation"):
         values["data"][place] = "/".join(Path(values["data"][place]).parts[-2:]).lstrip("/")
     return values

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_baryir.network import BaryIR
-from napari_baryir.training.datasets import load_clean_images, microscopy_pair
+from napari_baryir.training.clean_images import load_clean_images
+from napari_baryir.training.datasets import microscopy_pair
 from napari_baryir.training.degradations import degrade
 from napari_baryir.training.recipe import DataSettings
 
