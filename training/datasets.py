@@ -7,7 +7,7 @@ number of worker processes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -71,14 +71,12 @@ class PairDataset(Dataset[Batch]):
     side_by_side: int = 0
 
     def __getitem__(self, step: int) -> Batch:
-        degraded, clean, places = [], [], []
+        samples = []
         for number in range(sum(self.composition.values()) + self.in_turn + self.side_by_side):
             rng = np.random.default_rng((self.seed, step, number))
-            sample = self._sample(self._plan(number, rng), rng)
-            for values, one in zip((degraded, clean, places), sample, strict=True):
-                values.append(one)
-        where = torch.from_numpy(np.stack(places))
-        return Batch(_to_tensor(degraded), _to_tensor(clean), where)
+            samples.append(self._sample(self._plan(number, rng), rng))
+        degraded, clean, places = zip(*samples, strict=True)
+        return Batch(_to_tensor(degraded), _to_tensor(clean), torch.from_numpy(np.stack(places)))
 
     def _plan(self, number: int, rng: np.random.Generator) -> Plan:
         """What happens to a sample of the batch."""
@@ -203,5 +201,5 @@ def _three(patch: NDArray[np.float32]) -> NDArray[np.float32]:
     return patch if patch.ndim == 3 else np.repeat(patch[..., None], 3, axis=2)
 
 
-def _to_tensor(patches: list[NDArray[np.float32]]) -> Tensor:
+def _to_tensor(patches: Sequence[NDArray[np.float32]]) -> Tensor:
     return torch.from_numpy(np.stack(patches)).permute(0, 3, 1, 2)
