@@ -9,6 +9,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_baryir.degradation import (
+        Contributions,
+        DegradationEstimate,
+        estimate_degradation,
+        iter_estimate,
+    )
     from napari_baryir.restoration import Progress, Restoration, iter_restore, restore
     from napari_baryir.weights.importer import import_published_weights
     from napari_baryir.weights.registry import ModelCard, available_models, load_model
@@ -16,6 +22,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Contributions": "napari_baryir.degradation",
+    "DegradationEstimate": "napari_baryir.degradation",
+    "estimate_degradation": "napari_baryir.degradation",
+    "iter_estimate": "napari_baryir.degradation",
     "Progress": "napari_baryir.restoration",
     "Restoration": "napari_baryir.restoration",
     "iter_restore": "napari_baryir.restoration",
@@ -27,12 +37,16 @@ _HOMES = {
 }
 
 __all__ = [
+    "Contributions",
+    "DegradationEstimate",
     "ModelCard",
     "Progress",
     "Restoration",
     "__version__",
     "available_models",
+    "estimate_degradation",
     "import_published_weights",
+    "iter_estimate",
     "iter_restore",
     "load_model",
     "restore",

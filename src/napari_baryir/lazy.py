@@ -10,17 +10,18 @@ there are.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import dask.array
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_baryir.devices import choose_device, choose_precision
-from napari_baryir.engine import TileEngine
+from napari_baryir.engine import MemoryAware, TileEngine
 from napari_baryir.imaging.axes import PlaneLayout
 from napari_baryir.imaging.intensity import IntensityMap
 from napari_baryir.imaging.tiles import Span, TileGrid, pad_to
@@ -33,13 +34,26 @@ da: Any = dask.array
 LazyArray = Any
 """A dask array."""
 
-_engines: dict[tuple[Any, ...], TileEngine] = {}
+_engines: dict[tuple[Any, ...], MemoryAware] = {}
 """The networks of this process; the latest few, since each may hold a GPU's memory."""
 
 _MOST_ENGINES = 2
 
 # One tile at a time in each process: torch uses all cores by itself, and memory is chosen for one.
-_one_tile = threading.Lock()
+one_tile = threading.Lock()
+
+Engine = TypeVar("Engine", bound=MemoryAware)
+
+
+def kept_engine(key: tuple[Any, ...], make: Callable[[], Engine]) -> Engine:
+    """The engine of this process that goes by `key`; call it while holding `one_tile`."""
+    engine = _engines.pop(key, None)
+    if engine is None:
+        engine = make()
+    _engines[key] = engine  # now the latest
+    while len(_engines) > _MOST_ENGINES:
+        del _engines[next(iter(_engines))]
+    return cast(Engine, engine)
 
 
 @dataclass(frozen=True)
@@ -66,27 +80,24 @@ class TileWork:
         planes = changes.reshape(-1, h, w, colours)
         for plane, tile in zip(planes, block.reshape(planes.shape), strict=True):
             padded = pad_to(to_unit(tile, self.intensity), self.height, self.width)
-            with _one_tile:
+            with one_tile:
                 plane[...] = self._engine().change(padded)[:h, :w]
         return changes
 
     def _engine(self) -> TileEngine:
         key = (self.token, self.device, self.precision, self.ensemble, self.overlap)
-        engine = _engines.pop(key, None)
-        if engine is None:
-            device = choose_device(self.device)
-            engine = TileEngine(
-                self.source.load(),
-                device,
-                choose_precision(self.precision, device),
-                ensemble=self.ensemble,
-                overlap=self.overlap,
-                skip_empty=True,
-            )
-        _engines[key] = engine  # now the latest
-        while len(_engines) > _MOST_ENGINES:
-            del _engines[next(iter(_engines))]
-        return engine
+        return kept_engine(key, self._make_engine)
+
+    def _make_engine(self) -> TileEngine:
+        device = choose_device(self.device)
+        return TileEngine(
+            self.source.load(),
+            device,
+            choose_precision(self.precision, device),
+            ensemble=self.ensemble,
+            overlap=self.overlap,
+            skip_empty=True,
+        )
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         settings = (self.device, self.precision, self.ensemble, self.overlap)
@@ -113,16 +124,7 @@ class LazyRestorer:
 
     def restore(self, image: LazyArray, intensities: tuple[IntensityMap, ...]) -> LazyArray:
         """Give the lazy result, of the shape, dtype and axes of `image`."""
-        letters = self.layout.axes.replace("C", "")
-        letters = "".join(a for a in letters if a not in "YXS") + "YXS"
-        order = [a for a in ("C" + letters) if a in self.layout.axes]
-        planes = image.transpose([self.layout.axes.index(a) for a in order])
-        if "C" not in order:
-            planes = planes[np.newaxis]
-        if "S" not in order:
-            planes = planes[..., np.newaxis]
-        outer = dict.fromkeys(range(planes.ndim - 3), 1)
-        planes = planes.rechunk({**outer, planes.ndim - 1: -1})
+        planes, order = planes_in_order(image, self.layout)
         restored = da.concatenate(
             [
                 self._restore_channel(planes[number : number + 1], intensity)
@@ -156,8 +158,6 @@ class LazyRestorer:
 
     def _change(self, colours: LazyArray, intensity: IntensityMap) -> LazyArray:
         """Blended changes of all tiles, (1, ..., Y, X, C) float32; chunks start where tiles do."""
-        y, x = colours.ndim - 3, colours.ndim - 2
-        rows, columns = self.grid.rows, self.grid.columns
         work = TileWork(
             self.source,
             self.token,
@@ -166,23 +166,53 @@ class LazyRestorer:
             self.ensemble,
             self.grid.overlap,
             intensity,
-            rows[0].size,
-            columns[0].size,
+            self.grid.rows[0].size,
+            self.grid.columns[0].size,
         )
-        tiles = _cut(_cut(colours, rows, y), columns, x)
+        tiles = cut_tiles(colours, self.grid)
         meta = np.empty((0,) * colours.ndim, np.float32)
         change = da.map_blocks(_change, tiles, work, dtype=np.float32, meta=meta)
-        if len(rows) > 1:
-            windows = np.concatenate(self.grid.row_windows)[: tiles.shape[y]]
-            change = _add_up(change * _along(windows, y, change), rows, y, self.layout.height)
-        if len(columns) > 1:
-            windows = np.concatenate(self.grid.column_windows)[: tiles.shape[x]]
-            change = _add_up(change * _along(windows, x, change), columns, x, self.layout.width)
-        return change
+        return blend_tiles(change, self.grid)
 
 
 def _change(block: NDArray[Any], work: TileWork) -> NDArray[np.float32]:
     return work.change(block)
+
+
+def planes_in_order(image: LazyArray, layout: PlaneLayout) -> tuple[LazyArray, list[str]]:
+    """Bring the axes of an image into the order (C, ..., Y, X, S), C and S added if missing.
+
+    Returns
+    -------
+    The image, each plane in chunks of its own; and its own axes in their new order.
+    """
+    outer = [a for a in layout.axes if a not in "CYXS"]
+    order = [a for a in ("C", *outer, "Y", "X", "S") if a in layout.axes]
+    planes = image.transpose([layout.axes.index(a) for a in order])
+    if "C" not in order:
+        planes = planes[np.newaxis]
+    if "S" not in order:
+        planes = planes[..., np.newaxis]
+    ones = dict.fromkeys(range(planes.ndim - 3), 1)
+    return planes.rechunk({**ones, planes.ndim - 1: -1}), order
+
+
+def cut_tiles(planes: LazyArray, grid: TileGrid) -> LazyArray:
+    """Lay the tiles of (..., Y, X, C) beside and below each other, each a chunk of its own."""
+    y, x = planes.ndim - 3, planes.ndim - 2
+    return _cut(_cut(planes, grid.rows, y), grid.columns, x)
+
+
+def blend_tiles(tiles: LazyArray, grid: TileGrid) -> LazyArray:
+    """Undo `cut_tiles`, blending where tiles overlap; chunks start where tiles do."""
+    y, x = tiles.ndim - 3, tiles.ndim - 2
+    if len(grid.rows) > 1:
+        windows = np.concatenate(grid.row_windows)[: tiles.shape[y]]
+        tiles = _add_up(tiles * _along(windows, y, tiles), grid.rows, y, grid.height)
+    if len(grid.columns) > 1:
+        windows = np.concatenate(grid.column_windows)[: tiles.shape[x]]
+        tiles = _add_up(tiles * _along(windows, x, tiles), grid.columns, x, grid.width)
+    return tiles
 
 
 def _cut(array: LazyArray, spans: tuple[Span, ...], axis: int) -> LazyArray:

@@ -34,6 +34,22 @@ def add_change(
     return np.where(np.isfinite(colours), restored, colours)
 
 
+def is_constant(
+    image: Any, layout: PlaneLayout, grid: TileGrid, plane: int, intensity: IntensityMap
+) -> bool:
+    """Whether a plane has nothing in it to restore. Mostly its first row says no.
+
+    Asked of planes, not of tiles: an empty tile in a hazy or dark picture must change with it.
+    """
+    first: NDArray[np.float32] | None = None
+    for rows in [slice(0, 1), *(row.within(layout.height) for row in grid.rows)]:
+        unit = to_unit(layout.read(image, plane, rows)[..., : layout.colours], intensity)
+        first = unit[:1, :1] if first is None else first
+        if (unit != first).any():
+            return False
+    return True
+
+
 @dataclass(frozen=True)
 class PlaneRestorer:
     """Restores planes of an image into an array of the same shape.
@@ -58,7 +74,7 @@ class PlaneRestorer:
         ------
         After each tile, how many NaN or infinite values the rows have that were just written.
         """
-        if self._is_constant(plane, intensity):
+        if is_constant(self.image, self.layout, self.grid, plane, intensity):
             yield from self._copy(plane)
             return
         height, colours = self.layout.height, self.layout.colours
@@ -77,21 +93,6 @@ class PlaneRestorer:
             band[:-done] = band[done:].copy()
             band[-done:] = 0
             yield non_finite
-
-    def _is_constant(self, plane: int, intensity: IntensityMap) -> bool:
-        """Whether a plane has nothing in it to restore. Mostly its first row says no.
-
-        Asked of planes, not of tiles: an empty tile in a hazy or dark picture must change with it.
-        """
-        first: NDArray[np.float32] | None = None
-        bands = [slice(0, 1), *(row.within(self.layout.height) for row in self.grid.rows)]
-        for rows in bands:
-            original = self.layout.read(self.image, plane, rows)
-            unit = to_unit(original[..., : self.layout.colours], intensity)
-            first = unit[:1, :1] if first is None else first
-            if (unit != first).any():
-                return False
-        return True
 
     def _copy(self, plane: int) -> Generator[int, None, None]:
         """Write a plane as it is, with the yields of `restore`."""

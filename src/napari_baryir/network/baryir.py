@@ -54,13 +54,16 @@ class BaryIR(nn.Module):
         self.config = config
         self.domains = domains
         self.calibration: dict[str, Any] = {}
-        """Temperatures and thresholds of the degradation estimates; empty when not calibrated."""
+        """How the degradation estimates read the residual; empty when not calibrated."""
         self.provenance: dict[str, Any] = {}
         """Where the weights come from: recipe, data, version, licence."""
         self.weights_hash: str | None = None
         """SHA-256 of the file that the weights were read from; None when they were not."""
         self.prototypes: Tensor | None
         self.register_buffer("prototypes", None)
+        self.subspace: Tensor | None
+        """(d, D): the directions of the residual that the estimates look at; with `calibration`."""
+        self.register_buffer("subspace", None)
         encoder, barycenter_map, decoder = _parts(config)
         self.encoder = encoder
         self.barycenter_map = barycenter_map

@@ -29,6 +29,9 @@ from napari_baryir.weights.header import (
 MAX_NAMES_LISTED = 40
 """A message lists this many tensors by name before it counts the rest."""
 
+_ESTIMATES = ("prototypes", "subspace")
+"""Tensors that only the degradation estimates read, in files that have them."""
+
 _FLOAT_TYPES = {"F16", "BF16", "F32", "F64"}
 
 
@@ -44,7 +47,8 @@ def save_weights(
     path
         File to write; replaced if it is there. The folder is made when missing.
     dtype
-        Precision of the tensors in the file; float16 halves its size. Prototypes stay float32.
+        Precision of the tensors in the file; float16 halves its size. Prototypes and subspace stay
+        float32.
 
     Raises
     ------
@@ -56,7 +60,7 @@ def save_weights(
         _check_prototypes(model.prototypes.shape, model.domains, Path(path).name)
     tensors = {}
     for name, tensor in model.state_dict().items():
-        kept = torch.float32 if name == "prototypes" else dtype
+        kept = torch.float32 if name in _ESTIMATES else dtype
         tensors[name] = tensor.detach().to("cpu", kept).contiguous()
     _refuse_non_finite(tensors, f"cannot save {Path(path).name} in {dtype}")
     header = {
@@ -211,13 +215,16 @@ def _read(file: Any, source: str) -> BaryIR:
     if odd:
         raise WeightsError(f"{source} has tensors that are not floating point: {_listed(odd)}")
     found = {name: tuple(part.get_shape()) for name, part in slices.items()}
-    prototypes = found.pop("prototypes", None)
+    prototypes, subspace = (found.pop(name, None) for name in _ESTIMATES)
     if prototypes is not None:
         _check_prototypes(prototypes, header.domains, source)
+    if subspace is not None and (len(subspace) != 2 or 0 in subspace):
+        raise WeightsError(f"{source}: subspace has shape {subspace}, expected rows of directions")
     check_tensors(found, shapes(model), source=source)
     # A copy: the network must not hang on to the memory-mapped file.
     tensors = {name: file.get_tensor(name).to(torch.float32, copy=True) for name in slices}
-    model.prototypes = tensors.get("prototypes")
+    for name in _ESTIMATES:
+        setattr(model, name, tensors.get(name))
     fill_model(model, tensors, source=source)
     return model
 

@@ -1,0 +1,172 @@
+"""How residual embeddings become probabilities and severity; kept in the weights file.
+
+The embeddings are projected onto a small subspace in which the degradations of the calibration
+differ most and in which places of one degradation scatter equally in all directions (Fisher's
+discriminants, whitened). There each domain has its prototype, and nearness to it counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+from scipy import ndimage, special
+
+from napari_baryir.degradation.results import UNKNOWN
+from napari_baryir.errors import WeightsError
+
+Array = NDArray[np.float32]
+
+CLEAN = "clean"
+"""The domain of places with nothing wrong; always the last of the calibrated ones."""
+
+HALF_SEVERITY = 0.1
+"""The expected error |degraded - clean|, of the range, that is severity 0.5."""
+
+
+class _Fixed(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SeverityCurve(_Fixed):
+    """Severity within one domain: a coordinate along its residuals, then a rising curve."""
+
+    direction: tuple[FiniteFloat, ...]
+    """In the subspace, (d,)."""
+    inputs: tuple[FiniteFloat, ...] = Field(min_length=2)
+    """Coordinates, rising."""
+    errors: tuple[FiniteFloat, ...] = Field(min_length=2)
+    """Expected error |degraded - clean| there, of the range, rising."""
+
+    def expected_error(self, points: Array) -> Array:
+        """Mean absolute error to be expected at points of the subspace, (..., d) to (...)."""
+        along = points @ np.asarray(self.direction, np.float32)
+        return np.interp(along, self.inputs, self.errors).astype(np.float32)
+
+
+class Calibration(_Fixed):
+    """Everything that turns projected residuals into an estimate, but the projection itself."""
+
+    version: Literal[1] = 1
+    domains: tuple[str, ...] = Field(min_length=2)
+    """Degradations in the model's order, then "clean"."""
+    window: int = Field(ge=1)
+    """Side of the square of cells over which residuals are averaged, odd."""
+    prototypes: tuple[tuple[FiniteFloat, ...], ...]
+    """(K, d): the mean of each of `domains` in the subspace."""
+    temperature: float = Field(gt=0, allow_inf_nan=False)
+    """Of the softmax over half squared distances to the prototypes."""
+    unknown_distance: FiniteFloat
+    """Distance to the nearest prototype at which "unknown" is as likely as not."""
+    unknown_width: float = Field(gt=0, allow_inf_nan=False)
+    """How gradually it becomes so, in distance."""
+    severity: tuple[SeverityCurve, ...]
+    """One for each of `domains` but "clean"."""
+    data: str = ""
+    """What it was calibrated on."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Calibration:
+        if self.domains[-1] != CLEAN or len(set(self.domains)) < len(self.domains):
+            raise ValueError("domains must differ and end with 'clean'")
+        if len(self.prototypes) != len(self.domains):
+            raise ValueError("there must be one prototype per domain")
+        if len(self.severity) != len(self.domains) - 1:
+            raise ValueError("there must be one severity curve per degradation")
+        lengths = {len(p) for p in self.prototypes} | {len(s.direction) for s in self.severity}
+        if len(lengths) > 1:
+            raise ValueError("prototypes and directions must have as many numbers as each other")
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The domains of an estimate: these and "unknown"."""
+        return (*self.domains, UNKNOWN)
+
+    def judge(self, cells: Array) -> tuple[Array, Array]:
+        """Probabilities and severity of a plane.
+
+        Parameters
+        ----------
+        cells
+            Projected residuals, (h, w, d).
+
+        Returns
+        -------
+        tuple
+            Probabilities (K, h, w), "unknown" the last, and severity (h, w); float32.
+        """
+        return self.judge_pooled(pool(cells, self.window))
+
+    def judge_pooled(self, points: Array) -> tuple[Array, Array]:
+        """As `judge`, of residuals that are averaged over their windows already."""
+        prototypes = np.asarray(self.prototypes, np.float32)
+        squared = np.stack([np.square(points - p).sum(axis=-1) for p in prototypes])
+        known = special.softmax(-squared / (2 * self.temperature), axis=0)
+        beyond = (np.sqrt(squared.min(axis=0)) - self.unknown_distance) / self.unknown_width
+        unknown = special.expit(beyond)
+        error = np.zeros(points.shape[:-1], np.float32)
+        for share, curve in zip(known, self.severity, strict=False):  # clean adds nothing
+            error += share * curve.expected_error(points)
+        probabilities = np.concatenate([known * (1 - unknown), unknown[None]])
+        return probabilities.astype(np.float32), severity_of(error)
+
+
+def severity_of(error: Array) -> Array:
+    """Severity in [0, 1) that stands for an expected error, of the range: ``e / (e + 0.1)``."""
+    return error / (error + np.float32(HALF_SEVERITY))
+
+
+def pool(cells: Array, window: int) -> Array:
+    """Mean over squares of `window` cells, cut off at the edges: (h, w, d) to the same."""
+    inside = np.ones((*cells.shape[:2], 1), np.float32)
+    sums, counts = (
+        ndimage.uniform_filter(values, (window, window, 1), mode="constant")
+        for values in (np.asarray(cells, np.float32), inside)
+    )
+    return np.asarray(sums / counts, np.float32)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A calibration together with its projection."""
+
+    calibration: Calibration
+    subspace: Array
+    """(d, D): rows are directions of the residual embedding."""
+
+    @classmethod
+    def of(cls, model: Any, name: str) -> Reading:
+        """How the estimates of a network are read.
+
+        Raises
+        ------
+        WeightsError
+            If the network is not calibrated, or its calibration cannot be read.
+        """
+        told, subspace = getattr(model, "calibration", None), getattr(model, "subspace", None)
+        if not told or subspace is None:
+            raise WeightsError(
+                f"the weights of '{name}' are not calibrated, so that what their residuals mean is "
+                "not known; run napari-baryir calibrate WEIGHTS --data FOLDER_OF_CLEAN_IMAGES"
+            )
+        try:
+            calibration = Calibration.model_validate(told)
+        except ValidationError as error:
+            what = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            raise WeightsError(
+                f"the calibration of '{name}' cannot be read ({what}); run napari-baryir calibrate"
+            ) from None
+        directions = subspace.detach().cpu().numpy().astype(np.float32)
+        if len(directions) != len(calibration.prototypes[0]):
+            raise WeightsError(
+                f"the calibration of '{name}' is for {len(calibration.prototypes[0])} directions, "
+                f"but there are {len(directions)}; run napari-baryir calibrate"
+            )
+        return cls(calibration, directions)
+
+
+__all__ = ["CLEAN", "Calibration", "Reading", "SeverityCurve", "pool", "severity_of"]

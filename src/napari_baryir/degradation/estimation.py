@@ -1,0 +1,244 @@
+"""Estimate what is wrong with an image of any axes, dtype and size.
+
+`estimate_degradation` does it in one go; `iter_estimate` yields `Progress` after every tile, and
+stops computing when it is closed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from napari_baryir.degradation.calibration import Reading
+from napari_baryir.degradation.engine import PARTS, EstimateEngine
+from napari_baryir.degradation.planes import PlaneEstimator, mean_severity, shares
+from napari_baryir.degradation.results import Contributions, DegradationEstimate
+from napari_baryir.imaging.checks import is_dask
+from napari_baryir.options import Intensity, Options, check_options
+from napari_baryir.planning import Plan
+from napari_baryir.results import Progress
+
+
+def estimate_degradation(
+    image: Any,
+    *,
+    axes: str | None = None,
+    model: str | os.PathLike[str] | nn.Module = "auto",
+    device: str | torch.device = "auto",
+    precision: str = "auto",
+    tile: int | Literal["auto", "whole"] = "auto",
+    overlap: int | Literal["auto"] = "auto",
+    intensity: Intensity = "auto",
+    contributions: bool = False,
+) -> DegradationEstimate:
+    """Estimate which degradations an image has, how strong they are, and where.
+
+    Parameters
+    ----------
+    image
+        NumPy, dask or zarr array of 2 or more dimensions, 8 to 64 bit integer or float; each RGB(A)
+        or single-channel plane is judged by itself. Never changed.
+    axes, model, device, precision, tile, overlap, intensity
+        As for `napari_baryir.restore`.
+    contributions
+        Also decode, to show what the barycenter and the residual embedding each contribute to the
+        restored image.
+
+    Returns
+    -------
+    DegradationEstimate
+        With NumPy maps; with lazy dask ones for dask and zarr. A plane of one value is "unknown",
+        severity 0: there is nothing in it to judge.
+
+    Raises
+    ------
+    InputError
+        If the image or an option cannot be used.
+    WeightsError
+        If the model is unknown, damaged or not calibrated.
+    DeviceError
+        If the device is not there, or out of memory with the smallest tile.
+    """
+    steps = iter_estimate(
+        image,
+        axes=axes,
+        model=model,
+        device=device,
+        precision=precision,
+        tile=tile,
+        overlap=overlap,
+        intensity=intensity,
+        contributions=contributions,
+    )
+    while True:
+        try:
+            next(steps)
+        except StopIteration as finished:
+            result: DegradationEstimate = finished.value
+            return result
+
+
+def iter_estimate(
+    image: Any,
+    *,
+    axes: str | None = None,
+    model: str | os.PathLike[str] | nn.Module = "auto",
+    device: str | torch.device = "auto",
+    precision: str = "auto",
+    tile: int | Literal["auto", "whole"] = "auto",
+    overlap: int | Literal["auto"] = "auto",
+    intensity: Intensity = "auto",
+    contributions: bool = False,
+    first_plane: int = 0,
+) -> Generator[Progress, None, DegradationEstimate]:
+    """Estimate step by step.
+
+    The arguments are checked at once; the network is loaded and the work planned with the first
+    step, which yields a `Progress` with nothing done. Closing the generator stops the work.
+
+    Parameters
+    ----------
+    image, axes, model, device, precision, tile, overlap, intensity, contributions
+        As for `estimate_degradation`.
+    first_plane
+        Number of the plane to begin with; the others follow by distance.
+
+    Yields
+    ------
+    Progress
+        Planned, then after every tile. Nothing where the result is lazy.
+
+    Returns
+    -------
+    DegradationEstimate
+        As `estimate_degradation`.
+
+    Raises
+    ------
+    InputError, WeightsError, DeviceError
+        As `estimate_degradation`.
+    """
+    options = check_options(
+        image,
+        axes=axes,
+        model=model,
+        device=device,
+        precision=precision,
+        tile=tile,
+        overlap=overlap,
+        intensity=intensity,
+        strength=1.0,
+        ensemble=False,
+        out=None,
+        first=first_plane or None,
+    )
+    work = _lazily if is_dask(options.image) else _at_once
+    return work(options, contributions)
+
+
+def _at_once(
+    options: Options, contributions: bool
+) -> Generator[Progress, None, DegradationEstimate]:
+    """Estimate into arrays, yielding after every tile."""
+    plan = Plan.of(options)
+    layout, grid = options.layout, plan.grid
+    reading = Reading.of(plan.source.load(), plan.source.name)
+    engine = EstimateEngine(
+        plan.source.load(),
+        options.device,
+        options.precision,
+        reading.subspace,
+        overlap=grid.overlap,
+        contributions=contributions,
+    )
+    done, total, planes = 0, layout.planes * grid.count, layout.planes
+    yield Progress(done, total, options.order[0], planes)
+    cells = grid.coarser(grid.multiple)
+    names = reading.calibration.names
+    probabilities = np.zeros((planes, len(names), cells.height, cells.width), np.float32)
+    severity = np.zeros((planes, cells.height, cells.width), np.float32)
+    parts = [np.zeros(layout.shape, np.float32) for _ in PARTS] if contributions else []
+    estimator = PlaneEstimator(engine, reading.calibration, options.image, layout, grid, parts)
+    for plane in options.order:
+        for tiles in estimator.estimate(plane, plan.intensities[layout.channel(plane)]):
+            done += 1
+            if tiles is not None:
+                probabilities[plane], severity[plane] = tiles
+            index = layout.index(plane) if tiles is not None else None
+            yield Progress(done, total, plane, planes, index)
+    return _result(
+        plan,
+        reading,
+        tile=min(grid.tile, engine.largest or grid.tile),
+        probabilities=probabilities.reshape(*layout.outer_shape, *probabilities.shape[1:]),
+        severity=severity.reshape(*layout.outer_shape, *severity.shape[1:]),
+        summary=tuple(shares(p, names) for p in probabilities),
+        severities=tuple(mean_severity(s) for s in severity),
+        contributions=Contributions(*parts) if contributions else None,
+    )
+
+
+def _lazily(
+    options: Options, contributions: bool
+) -> Generator[Progress, None, DegradationEstimate]:
+    """Plan dask arrays that are estimated when they are computed; yields nothing."""
+    yield from ()
+    from napari_baryir.degradation.lazy import LazyEstimator, LazyPlanes
+
+    plan = Plan.of(options)
+    reading = Reading.of(plan.source.load(), plan.source.name)
+    estimator = LazyEstimator(
+        source=plan.source,
+        device=options.requested_device,
+        precision=options.requested_precision,
+        layout=options.layout,
+        grid=plan.grid,
+        reading=reading,
+    )
+    probabilities, severity = estimator.estimate(options.image, plan.intensities)
+    names = reading.calibration.names
+    return _result(
+        plan,
+        reading,
+        tile=plan.grid.tile,
+        probabilities=probabilities,
+        severity=severity,
+        summary=LazyPlanes(probabilities, 3, lambda values: shares(values, names)),
+        severities=LazyPlanes(severity, 2, mean_severity),
+        contributions=(
+            Contributions(*estimator.contributions(options.image, plan.intensities))
+            if contributions
+            else None
+        ),
+    )
+
+
+def _result(plan: Plan, reading: Reading, **found: Any) -> DegradationEstimate:
+    """Say what was done, with what came of it."""
+    import napari_baryir
+
+    options = plan.options
+    layout = options.layout
+    return DegradationEstimate(
+        domains=reading.calibration.names,
+        axes="".join(layout.axes[i] for i in layout.outer) + "YX",
+        image_shape=layout.shape,
+        image_axes=layout.axes,
+        axes_guessed=options.axes_guessed,
+        cell=plan.grid.multiple,
+        model=plan.source.name,
+        weights_hash=plan.source.weights_hash,
+        intensity=plan.intensities,
+        device=str(options.device),
+        precision=options.precision,
+        overlap=plan.grid.overlap,
+        seconds=plan.seconds,
+        started=plan.started.isoformat(timespec="seconds"),
+        version=napari_baryir.__version__,
+        **found,
+    )

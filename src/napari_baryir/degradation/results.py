@@ -1,0 +1,117 @@
+"""What an estimate tells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from napari_baryir.imaging.intensity import IntensityMap
+
+CELL = 8
+"""Pixels a side: the grid that the embeddings live on."""
+
+UNKNOWN = "unknown"
+"""The domain of places whose residual resembles none that the calibration saw."""
+
+
+@dataclass(frozen=True)
+class Contributions:
+    """What the decoder makes of the barycenter and of the residual embedding.
+
+    Each map has the image's shape and units, float32 (alpha: 0); NumPy, or dask where the image is
+    lazy. R_br is the decoded image with (1) or without (0) the barycenter b and the residual r,
+    where zeros stand in for what is left out; all four come from one pass of the encoder.
+    """
+
+    barycenter: Any
+    """The paper's difference map R_11 - R_01: what goes missing without the barycenter."""
+    residual: Any
+    """The paper's difference map R_11 - R_10: what goes missing without the residual."""
+    shapley_barycenter: Any
+    """Shapley's share ((R_11 - R_01) + (R_10 - R_00)) / 2."""
+    shapley_residual: Any
+    """Shapley's share ((R_11 - R_10) + (R_01 - R_00)) / 2."""
+    total: Any
+    """R_11 - R_00, the sum of Shapley's shares."""
+
+
+@dataclass(frozen=True)
+class DegradationEstimate:
+    """What is wrong with an image, how much, and where.
+
+    The maps lie on a grid of cells: cell (i, j) covers rows ``[cell i, cell (i + 1))`` and columns
+    ``[cell j, cell (j + 1))``; those at the end may reach beyond the image. Its centre is at pixel
+    ``cell i + (cell - 1) / 2``. Dots stand for the image's axes without Y, X and S, in its order.
+    """
+
+    domains: tuple[str, ...]
+    """The model's degradations, then "clean", then "unknown"; K in all."""
+    probabilities: Any
+    """(..., K, h, w) float32, sums to 1 over K. NumPy, or dask where the image is lazy."""
+    severity: Any
+    """(..., h, w) float32 in [0, 1]: s stands for an expected error of ``s / (1 - s) / 10`` of the
+    range between the degraded image and the clean one. NumPy, or dask where the image is lazy."""
+    summary: Sequence[Mapping[str, float]]
+    """For each plane, in C order of the leading axes: domain to its share of the plane, the largest
+    first; the shares sum to 1. Where the image is lazy, a plane is computed when it is asked for:
+    ``summary[5]`` computes plane 5 alone, once."""
+    severities: Sequence[float]
+    """Mean severity of each plane, computed as `summary` is."""
+    axes: str
+    """Of `severity`, for example "TYX"."""
+    image_shape: tuple[int, ...]
+    image_axes: str
+    axes_guessed: bool
+    """Whether `image_axes` were guessed from the shape."""
+    cell: int
+    """Side of a cell, pixels."""
+    model: str
+    """Name or path of the weights."""
+    weights_hash: str | None
+    """SHA-256 of the weights file; None for a network that never was in a file."""
+    intensity: tuple[IntensityMap, ...]
+    """The map to [0, 1], one per channel."""
+    device: str
+    precision: str
+    tile: int
+    """Greatest side of a tile, pixels; smaller than asked for where memory ran out."""
+    overlap: int
+    """Least overlap of neighbouring tiles, pixels."""
+    seconds: float
+    """Time taken; of planning only where the result is lazy."""
+    started: str
+    """Date and time, ISO 8601, UTC."""
+    version: str
+    """Of napari-baryir."""
+    contributions: Contributions | None = None
+    """Where they were asked for."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Arguments that repeat the run: ``estimate_degradation(image, **settings)``."""
+        return {
+            "axes": self.image_axes,
+            "model": self.model,
+            "device": self.device,
+            "precision": self.precision,
+            "tile": self.tile,
+            "overlap": self.overlap,
+            "intensity": [chosen.as_dict() for chosen in self.intensity],
+            "contributions": self.contributions is not None,
+        }
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """How the estimate was made, as plain JSON values; to keep beside the maps."""
+        return {
+            "version": self.version,
+            "model": self.model,
+            "weights_hash": self.weights_hash,
+            "settings": self.settings,
+            "domains": list(self.domains),
+            "cell": self.cell,
+            "axes_guessed": self.axes_guessed,
+            "started": self.started,
+            "seconds": self.seconds,
+        }
