@@ -57,6 +57,8 @@ class Calibration(_Fixed):
     """Side of the square of cells over which residuals are averaged, odd."""
     prototypes: tuple[tuple[FiniteFloat, ...], ...]
     """(K, d): the mean of each of `domains` in the subspace."""
+    offsets: tuple[FiniteFloat, ...] = ()
+    """(K,): added to the logit of each of `domains`; empty for none."""
     temperature: float = Field(gt=0, allow_inf_nan=False)
     """Of the softmax over half squared distances to the prototypes."""
     unknown_distance: FiniteFloat
@@ -74,6 +76,8 @@ class Calibration(_Fixed):
             raise ValueError("domains must differ and end with 'clean'")
         if len(self.prototypes) != len(self.domains):
             raise ValueError("there must be one prototype per domain")
+        if len(self.offsets) not in (0, len(self.domains)):
+            raise ValueError("there must be one offset per domain, or none")
         if len(self.severity) != len(self.domains) - 1:
             raise ValueError("there must be one severity curve per degradation")
         lengths = {len(p) for p in self.prototypes} | {len(s.direction) for s in self.severity}
@@ -105,7 +109,9 @@ class Calibration(_Fixed):
         """As `judge`, of residuals that are averaged over their windows already."""
         prototypes = np.asarray(self.prototypes, np.float32)
         squared = np.stack([np.square(points - p).sum(axis=-1) for p in prototypes])
-        known = special.softmax(-squared / (2 * self.temperature), axis=0)
+        offsets = np.asarray(self.offsets or np.zeros(len(squared)), np.float32)
+        logits = offsets.reshape(-1, *(1,) * (squared.ndim - 1)) - squared / (2 * self.temperature)
+        known = special.softmax(logits, axis=0)
         beyond = (np.sqrt(squared.min(axis=0)) - self.unknown_distance) / self.unknown_width
         unknown = special.expit(beyond)
         error = np.zeros(points.shape[:-1], np.float32)

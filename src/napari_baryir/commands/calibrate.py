@@ -1,0 +1,113 @@
+"""``napari-baryir calibrate``: teach the estimates of any weights what their residuals mean."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_baryir.commands.console import echo
+from napari_baryir.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+    from napari_baryir.network import BaryIR
+
+EPILOG = """\
+examples:
+  napari-baryir calibrate my-model.safetensors --data clean-photos/ --profile photo
+  napari-baryir calibrate published.safetensors --data photos/ --profile photo -o mine.safetensors
+
+The clean images are degraded in the ways that the profile names, in pieces of several sizes, some
+with two degradations side by side. The residuals of three quarters of the images give the
+prototypes; the last quarter gives temperature, the bounds of "unknown" and the severity. The
+training images will do; do not use images that the estimates shall be measured on. The network
+itself stays as it is. Files that are calibrated already are calibrated anew.
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser(
+        "calibrate",
+        help="calibrate a model's degradation estimates on clean images",
+        description="Calibrate the degradation estimates of a weights file, imported ones "
+        "included, and store the calibration in it.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("weights", help="a weights file (.safetensors), or the name of a model")
+    parser.add_argument(
+        "--data", required=True, metavar="CLEAN_FOLDER",
+        help="folder of clean images, searched recursively; at least 8, better 100",
+    )  # fmt: skip
+    parser.add_argument(
+        "--profile", choices=("photo", "microscopy"),
+        help="how to degrade them; default: as the weights were trained",
+    )  # fmt: skip
+    parser.add_argument(
+        "-o", "--output", metavar="OUT", help="file to write; default: WEIGHTS itself"
+    )
+    parser.add_argument(
+        "--scenes", type=int, help="how many pictures to degrade; default: 960, a few minutes"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of everything random; default: 0")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Calibrate, and write the file."""
+    from tqdm import tqdm
+
+    from napari_baryir.devices import choose_device
+    from napari_baryir.training.calibrate import SCENES, calibrate
+    from napari_baryir.training.clean_images import load_clean_images
+    from napari_baryir.weights.files import load_weights, save_weights
+    from napari_baryir.weights.registry import find_weights
+
+    device = choose_device(args.device)
+    path = find_weights(args.weights)
+    target = Path(args.output or path)
+    if target.suffix != ".safetensors":
+        raise InputError(f"-o {target}: weights files end in .safetensors")
+    model = load_weights(path, device=device)
+    profile = args.profile or _profile(model, path)
+    images = load_clean_images(args.data, profile)
+    scenes = SCENES if args.scenes is None else args.scenes
+    steps = calibrate(model, images, profile, scenes=scenes, seed=args.seed)
+    with tqdm(total=scenes, unit="picture", leave=False, disable=None, file=sys.stderr) as bar:
+        while True:
+            try:
+                bar.update(next(steps).done - bar.n)
+            except StopIteration as stop:
+                calibration = stop.value
+                break
+    save_weights(model, target, dtype=_stored_dtype(path))
+    echo(f"calibrated for {', '.join(calibration.domains)}: {target}")
+    return 0
+
+
+def _profile(model: BaryIR, path: Path) -> str:
+    kind = model.provenance.get("image_kind")
+    if kind not in ("photo", "microscopy"):
+        raise InputError(
+            f"{path.name} does not say what images it is for; give --profile photo or microscopy"
+        )
+    return str(kind)
+
+
+def _stored_dtype(path: Path) -> torch.dtype:
+    """The precision in which a file holds its network, so that it is written back unchanged."""
+    import torch
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        kinds = {
+            file.get_slice(name).get_dtype()
+            for name in file.keys()  # noqa: SIM118 (not a dict)
+            if name not in ("prototypes", "subspace")
+        }
+    return {"{'F16'}": torch.float16, "{'BF16'}": torch.bfloat16}.get(str(kinds), torch.float32)

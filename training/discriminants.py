@@ -1,0 +1,169 @@
+"""Fit a calibration to residual embeddings of places whose degradation is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, special
+
+from napari_baryir.degradation.calibration import Calibration, SeverityCurve
+
+Array = NDArray[np.float64]
+
+SHRINKAGE = 0.05
+"""Share of a sphere in the covariance within domains: few scenes know little of 128 dimensions."""
+RIDGE = 0.05
+"""Of the severity's direction, per place."""
+KNOTS = 16
+"""Of each severity curve."""
+UNKNOWN_QUANTILE = 0.975
+"""Share of held-out places of known degradations that are nearer than "unknown" begins."""
+LEAST_RISE = 1e-4
+"""Of the expected error from knot to knot, so that curves never stand still."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Places of degraded pictures."""
+
+    points: NDArray[np.float32]
+    """Residuals averaged over windows, (N, D)."""
+    domains: NDArray[np.int64]
+    """(N,)"""
+    levels: Array
+    """Level of the degradation, (N,)."""
+    errors: Array
+    """Mean |degraded - clean| over the window, (N,), of the range."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A calibration and the tensors that belong to it."""
+
+    calibration: Calibration
+    subspace: NDArray[np.float32]
+    """(d, D)"""
+
+
+def fit(
+    known: Places, held_out: Places, domains: tuple[str, ...], window: int, data: str
+) -> Fitted:
+    """Fit subspace and prototypes to `known`; temperature, "unknown" and severity to `held_out`.
+
+    The covariance within domains is shared and shrunk towards a sphere; in coordinates that whiten
+    it, the prototypes span the discriminants, and one more direction per degradation follows its
+    level.
+
+    Parameters
+    ----------
+    known, held_out
+        Places of different pictures; their `domains` index the argument of that name.
+    domains
+        Degradations, then "clean".
+    window
+        Side of the squares of cells that were averaged over.
+    data
+        What the places come from, for the record.
+    """
+    whitening, centre = _whiten(known, len(domains))
+    white = (known.points - centre) @ whitening
+    means = np.stack([white[known.domains == k].mean(axis=0) for k in range(len(domains))])
+    discriminants = np.linalg.svd(means - means.mean(axis=0), full_matrices=False)[2][:-1]
+    rising = _rising_directions(white, known, len(domains) - 1)
+    basis = np.linalg.qr(np.concatenate([discriminants, rising]).T)[0]  # (D, d)
+    subspace = (whitening @ basis).T
+    # Not centred: a projection is all that the engine has to do.
+    prototypes = means @ basis + centre @ subspace.T
+    points = held_out.points.astype(np.float64) @ subspace.T
+    squared = np.square(points[:, None] - prototypes).sum(axis=-1)
+    temperature, offsets = _temperature(squared, held_out.domains)
+    nearest = np.sqrt(squared.min(axis=1))
+    limit, beyond = np.quantile(nearest, [UNKNOWN_QUANTILE, (1 + UNKNOWN_QUANTILE) / 2])
+    both = [known.points.astype(np.float64) @ subspace.T, points]
+    curves = tuple(
+        _curve(k, basis.T @ direction, np.concatenate(both), known, held_out)
+        for k, direction in enumerate(rising)
+    )
+    calibration = Calibration(
+        domains=domains,
+        window=window,
+        prototypes=_rows(prototypes),
+        offsets=tuple(_short(offsets)),
+        temperature=float(temperature),
+        unknown_distance=float(limit),
+        unknown_width=float(max(beyond - limit, 1e-3 * limit) / 2),
+        severity=curves,
+        data=data,
+    )
+    return Fitted(calibration, subspace.astype(np.float32))
+
+
+def _whiten(places: Places, domains: int) -> tuple[Array, Array]:
+    """The matrix that whitens the covariance within domains, (D, D), and the mean of means."""
+    points = places.points.astype(np.float64)
+    means = np.stack([points[places.domains == k].mean(axis=0) for k in range(domains)])
+    within = points - means[places.domains]
+    # Each domain counts alike, however many places it has.
+    weights = 1 / np.bincount(places.domains, minlength=domains)[places.domains]
+    covariance = (within * weights[:, None]).T @ within / weights.sum()
+    sphere = np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+    values, vectors = np.linalg.eigh((1 - SHRINKAGE) * covariance + SHRINKAGE * sphere)
+    return vectors / np.sqrt(values), means.mean(axis=0)
+
+
+def _rising_directions(white: Array, places: Places, count: int) -> Array:
+    """For each degradation the direction along which its level rises, (count, D)."""
+    directions = []
+    for k in range(count):
+        own = places.domains == k
+        points = white[own] - white[own].mean(axis=0)
+        levels = places.levels[own] - places.levels[own].mean()
+        gram = points.T @ points / len(points) + RIDGE * np.eye(points.shape[1])
+        directions.append(np.linalg.solve(gram, points.T @ levels / len(points)))
+    return np.stack(directions)
+
+
+def _temperature(squared: Array, domains: NDArray[np.int64]) -> tuple[float, Array]:
+    """Temperature and offsets under which the held-out places are likeliest."""
+    count = squared.shape[1]
+    weights = 1 / np.bincount(domains, minlength=count)[domains]
+
+    def cost(values: Array) -> float:
+        logits = values[1:] - squared / (2 * np.exp(values[0]))
+        right = special.log_softmax(logits, axis=1)[np.arange(len(domains)), domains]
+        return float(-(weights * right).sum() / weights.sum() + 1e-3 * np.square(values[1:]).sum())
+
+    found = optimize.minimize(cost, np.zeros(1 + count), method="L-BFGS-B").x
+    return float(np.exp(found[0])), found[1:] - found[1:].mean()
+
+
+def _curve(
+    domain: int, direction: Array, points: Array, known: Places, held_out: Places
+) -> SeverityCurve:
+    """Expected error along a direction: isotonic over equal shares of the places of a domain."""
+    domains = np.concatenate([known.domains, held_out.domains])
+    errors = np.concatenate([known.errors, held_out.errors])[domains == domain]
+    along = points[domains == domain] @ direction
+    order = np.array_split(np.argsort(along, kind="stable"), KNOTS)
+    inputs = np.array([along[part].mean() for part in order])
+    rising = optimize.isotonic_regression([errors[part].mean() for part in order]).x
+    rising = rising + LEAST_RISE * np.arange(KNOTS)
+    # On beyond the outermost knots, so that the strongest can still be told from the strong.
+    step = 2 * float(along.std()) + 1e-6
+    inputs = np.concatenate([[inputs[0] - step], inputs, [inputs[-1] + step]])
+    reach = [max(0.0, 0.5 * rising[0]), *rising, min(1.0, 1.25 * rising[-1] + LEAST_RISE)]
+    rises = inputs + 1e-9 * np.arange(len(inputs))
+    return SeverityCurve(
+        direction=tuple(_short(direction)), inputs=tuple(_short(rises)), errors=tuple(_short(reach))
+    )
+
+
+def _rows(matrix: Array) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(_short(row)) for row in matrix)
+
+
+def _short(values: Array | list[float]) -> list[float]:
+    """Six digits: more than is known, and a short header."""
+    return [float(f"{value:.6g}") for value in values]
