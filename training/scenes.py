@@ -6,7 +6,7 @@ A scene suffers one degradation everywhere, two side by side, or one inside a di
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -37,6 +37,8 @@ class Scene:
     """Same shape and units."""
     domains: tuple[str, ...]
     """What it suffers."""
+    second: NDArray[np.bool_]
+    """(h, w): where cells suffer the second of `domains`."""
     places: NDArray[np.int64]
     """(h, w): which of `domains` a cell suffers, or `NO_PLACE`."""
     levels: tuple[float, ...]
@@ -94,6 +96,7 @@ def make_scene(
         degraded,
         clean,
         tuple(domains),
+        second,
         _away_from_border(second),
         tuple(d.level for d in made),
     )
@@ -107,14 +110,14 @@ def as_seen(scene: Scene, rng: np.random.Generator) -> Scene:
     if scene.degraded.ndim == 3:
         return scene
     degraded, clean = through_intensity_map(scene.degraded, scene.clean, rng)
-    return Scene(degraded, clean, scene.domains, scene.places, scene.levels)
+    return replace(scene, degraded=degraded, clean=clean)
 
 
 def as_chosen(scene: Scene) -> Scene:
     """Map a scene by the intensity map that restoring chooses for its degraded picture."""
     intensity = choose_intensity(scene.degraded, rgb=scene.degraded.ndim == 3)
     degraded, clean = intensity.apply(scene.degraded), intensity.apply(scene.clean)
-    return Scene(degraded, clean, scene.domains, scene.places, scene.levels)
+    return replace(scene, degraded=degraded, clean=clean)
 
 
 def _disc(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.bool_]:

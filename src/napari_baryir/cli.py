@@ -15,10 +15,12 @@ from napari_baryir.errors import BaryIRError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "restore": ("restore", "restore images: files, folders, patterns"),
+    "estimate": ("estimate", "estimate what is wrong with images, how much, and where"),
     "models": ("models", "list the models"),
     "demo": ("demo", "restore bundled samples and measure how well that works"),
     "evaluate": ("evaluate", "measure PSNR and SSIM of a model on your own images"),
     "train": ("train", "train a model"),
+    "calibrate": ("calibrate", "calibrate a model's degradation estimates"),
     "import-weights": (
         "import_weights", "convert a published checkpoint (.pth) to a safe weights file",
     ),

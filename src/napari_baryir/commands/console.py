@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from napari_baryir.restoration import Progress, Restoration
+
+Result = TypeVar("Result")
 
 
 def echo(text: str = "") -> None:
@@ -26,6 +28,11 @@ def remark(text: str) -> None:
 
 def restore_with_bar(steps: Generator[Progress, None, Restoration], title: str) -> Restoration:
     """Run a restoration behind a progress bar of tiles; nothing is shown where nobody looks."""
+    return run_with_bar(steps, title)
+
+
+def run_with_bar(steps: Generator[Progress, None, Result], title: str) -> Result:
+    """Run a generator of progress behind a bar of tiles; nothing is shown where nobody looks."""
     from tqdm import tqdm
 
     with tqdm(desc=title, unit="tile", leave=False, disable=None) as bar:
@@ -33,7 +40,7 @@ def restore_with_bar(steps: Generator[Progress, None, Restoration], title: str) 
             try:
                 progress = next(steps)
             except StopIteration as stop:
-                result: Restoration = stop.value
+                result: Result = stop.value
                 return result
             bar.total = progress.total
             bar.update(progress.done - bar.n)

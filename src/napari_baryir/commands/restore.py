@@ -57,7 +57,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "photo-compact for colour images and microscopy-compact for all others",
     )  # fmt: skip
     parser.add_argument(
-        "--axes", type=_axes, metavar="AXES",
+        "--axes", type=axes_argument, metavar="AXES",
         help="what each dimension is, a letter each: T time, Z depth, C channel, Y height, "
         "X width, S red-green-blue; for example TYX. Default: as the file says",
     )  # fmt: skip
@@ -70,16 +70,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="average over 8 flips and rotations: slightly better, 8 times slower",
     )  # fmt: skip
     parser.add_argument(
-        "--intensity", type=_intensity, action="append", metavar="LOW,HIGH",
+        "--intensity", type=intensity_argument, action="append", metavar="LOW,HIGH",
         help="values that the network sees as 0 and 1; given once, or once per channel; write "
         "--intensity=-1,1 where LOW is negative. Or full (range of the data type), percentile, or "
         "auto (default), which chooses by data type and content",
     )  # fmt: skip
-    _add_computing(parser)
+    add_computing(parser)
     parser.set_defaults(run=run)
 
 
-def _add_computing(parser: argparse.ArgumentParser) -> None:
+def add_computing(parser: argparse.ArgumentParser) -> None:
+    """Options of every command that sends images through a network."""
     group = parser.add_argument_group("computing")
     group.add_argument(
         "--device", default="auto", help="auto (a GPU if there is one), cpu, cuda, cuda:1, mps"
@@ -99,7 +100,8 @@ def _add_computing(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def _axes(text: str) -> str:
+def axes_argument(text: str) -> str:
+    """Read --axes."""
     upper = text.upper()
     if not set("YX") <= set(upper) <= set("TZCYXS") or len(set(upper)) < len(upper):
         raise argparse.ArgumentTypeError(
@@ -118,7 +120,8 @@ def _strength(text: str) -> float:
     return value
 
 
-def _intensity(text: str) -> str | tuple[float, float]:
+def intensity_argument(text: str) -> str | tuple[float, float]:
+    """Read --intensity."""
     if text in ("auto", "full", "percentile"):
         return text
     try:
@@ -168,7 +171,7 @@ def run(args: argparse.Namespace) -> int:
     from napari_baryir.commands.plan import plan_jobs
 
     jobs = plan_jobs(args.inputs, args.output)
-    tally, models = _Tally(), _Models(args.model, args.device)
+    tally, models = _Tally(), Models(args.model, args.device)
     for number, job in enumerate(jobs, start=1):
         if not args.overwrite and job.is_done():
             tally.skipped += 1
@@ -188,7 +191,7 @@ def run(args: argparse.Namespace) -> int:
     return 1 if tally.failed else 0
 
 
-class _Models:
+class Models:
     """The networks in use, each loaded once."""
 
     def __init__(self, name: str, device: str) -> None:
@@ -208,7 +211,7 @@ class _Models:
         return name, self._loaded[name]
 
 
-def _restore(job: Job, args: argparse.Namespace, models: _Models, title: str) -> str:
+def _restore(job: Job, args: argparse.Namespace, models: Models, title: str) -> str:
     """Restore one file and say so in a line."""
     from napari_baryir.files import format_name, open_output, read_image
     from napari_baryir.restoration import iter_restore

@@ -1,0 +1,186 @@
+"""``napari-baryir estimate``: what is wrong with images, how much, and where."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_baryir.commands.console import echo, remark, run_with_bar
+from napari_baryir.commands.restore import (
+    Models,
+    add_computing,
+    axes_argument,
+    intensity_argument,
+)
+from napari_baryir.errors import DeviceError, InputError, WeightsError
+
+if TYPE_CHECKING:
+    from napari_baryir.commands.plan import Job
+    from napari_baryir.degradation import DegradationEstimate
+    from napari_baryir.files import ImageFile
+
+logger = logging.getLogger(__name__)
+
+TABLES = (".csv", ".json")
+"""Suffixes of a table of its own."""
+
+EXAMPLES = """\
+examples:
+  napari-baryir estimate photo.jpg -o estimate/
+  napari-baryir estimate "data/**/*.tif" -o table.csv
+  napari-baryir estimate movie.tif -o estimate/ --axes TYX --maps ome-zarr --contributions
+
+OUT is a table (CSV or JSON; one row per plane: mean severity, share of each domain), or a folder.
+A folder gets estimates.csv and estimates.json, and for every image its maps, with the severity and
+the probability of each domain as channels on a grid of 8 pixels, and a figure of its first plane.
+--contributions also writes what the barycenter and the residual embedding contribute to the
+restored image. Severity s stands for an expected error of s / (1 - s) / 10 of the value range.
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Describe the command to argparse."""
+    parser = subparsers.add_parser(
+        "estimate",
+        help="estimate what is wrong with images, how much, and where",
+        description="Estimate which degradations images have, how strong they are, and where.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "inputs", nargs="+", metavar="IN",
+        help="image files, folders (with all folders inside) or patterns such as '*.tif'",
+    )  # fmt: skip
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="OUT",
+        help="a table that ends in .csv or .json, or a folder, which is made if it is not there",
+    )  # fmt: skip
+    parser.add_argument(
+        "--maps", choices=("tiff", "ome-zarr", "none"), default="tiff",
+        help="how the maps are written to a folder; default: tiff",
+    )  # fmt: skip
+    parser.add_argument("--no-figures", action="store_true", help="write no figures to a folder")
+    parser.add_argument(
+        "--contributions", action="store_true",
+        help="also decode, and write what the embeddings contribute; about three times as slow",
+    )  # fmt: skip
+    parser.add_argument("--model", default="auto", help="as for restore; default: auto")
+    parser.add_argument(
+        "--axes", type=axes_argument, metavar="AXES",
+        help="what each dimension is, as for restore; default: as the file says",
+    )  # fmt: skip
+    parser.add_argument(
+        "--intensity", type=intensity_argument, action="append", metavar="LOW,HIGH",
+        help="values that the network sees as 0 and 1, as for restore",
+    )  # fmt: skip
+    add_computing(parser)
+    parser.set_defaults(run=run)
+
+
+@dataclass
+class _Done:
+    """What was estimated, for the table."""
+
+    rows: list[tuple[str, DegradationEstimate]] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Estimate all inputs; 1 if one of them failed."""
+    from napari_baryir.commands.estimate_files import write_csv, write_json
+    from napari_baryir.commands.plan import plan_jobs
+
+    out = Path(args.output)
+    to_table = out.suffix.lower() in TABLES and not out.is_dir()
+    if to_table and args.contributions:
+        raise InputError(f"-o {out} holds a table only; give a folder for contributions")
+    # As if it were a folder, so that no input seems to be overwritten.
+    jobs = plan_jobs(args.inputs, f"{out}/")
+    done, models = _Done(), Models(args.model, args.device)
+    for number, job in enumerate(jobs, start=1):
+        folder = None if to_table else job.target.parent
+        try:
+            estimate = _estimate(
+                job, args, models, f"{number}/{len(jobs)} {job.source.name}", folder
+            )
+        except (DeviceError, WeightsError, MemoryError):
+            raise  # the next file would meet it too
+        except Exception as error:  # one bad file must not stop the rest, whatever is wrong with it
+            logger.debug("%s", job.source, exc_info=True)
+            done.failed.append(str(job.source))
+            remark(f"failed: {job.source}: {' '.join(str(error).split()) or type(error).__name__}")
+        else:
+            done.rows.append((str(job.source), estimate))
+            echo(_line(job.source, estimate))
+    if done.rows:
+        for table in [out] if to_table else [out / "estimates.csv", out / "estimates.json"]:
+            (write_csv if table.suffix.lower() == ".csv" else write_json)(table, done.rows)
+            echo(f"table: {table}")
+    if done.failed:
+        echo(f"failed {len(done.failed)}: {', '.join(done.failed)}")
+    return 1 if done.failed else 0
+
+
+def _estimate(
+    job: Job, args: argparse.Namespace, models: Models, title: str, folder: Path | None
+) -> DegradationEstimate:
+    """Estimate one file, and write its maps and figure where there is a folder for them."""
+    import numpy as np
+
+    from napari_baryir.commands.estimate_figure import write_figure
+    from napari_baryir.commands.estimate_files import write_contributions, write_maps
+    from napari_baryir.degradation import iter_estimate
+    from napari_baryir.files import read_image
+
+    with read_image(job.source) as image:
+        axes = args.axes or image.axes
+        _, model = models.get(image, axes)
+        chosen = args.intensity or ["auto"]
+        steps = iter_estimate(
+            image.data, axes=axes, model=model, device=args.device, precision=args.precision,
+            tile=args.tile, overlap=args.overlap,
+            intensity=chosen[0] if len(chosen) == 1 else chosen,
+            contributions=args.contributions,
+        )  # fmt: skip
+        estimate = run_with_bar(steps, title)
+        _tell_notes(job.source, image, guessed=image.axes_guessed and args.axes is None)
+        if folder is None:
+            return estimate
+        # The name keeps its suffix: photo.png and photo.tif may lie side by side.
+        stem = folder / job.source.name.replace(".", "-")
+        folder.mkdir(parents=True, exist_ok=True)
+        if args.maps != "none":
+            suffix = "tif" if args.maps == "tiff" else "ome.zarr"
+            write_maps(stem.with_name(f"{stem.name}-degradation.{suffix}"), estimate, image)
+            write_contributions(stem, suffix, estimate, image)
+        if not args.no_figures:
+            from napari_baryir.imaging.axes import PlaneLayout
+
+            plane = PlaneLayout.of(image.data, axes).read(image.data, 0)
+            write_figure(
+                stem.with_name(f"{stem.name}-degradation.png"),
+                estimate,
+                np.asarray(plane),
+                job.source.name,
+            )
+    return estimate
+
+
+def _tell_notes(source: Path, image: ImageFile, *, guessed: bool) -> None:
+    if guessed:
+        remark(f"{source}: its axes were taken to be {image.axes}; --axes says otherwise")
+    for note in image.notes:
+        remark(f"{source}: {note}")
+
+
+def _line(source: Path, estimate: DegradationEstimate) -> str:
+    """One line for the terminal: the first plane, and how many there are."""
+    count = len(estimate.summary)
+    shares = ", ".join(
+        f"{name} {share:.0%}" for name, share in estimate.summary[0].items() if share >= 0.05
+    )
+    planes = "" if count == 1 else f" (first of {count} planes)"
+    return f"{source}: {shares}; severity {estimate.severities[0]:.2f}{planes}"

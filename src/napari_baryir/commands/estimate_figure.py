@@ -1,0 +1,120 @@
+"""A figure of an estimate: the image, its severity, and its domains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_baryir.files.atomic import written_aside
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from napari_baryir.degradation import DegradationEstimate
+
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#f0e442")
+"""Of the degradations, in order: Okabe and Ito's, which colour-blind people can tell apart."""
+CLEAN_COLOUR, UNKNOWN_COLOUR = "#ffffff", "#808080"
+
+
+def domain_colours(domains: tuple[str, ...]) -> dict[str, str]:
+    """A colour for each domain; clean white, unknown grey."""
+    fixed = {"clean": CLEAN_COLOUR, "unknown": UNKNOWN_COLOUR}
+    named = [name for name in domains if name not in fixed]
+    return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(named)} | fixed
+
+
+def write_figure(
+    path: Path, estimate: DegradationEstimate, plane: NDArray[Any], title: str
+) -> None:
+    """Draw the first plane of an estimate and write it as a picture.
+
+    Parameters
+    ----------
+    path
+        PNG or whatever matplotlib writes.
+    estimate
+        Of the image.
+    plane
+        The image's first plane, (H, W, samples).
+    title
+        Says what it is.
+    """
+    from matplotlib.figure import Figure  # not pyplot, which would want a screen
+
+    height, width = plane.shape[:2]
+    side = 3.6
+    figure = Figure(
+        figsize=(3 * side + 1.6, side * min(2.0, max(0.5, height / width)) + 0.9),
+        layout="constrained",
+    )
+    left, middle, right = figure.subplots(1, 3)
+    figure.suptitle(title if len(estimate.summary) == 1 else f"{title}, first plane")
+    draw_image(left, plane, estimate)
+    drawn = draw_severity(middle, estimate)
+    figure.colorbar(drawn, ax=middle, shrink=0.8)
+    draw_domains(right, estimate)
+    with written_aside(path) as aside:
+        figure.savefig(aside, format=path.suffix[1:], dpi=110)
+
+
+def draw_image(axes: Axes, plane: NDArray[Any], estimate: DegradationEstimate) -> None:
+    """The plane as the network saw it."""
+    colours = plane[..., :3] if plane.shape[-1] >= 3 else plane[..., :1]
+    unit = np.nan_to_num(np.clip(estimate.intensity[0].apply(colours), 0, 1))
+    axes.imshow(unit if unit.shape[-1] == 3 else unit[..., 0], cmap="gray", vmin=0, vmax=1)
+    axes.set_title("image")
+    axes.axis("off")
+
+
+def draw_severity(axes: Axes, estimate: DegradationEstimate) -> Any:
+    """The severity of the first plane, on the image's pixels."""
+    severity = _first(estimate.severity, 2)
+    drawn = axes.imshow(severity, cmap="inferno", vmin=0, vmax=1, extent=_extent(estimate))
+    _fit(axes, estimate)
+    axes.set_title(f"severity, mean {estimate.severities[0]:.2f}")
+    return drawn
+
+
+def draw_domains(axes: Axes, estimate: DegradationEstimate) -> None:
+    """The likeliest domain of each cell of the first plane, with a legend of shares."""
+    from matplotlib.colors import to_rgb
+    from matplotlib.patches import Patch
+
+    colours = domain_colours(estimate.domains)
+    palette = np.array([to_rgb(colours[name]) for name in estimate.domains])
+    likeliest = _first(estimate.probabilities, 3).argmax(axis=0)
+    axes.imshow(palette[likeliest], extent=_extent(estimate), interpolation="nearest")
+    _fit(axes, estimate)
+    shown = [(n, s) for n, s in estimate.summary[0].items() if s >= 0.01]
+    axes.legend(
+        handles=[
+            Patch(facecolor=colours[name], edgecolor="black", label=f"{name} {share:.0%}")
+            for name, share in shown
+        ],
+        loc="center left",
+        bbox_to_anchor=(1.0, 0.5),
+        frameon=False,
+    )
+    axes.set_title("domain")
+
+
+def _first(maps: Any, inner: int) -> NDArray[np.float32]:
+    return np.asarray(maps[(0,) * (maps.ndim - inner)])
+
+
+def _extent(estimate: DegradationEstimate) -> tuple[float, float, float, float]:
+    """Where the cells lie in pixels, with pixel centres at whole numbers."""
+    h, w = estimate.severity.shape[-2:]
+    return -0.5, w * estimate.cell - 0.5, h * estimate.cell - 0.5, -0.5
+
+
+def _fit(axes: Axes, estimate: DegradationEstimate) -> None:
+    """Cut off what lies outside of the image."""
+    height, width = (estimate.image_shape[estimate.image_axes.index(letter)] for letter in "YX")
+    axes.set_xlim(-0.5, width - 0.5)
+    axes.set_ylim(height - 0.5, -0.5)
+    axes.axis("off")
