@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from napari_baryir.errors import ModelUnavailableError, UnsafeWeightsError, WeightsError
+from napari_baryir.errors import InputError, ModelUnavailableError, UnsafeWeightsError, WeightsError
 from napari_baryir.network import BaryIR
 from napari_baryir.weights.files import load_weights, save_weights
 from napari_baryir.weights.importer import import_published_weights
@@ -143,6 +143,19 @@ def test_views_with_strides_keep_their_values(
     tensors["LN.body.bias"] = padded[7:71]
     torch.save(tensors, tmp_path / "state.pth")
     assert_imports_as(tiny_model, tmp_path / "state.pth", out)
+
+
+def test_a_name_that_cannot_be_written_to_is_refused(
+    tiny_model: BaryIR, checkpoint: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"name it weights\.safetensors"):
+        import_published_weights(checkpoint, tmp_path / "weights.pth")
+    published = tmp_path / "published.safetensors"
+    save_file(dict(published_state_dict(tiny_model)), published)
+    before = published.read_bytes()
+    with pytest.raises(InputError, match="is the file to import"):
+        import_published_weights(published, published)
+    assert published.read_bytes() == before
 
 
 def test_imported_file_says_where_it_comes_from(checkpoint: Path, out: Path) -> None:

@@ -21,7 +21,7 @@ def model_folder() -> Path:
     return platformdirs.user_data_path("napari-baryir", appauthor=False) / "models"
 
 
-def fetch(name: str, *, url: str, file: str, sha256: str, progress: bool = False) -> Path:
+def fetch(name: str, *, url: str, file: str, sha256: str) -> Path:
     """Give the path of a model's weights, downloading them into the model folder when missing.
 
     Parameters
@@ -34,8 +34,6 @@ def fetch(name: str, *, url: str, file: str, sha256: str, progress: bool = False
         Its name in the model folder.
     sha256
         Its SHA-256 in hexadecimal; a file that differs is fetched again, then refused.
-    progress
-        Show a progress bar on the terminal.
 
     Raises
     ------
@@ -51,7 +49,6 @@ def fetch(name: str, *, url: str, file: str, sha256: str, progress: bool = False
             known_hash=f"sha256:{sha256}",
             fname=file,
             path=path.parent,
-            progressbar=progress,
         )
     # requests' errors are OSErrors; ValueError: the wrong hash, or a URL that cannot be.
     except (OSError, ValueError) as error:

@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from napari_baryir.errors import UnsafeWeightsError, WeightsError
+from napari_baryir.errors import InputError, UnsafeWeightsError, WeightsError
 from napari_baryir.network import BaryIR
 from napari_baryir.weights.files import (
     check_tensors,
@@ -44,7 +44,7 @@ def import_published_weights(path: str | os.PathLike[str], out: str | os.PathLik
         ``BaryIR``, ``state_dict``, ``params`` or ``model``, with or without a ``module.`` prefix),
         or a safetensors file with the published names.
     out
-        The safetensors file to write.
+        The file to write: another one than `path`, named ``*.safetensors``.
 
     Returns
     -------
@@ -53,6 +53,8 @@ def import_published_weights(path: str | os.PathLike[str], out: str | os.PathLik
 
     Raises
     ------
+    InputError
+        If `out` cannot be the name of a weights file, or is the file to read.
     ModelUnavailableError
         If there is no such file.
     UnsafeWeightsError
@@ -63,6 +65,7 @@ def import_published_weights(path: str | os.PathLike[str], out: str | os.PathLik
     """
     path = Path(path)
     require_file(path)
+    _check_out(path, Path(out))
     try:
         model = _read_published(path)
     except UnsafeWeightsError as error:
@@ -77,6 +80,15 @@ def import_published_weights(path: str | os.PathLike[str], out: str | os.PathLik
     }
     save_weights(model, out)
     return Path(out)
+
+
+def _check_out(path: Path, out: Path) -> None:
+    if out.suffix != ".safetensors":
+        raise InputError(
+            f"{out} would not be found as weights; name it {out.with_suffix('.safetensors').name}"
+        )
+    if out.exists() and out.samefile(path):
+        raise InputError(f"{out} is the file to import; give another name to write to")
 
 
 def _read_published(path: Path) -> BaryIR:
