@@ -16,6 +16,7 @@ from napari_baryir.weights.files import save_weights
 if TYPE_CHECKING:
     from napari import Viewer
 
+    from napari_baryir.widgets.degradation_dock import DegradationDock
     from napari_baryir.widgets.restore_dock import RestoreDock
 
 HERE = Path(__file__).parent
@@ -87,6 +88,33 @@ def dock(viewer: Viewer, qtbot: Any, tiny_model: BaryIR, tmp_path: Path) -> Iter
     made = RestoreDock(viewer)
     viewer.window.add_dock_widget(made, name="Restore")
     made.form.model.value = "tiny"
+    made.form.device.value = "cpu"
+    made.form.tile.value = "32"
+    made.form.overlap.value = "8"
+    yield made
+    run = made.session.run
+    if run is not None:
+        run.cancel()
+        if not run.over:
+            with qtbot.waitSignal(run.ended):
+                pass
+
+
+@pytest.fixture
+def map_dock(viewer: Viewer, qtbot: Any, tmp_path: Path) -> Iterator[DegradationDock]:
+    """The Degradation map dock in the viewer's window, with a tiny calibrated model, on the CPU."""
+    from qtpy.QtCore import QSettings
+
+    from calibrated_networks import calibrated_network
+    from napari_baryir.weights.cache import model_folder
+    from napari_baryir.widgets.degradation_dock import DegradationDock
+
+    settings = tmp_path / "settings"
+    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(settings))
+    save_weights(calibrated_network(), model_folder() / "calibrated.safetensors")
+    made = DegradationDock(viewer)
+    viewer.window.add_dock_widget(made, name="Degradation map")
+    made.form.model.value = "calibrated"
     made.form.device.value = "cpu"
     made.form.tile.value = "32"
     made.form.overlap.value = "8"

@@ -63,7 +63,10 @@ def test_every_command_is_contributed_and_every_contribution_is_a_command(manife
 
 
 def test_names_that_stay(manifest: Any) -> None:
-    assert [widget.display_name for widget in manifest.contributions.widgets] == ["Restore"]
+    assert [widget.display_name for widget in manifest.contributions.widgets] == [
+        "Restore",
+        "Degradation map",
+    ]
     assert [sample.display_name for sample in manifest.contributions.sample_data] == [
         "Photo with noise and haze",
         "Photo in rain",
@@ -107,4 +110,6 @@ def test_sample_and_dock_are_in_naparis_menus(make_napari_viewer: Any) -> None:
 
     assert "napari-baryir.restore" in commands("napari/layers/filter")
     assert "napari-baryir.restore" in commands("napari/plugins")
+    assert "napari-baryir.estimate" in commands("napari/layers/filter")
+    assert "napari-baryir.estimate" in commands("napari/plugins")
     assert "napari-baryir.photo_rain" in commands("napari/file/samples/napari-baryir")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -223,6 +224,12 @@ def show_only(shown: Layer, hidden: Layer) -> None:
     """Show one of two layers that lie on each other."""
     shown.visible = True
     hidden.visible = False
+
+
+def show_of(shown: Mapping[Layer, bool]) -> None:
+    """Show or hide each of these layers."""
+    for layer, visible in shown.items():
+        layer.visible = visible
 
 
 def refresh(layer: Layer) -> None:

@@ -181,13 +181,21 @@ def plane_in_view(viewer: ViewerModel, layer: Image, axes: str, box: Box) -> tup
     return tuple(places)
 
 
+def set_plane(viewer: ViewerModel, layer: Layer, dimension: int, index: int) -> None:
+    """Move the slider of a dimension of the layer to one of its planes."""
+    place = to_pixels(viewer, layer, np.asarray(viewer.dims.point, dtype=np.float64))
+    place[dimension] = index
+    world = np.asarray(layer.data_to_world(place), dtype=np.float64) / units_ratio(viewer, layer)
+    viewer.dims.set_point(dimension + viewer.dims.ndim - layer.ndim, float(world[dimension]))
+
+
 def _here(viewer: ViewerModel, layer: Image) -> NDArray[np.float64]:
     """The viewer's position in the layer's pixels; NaN-free, RGB samples left out."""
     return to_pixels(viewer, layer, np.asarray(viewer.dims.point, dtype=np.float64))
 
 
 def to_pixels(
-    viewer: ViewerModel, layer: Image, position: NDArray[np.float64]
+    viewer: ViewerModel, layer: Layer, position: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """A position of the viewer, in the layer's pixels."""
     own = position[-layer.ndim :] * units_ratio(viewer, layer)

@@ -1,0 +1,72 @@
+"""One colour per domain, the same in the map, the legend and the plot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from napari_baryir.widgets.degradation_maps import CLEAN, LEVELS, UNKNOWN
+
+Color = tuple[float, float, float]
+"""Red, green, blue in [0, 1]."""
+
+NAMED: dict[str, Color] = {
+    "noise": (0.90, 0.62, 0.00),
+    "rain": (0.34, 0.71, 0.91),
+    "haze": (0.94, 0.89, 0.26),
+    "blur": (0.80, 0.47, 0.65),
+    "low light": (0.25, 0.45, 0.95),
+    "background": (0.00, 0.62, 0.45),
+    "stripes": (0.84, 0.37, 0.00),
+    CLEAN: (1.0, 1.0, 1.0),
+    UNKNOWN: (0.6, 0.6, 0.6),
+}
+"""After Okabe and Ito, whose colours colour-blind eyes tell apart; dark blue made brighter."""
+
+OTHERS: tuple[Color, ...] = (
+    (0.45, 0.85, 0.45),
+    (0.60, 0.40, 0.85),
+    (0.95, 0.45, 0.45),
+    (0.30, 0.80, 0.80),
+    (0.70, 0.55, 0.35),
+    (0.95, 0.60, 0.85),
+)
+"""For domains of the user's own models, in turn."""
+
+
+def colors_of(domains: Sequence[str]) -> dict[str, Color]:
+    """Colour of each domain."""
+    others = [domain for domain in domains if domain not in NAMED]
+    return {
+        domain: NAMED.get(domain) or OTHERS[others.index(domain) % len(OTHERS)]
+        for domain in domains
+    }
+
+
+def label_colors(
+    domains: Sequence[str], only: str | None = None
+) -> dict[int | None, tuple[float, float, float, float]]:
+    """Colour and opacity of each label of the domain map; opacity is severity.
+
+    Parameters
+    ----------
+    domains
+        In the order of the estimate.
+    only
+        Domain to show alone; None for all but clean.
+    """
+    colors = colors_of(domains)
+    table: dict[int | None, tuple[float, float, float, float]] = {None: (0.0, 0.0, 0.0, 0.0)}
+    # Clean has one label and no severity worth showing; alone, it is veiled in white.
+    table[0] = (*colors.get(CLEAN, (1.0, 1.0, 1.0)), 0.5 if only == CLEAN else 0.0)
+    for number, domain in enumerate(domains, start=1):
+        if domain == CLEAN:
+            continue
+        for level in range(LEVELS):
+            alpha = (level + 0.5) / LEVELS if only in (None, domain) else 0.0
+            table[LEVELS * number + level] = (*colors[domain], alpha)
+    return table
+
+
+def hex_of(color: Color) -> str:
+    """A colour as Qt's style sheets write it."""
+    return "#" + "".join(f"{round(255 * value):02x}" for value in color)

@@ -1,0 +1,86 @@
+"""Looks at the planes of lazy maps that somebody wants to see, in a thread, the latest first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from napari.qt.threading import create_worker
+from qtpy.QtCore import QObject, Qt, Signal
+
+from napari_baryir.widgets.degradation_maps import Place
+from napari_baryir.widgets.errors import Problem
+from napari_baryir.widgets.job import cores_left_for_the_window
+from napari_baryir.widgets.lazy_maps import LazyPlanes
+
+
+class PlaneFetcher(QObject):
+    """Works for one result. All signals come on the GUI thread, where it must be made."""
+
+    fetched = Signal()
+    """One more plane is known."""
+    failed = Signal(object)
+    """A `Problem`."""
+
+    _wanted = Signal(object)
+
+    def __init__(self, planes: LazyPlanes) -> None:
+        super().__init__()
+        self._planes = planes
+        self._waiting: list[Place] = []
+        self._worker: Any = None
+        self._closed = False
+        # napari may slice in a thread of its own.
+        self._wanted.connect(self._on_wanted, Qt.ConnectionType.QueuedConnection)
+        planes.on_wanted = self._wanted.emit
+
+    @property
+    def busy(self) -> bool:
+        """Whether a plane is being looked at."""
+        return self._worker is not None
+
+    def close(self) -> None:
+        """Look at nothing more after the plane in work."""
+        self._closed = True
+        self._planes.on_wanted = None
+        self._waiting.clear()
+
+    def _on_wanted(self, place: Place) -> None:
+        if self._closed or self._planes.known(place) is not None:
+            return
+        if place in self._waiting:
+            self._waiting.remove(place)
+        self._waiting.append(place)
+        self._start_next()
+
+    def _start_next(self) -> None:
+        if self._worker is not None or self._closed or not self._waiting:
+            return
+        place = self._waiting.pop()
+        worker = create_worker(_look, self._planes, place, _start_thread=False, _ignore_errors=True)
+        self._worker = worker
+        worker.returned.connect(self._on_returned)
+        worker.finished.connect(self._on_finished)
+        worker.start()
+
+    def _on_returned(self, error: Exception | None) -> None:
+        if self._closed:
+            return
+        if error is None:
+            self.fetched.emit()
+            return
+        self._waiting.clear()
+        self.failed.emit(Problem.of(error))
+
+    def _on_finished(self) -> None:
+        self._worker = None
+        self._start_next()
+
+
+def _look(planes: LazyPlanes, place: Place) -> Exception | None:
+    """Compute a plane; an error is returned, so that nobody else reports it."""
+    try:
+        with cores_left_for_the_window():
+            planes.get(place)
+    except Exception as error:
+        return error
+    return None

@@ -1,0 +1,182 @@
+"""Stacks and lazy layers: the plot along the stack, the slider, values under the cursor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import dask.array as da
+import numpy as np
+import pytest
+
+pytest.importorskip("napari")
+
+from qtpy.QtCore import QPoint, Qt
+
+from napari_baryir.degradation import lazy as lazy_estimates
+from napari_baryir.widgets.degradation_maps import PENDING
+
+if TYPE_CHECKING:
+    from pytestqt.qtbot import QtBot
+
+    from napari_baryir.widgets.degradation_dock import DegradationDock
+    from napari_baryir.widgets.estimate_session import MapResult
+
+MOVIE = np.random.default_rng(0).integers(0, 4000, (5, 40, 48), np.uint16)
+
+
+def estimate(dock: DegradationDock, qtbot: QtBot) -> MapResult:
+    """Click Estimate and wait for the maps."""
+    with qtbot.waitSignal(dock.session.finished, timeout=30_000) as finished:
+        dock.button.click()
+    result: MapResult = finished.args[0]
+    return result
+
+
+def click_plane(dock: DegradationDock, qtbot: QtBot, plane: int) -> None:
+    """Click the middle of a plane's bar."""
+    plot = dock.panel.plot
+    plot.resize(260, 130)
+    centre = plot.bar(plane).center()
+    where = QPoint(round(centre.x()), round(centre.y()))
+    qtbot.mouseClick(plot, Qt.MouseButton.LeftButton, pos=where)
+
+
+@pytest.mark.parametrize("scale", [(1, 1, 1), (2.5, 0.5, 0.5)])
+def test_clicking_the_plot_moves_the_slider_and_the_slider_the_plot(
+    map_dock: DegradationDock, qtbot: QtBot, scale: tuple[float, ...]
+) -> None:
+    viewer = map_dock.viewer
+    viewer.add_image(MOVIE, scale=scale, translate=(10, 0, 0))
+    result = estimate(map_dock, qtbot)
+    click_plane(map_dock, qtbot, 3)
+    assert viewer.dims.current_step[0] == 3
+    assert map_dock.panel.plot.current == 3
+    viewer.dims.set_current_step(0, 1)
+    assert map_dock.panel.plot.current == 1
+    shares = {d: row.share for d, row in map_dock.panel.legend.rows.items()}
+    assert shares == pytest.approx(dict(result.estimate.summary[1]))
+    assert f"{result.estimate.severities[1]:.2f}" in map_dock.panel.headline.text()
+
+
+def test_plot_of_a_part_counts_from_its_first_plane(
+    map_dock: DegradationDock, qtbot: QtBot
+) -> None:
+    viewer = map_dock.viewer
+    viewer.add_image(np.stack([MOVIE, MOVIE[::-1]]))
+    map_dock.form.axes.value = "TZYX"
+    estimate(map_dock, qtbot)
+    panel = map_dock.panel
+    assert [panel.axis.itemText(i) for i in range(panel.axis.count())] == ["along T", "along Z"]
+    panel.axis.setCurrentIndex(1)
+    click_plane(map_dock, qtbot, 4)
+    assert tuple(viewer.dims.current_step[:2])[1] == 4
+    panel.axis.setCurrentIndex(0)
+    click_plane(map_dock, qtbot, 0)
+    assert tuple(viewer.dims.current_step[:2]) == (0, 4)
+
+
+def test_one_plane_has_no_plot(map_dock: DegradationDock, qtbot: QtBot) -> None:
+    map_dock.viewer.add_image(MOVIE[0])
+    estimate(map_dock, qtbot)
+    assert map_dock.panel.plot.isHidden()
+    assert map_dock.panel.axis.isHidden()
+
+
+def test_status_bar_tells_the_values_under_the_cursor(
+    map_dock: DegradationDock, qtbot: QtBot
+) -> None:
+    viewer = map_dock.viewer
+    image = viewer.add_image(MOVIE, scale=(1, 0.5, 0.5), rotate=(0.0, 0.0, 20.0))
+    result = estimate(map_dock, qtbot)
+    viewer.dims.set_current_step(0, 2)
+    row, column = 3, 4
+    position = image.data_to_world((2, 8 * row + 1, 8 * column + 6))
+    viewer.mouse_over_canvas = True
+    viewer.cursor.position = tuple(position)
+    viewer.update_status_from_cursor()
+    said = viewer.status["coordinates"]
+    assert f"severity {result.estimate.severity[2, row, column]:.2f}" in said
+    chances = result.estimate.probabilities[2, :, row, column]
+    most = result.estimate.domains[int(chances.argmax())]
+    assert f"{most} {round(100 * float(chances.max()))} %" in said
+    viewer.cursor.position = tuple(image.data_to_world((2, 100, 100)))
+    viewer.update_status_from_cursor()
+    assert "severity" not in viewer.status["coordinates"]
+    map_dock.panel.show_view("image")
+    viewer.cursor.position = tuple(position)
+    viewer.update_status_from_cursor()
+    assert "severity" not in viewer.status["coordinates"]
+
+
+class Counter:
+    """Counts the tiles that go through the network."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.tiles = 0
+        compute = lazy_estimates.EstimateWork._tile
+
+        def counted(work: Any, tile: Any) -> Any:
+            self.tiles += 1
+            return compute(work, tile)
+
+        monkeypatch.setattr(lazy_estimates.EstimateWork, "_tile", counted)
+
+
+def test_lazy_layers_are_looked_at_as_one_scrolls(
+    map_dock: DegradationDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counter = Counter(monkeypatch)
+    viewer = map_dock.viewer
+    map_dock.form.tile.value = "whole"
+    viewer.add_image(da.from_array(MOVIE, chunks=(1, 40, 48)), contrast_limits=(0, 4000))
+    viewer.dims.set_current_step(0, 2)
+    result = estimate(map_dock, qtbot)
+    assert counter.tiles == 1
+    assert map_dock.panel.legend.rows["noise"].share is not None
+    assert np.isnan(result.severity.data[0]).all()
+    assert (result.domains.data[0] == PENDING).all()
+    with qtbot.waitSignal(map_dock.session.computed, timeout=30_000):
+        viewer.dims.set_current_step(0, 3)
+    assert counter.tiles <= 3  # plane 0 was asked for above
+    qtbot.waitUntil(lambda: result.maps.planes.summary((3,)) is not None, timeout=30_000)
+    qtbot.waitUntil(lambda: not result.fetcher.busy, timeout=30_000)
+    tiles = counter.tiles
+    viewer.dims.set_current_step(0, 2)
+    viewer.dims.set_current_step(0, 3)
+    assert counter.tiles == tiles  # known planes are not looked at again
+
+
+def test_lazy_maps_equal_those_in_memory(map_dock: DegradationDock, qtbot: QtBot) -> None:
+    viewer = map_dock.viewer
+    map_dock.form.intensity.value = "0, 4000"
+    map_dock.form.tile.value = "whole"
+    viewer.add_image(MOVIE)
+    whole = estimate(map_dock, qtbot)
+    map_dock.form.layer.value = viewer.add_image(
+        da.from_array(MOVIE, chunks=(1, 40, 48)), contrast_limits=(0, 4000)
+    )
+    map_dock.form.lazy.value = "memory"
+    lazy = estimate(map_dock, qtbot)
+    np.testing.assert_allclose(np.asarray(lazy.severity.data), whole.severity.data, atol=1e-6)
+    np.testing.assert_array_equal(np.asarray(lazy.domains.data), whole.domains.data)
+    np.testing.assert_allclose(lazy.severity.data[1:3, 2], whole.severity.data[1:3, 2], atol=1e-6)
+    np.testing.assert_allclose(lazy.severity.data[-1, ..., 1], whole.severity.data[-1, ..., 1])
+    for place in range(5):
+        found = lazy.maps.planes.summary((place,))
+        assert found.shares == pytest.approx(dict(whole.estimate.summary[place]), abs=1e-5)
+
+
+def test_error_while_scrolling_is_a_sentence(
+    map_dock: DegradationDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer = map_dock.viewer
+    viewer.add_image(da.from_array(MOVIE, chunks=(1, 40, 48)), contrast_limits=(0, 4000))
+    estimate(map_dock, qtbot)
+
+    def broken(*_: Any) -> Any:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(lazy_estimates.EstimateWork, "_tile", broken)
+    with qtbot.waitSignal(map_dock.session.failed, timeout=30_000):
+        viewer.dims.set_current_step(0, 4)
+    assert "Input/output error" in map_dock.status.message.text()
