@@ -33,11 +33,11 @@ def main() -> None:
     model = str(Path(args.model).resolve()) if Path(args.model).is_file() else args.model
     args.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as home:
-        _settle_in(Path(home), model)
+        settle_in(Path(home), model)
         _make_all(args.out, Path(home), Path(model).stem)
 
 
-def _settle_in(home: Path, model: str) -> None:
+def settle_in(home: Path, model: str) -> None:
     """Keep settings and models in `home`; must come before napari and Qt are imported."""
     os.environ["XDG_CONFIG_HOME"] = str(home / "config")
     os.environ["NAPARI_CONFIG"] = str(home / "napari" / "settings.yaml")

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_baryir.widgets.estimate_session import EstimateSession, MapResult
 from napari_baryir.widgets.legend import in_words
 from napari_baryir.widgets.regions import to_pixels
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+
+    from napari_baryir.widgets.estimate_session import EstimateSession, MapResult
 
 
 class CursorValues:

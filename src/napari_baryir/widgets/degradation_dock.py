@@ -136,7 +136,7 @@ class DegradationDock(QWidget):
             self.button.setEnabled(run.state != "cancelling")
             self.status.follow(run, run_queue().ahead_of(run))
         else:
-            self.button.setEnabled(self.form.problem() is None)
+            self._on_form()  # its layer may have gone meanwhile
 
     def _on_result(self, result: MapResult) -> None:
         estimate = result.estimate

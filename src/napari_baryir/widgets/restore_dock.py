@@ -22,6 +22,7 @@ from napari_baryir.widgets.restore_form import RestoreForm
 from napari_baryir.widgets.session import RestoreSession
 from napari_baryir.widgets.settings import cache_folder, defaults
 from napari_baryir.widgets.status_panel import StatusPanel, duration
+from napari_baryir.widgets.summary_line import SummaryLine
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -43,6 +44,7 @@ class RestoreDock(QWidget):
         self.form = RestoreForm(napari_viewer)
         self.session = RestoreSession(napari_viewer)
         self.status = StatusPanel()
+        self.summary = SummaryLine(napari_viewer, self.session)
         self.compare = ComparePanel(self.session.comparison)
         self.models = ModelButtons(self.form)
         self.batch = BatchTab(napari_viewer, self.form.arguments)
@@ -88,6 +90,7 @@ class RestoreDock(QWidget):
             advanced,
             self.button,
             self.status,
+            self.summary,
             self.compare,
         ):
             layout.addWidget(widget)
@@ -118,6 +121,7 @@ class RestoreDock(QWidget):
         self.models.told.connect(self.status.say)
         run_queue().changed.connect(self._on_session)
         self.destroyed.connect(functools.partial(_let_go, self.form, self.session, self._keys))
+        self.destroyed.connect(functools.partial(_stop, self.summary))
 
     def changeEvent(self, event: Any) -> None:
         """Go away with the dock: napari deletes only the frame around this widget."""
@@ -186,3 +190,8 @@ def _let_go(form: RestoreForm, session: RestoreSession, keys: BoundKeys, *_: obj
     keys.release()
     form.close()
     session.close()
+
+
+def _stop(summary: SummaryLine, *_: object) -> None:
+    """Stop looking at a result that nobody sees any more."""
+    summary.stop()
