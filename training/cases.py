@@ -129,7 +129,7 @@ class SyntheticCase:
 
     def load(self) -> Pair:
         """Read the plane and degrade it; the same seed, name and domain give the same pair."""
-        clean = _clean_planes(self.path, self.profile)[self.plane]
+        clean = clean_planes(self.path, self.profile)[self.plane]
         # From the name, so that adding images or leaving out domains changes no other case.
         key = zlib.crc32(f"{self.name}\n{self.domain}".encode())
         rng = np.random.default_rng((self.seed, key))
@@ -158,10 +158,10 @@ def list_pairs(degraded: Path, clean: Path, *, limit: int | None = None) -> list
             "give two folders, or two images"
         )
     partners: dict[Path, list[Path]] = {}
-    for path in _images([clean]):
+    for path in image_paths([clean]):
         partners.setdefault(path.relative_to(clean).with_suffix(""), []).append(path)
     pairs = []
-    for path in _spread(_images([degraded]), limit):
+    for path in spread(image_paths([degraded]), limit):
         relative = path.relative_to(degraded)
         found = partners.get(relative.with_suffix(""), [])
         if len(found) != 1:
@@ -213,11 +213,11 @@ def list_synthetic(
     """
     chosen = _check_choice(profile, domains, sigmas, level)
     planes: list[tuple[Path, int, int]] = []
-    for path in _images(sources):
-        count = len(_clean_planes(path, profile))
+    for path in image_paths(sources):
+        count = len(clean_planes(path, profile))
         planes.extend((path, plane, count) for plane in range(count))
     cases = []
-    for path, plane, count in _spread(planes, limit):
+    for path, plane, count in spread(planes, limit):
         for domain in chosen:
             fixed = profile == "photo" and domain == "noise" and level is None
             for sigma in sigmas if fixed else (None,):
@@ -251,7 +251,7 @@ def _check_choice(
     return chosen
 
 
-def _images(sources: Iterable[Path]) -> list[Path]:
+def image_paths(sources: Iterable[Path]) -> list[Path]:
     found: list[Path] = []
     for source in sources:
         if _is_plain_folder(source):
@@ -271,7 +271,7 @@ def _is_plain_folder(path: Path) -> bool:
     return path.is_dir() and not is_image_path(path)
 
 
-def _spread(items: list[Item], limit: int | None) -> list[Item]:
+def spread(items: list[Item], limit: int | None) -> list[Item]:
     """At most ``limit`` items, evenly over the list."""
     if limit is None or limit >= len(items):
         return items
@@ -284,7 +284,7 @@ def _read(path: Path) -> tuple[NDArray[Any], str]:
 
 
 @lru_cache(maxsize=1)  # the cases of one file follow each other
-def _clean_planes(path: Path, profile: str) -> list[NDArray[np.float32]]:
+def clean_planes(path: Path, profile: str) -> list[NDArray[np.float32]]:
     """Planes of a clean file about [0, 1]: (H, W, 3) for photographs, (H, W) for microscopy."""
     array, axes = _read(path)
     layout = PlaneLayout.of(array, axes)

@@ -27,6 +27,7 @@ from napari_baryir.imaging.axes import PlaneLayout
 from napari_baryir.imaging.intensity import IntensityMap, choose_intensity
 from napari_baryir.training.cases import Case, Pair, planes_last
 from napari_baryir.training.peers import PEERS, check_peers
+from napari_baryir.training.perceptual import PlaneDistance
 
 if TYPE_CHECKING:
     from napari_baryir.network import BaryIR
@@ -58,6 +59,8 @@ class ImageScore:
     """Standard deviation of the noise in [0, 1] that peers were given."""
     seconds: float
     """That the method took."""
+    lpips: float | None = None
+    """Where it was asked for; NaN for images smaller than 32x32."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,12 @@ class Evaluation:
         if not found:
             return None
         return float(np.mean([s.psnr for s in found])), float(np.mean([s.ssim for s in found]))
+
+    def mean_lpips(self, domain: str, method: str) -> float | None:
+        """Mean LPIPS; None where it was not measured."""
+        scores = (s for s in self.scores if s.domain == domain and s.method == method)
+        found = [s.lpips for s in scores if s.lpips is not None]
+        return float(np.mean(found)) if found else None
 
     def count(self, domain: str) -> int:
         """Number of images."""
@@ -145,6 +154,7 @@ def iter_evaluate(
     *,
     model_name: str = "model",
     peers: bool = False,
+    perceptual: PlaneDistance | None = None,
     restore_options: Mapping[str, Any] | None = None,
 ) -> Generator[ImageScore, None, Evaluation]:
     """Measure a model, yielding each score as it is known.
@@ -159,6 +169,8 @@ def iter_evaluate(
         What the model is called in the scores.
     peers
         Whether to measure ``PEERS`` too, where what is wrong is noise.
+    perceptual
+        From `load_lpips`, to measure LPIPS too.
     restore_options
         Further arguments of `restore`: device, precision, tile, strength, ...
 
@@ -177,8 +189,9 @@ def iter_evaluate(
     if peers:
         check_peers()
     scores: list[ImageScore] = []
+    options = dict(restore_options or {})
     for case in cases:
-        for score in _case_scores(case, model, model_name, peers, dict(restore_options or {})):
+        for score in _case_scores(case, model, model_name, peers, perceptual, options):
             scores.append(score)
             yield score
     return Evaluation(tuple(scores))
@@ -189,6 +202,7 @@ def _case_scores(
     model: str | Path | BaryIR,
     model_name: str,
     peers: bool,
+    perceptual: PlaneDistance | None,
     options: dict[str, Any],
 ) -> Generator[ImageScore, None, None]:
     from napari_baryir.restoration import restore  # brings torch
@@ -203,7 +217,12 @@ def _case_scores(
         images = make()
         seconds = time.perf_counter() - start
         psnr, ssim = score_planes(images, clean)
-        return ImageScore(case.name, case.domain, method, psnr, ssim, pair.level, sigma, seconds)
+        lpips = None
+        if perceptual is not None:
+            lpips = float(np.mean([perceptual(a, b) for a, b in zip(images, clean, strict=True)]))
+        return ImageScore(
+            case.name, case.domain, method, psnr, ssim, pair.level, sigma, seconds, lpips
+        )
 
     def restored() -> Planes:
         result = restore(pair.degraded, axes=pair.axes, model=model, intensity=maps, **options)

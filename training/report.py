@@ -9,11 +9,12 @@ from pathlib import Path
 
 from napari_baryir.errors import InputError
 from napari_baryir.training.evaluate import Evaluation, ImageScore
+from napari_baryir.training.published import PUBLISHED, TEST_SETS
 
 SUFFIXES = (".csv", ".md")
 """What a report can be written as."""
 
-DIGITS = {"psnr": 4, "ssim": 6, "level": 4, "sigma": 5, "seconds": 3}
+DIGITS = {"psnr": 4, "ssim": 6, "level": 4, "sigma": 5, "seconds": 3, "lpips": 5}
 """Decimals of a CSV file's columns."""
 
 
@@ -55,17 +56,54 @@ def to_csv(evaluation: Evaluation) -> str:
 
 
 def to_markdown(evaluation: Evaluation) -> str:
-    """One row per domain, one column per method: mean PSNR in dB / mean SSIM."""
+    """One row per domain, one column per method: mean PSNR in dB / mean SSIM (/ mean LPIPS).
+
+    Where the paper's test sets were measured, a table of published scores follows.
+    """
     methods = evaluation.methods
     lines = [
         f"| domain | images | {' | '.join(methods)} |",
         f"| --- | --- |{' --- |' * len(methods)}",
     ]
     for domain in evaluation.domains:
-        cells = [_cell(evaluation.mean(domain, method)) for method in methods]
+        cells = [
+            _cell(evaluation.mean(domain, method), evaluation.mean_lpips(domain, method))
+            for method in methods
+        ]
         lines.append(f"| {domain} | {evaluation.count(domain)} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines + _published_lines(evaluation)) + "\n"
 
 
-def _cell(mean: tuple[float, float] | None) -> str:
-    return "" if mean is None else f"{mean[0]:.2f} / {mean[1]:.4f}"
+def _published_lines(evaluation: Evaluation) -> list[str]:
+    """The published scores on the test sets that were measured, marked as published."""
+    measured = [domain for domain in evaluation.domains if domain in TEST_SETS]
+    complete = [name for name in measured if evaluation.count(name) == TEST_SETS[name]]
+    lines = [
+        f"{name}: {evaluation.count(name)} of {TEST_SETS[name]} images were measured, so the "
+        "published scores do not stand beside them."
+        for name in measured
+        if name not in complete
+    ]
+    if complete:
+        methods = [m for m, row in PUBLISHED.items() if any(name in row for name in complete)]
+        lines += [
+            "Published, not measured here (Tang et al., TPAMI 2026, Tables 1 and 2; the authors' "
+            "own crops and SSIM):",
+            "",
+            f"| test set | {' | '.join(methods)} |",
+            f"| --- |{' --- |' * len(methods)}",
+        ]
+        for name in complete:
+            cells = [_published_cell(PUBLISHED[method].get(name)) for method in methods]
+            lines.append(f"| {name} | {' | '.join(cells)} |")
+    return ["", *lines] if lines else []
+
+
+def _published_cell(scores: tuple[float, float] | None) -> str:
+    return "" if scores is None else f"{scores[0]:.2f} / {scores[1]:.3f}"
+
+
+def _cell(mean: tuple[float, float] | None, lpips: float | None) -> str:
+    if mean is None:
+        return ""
+    return f"{mean[0]:.2f} / {mean[1]:.4f}" + ("" if lpips is None else f" / {lpips:.4f}")

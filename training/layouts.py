@@ -1,0 +1,184 @@
+"""Data sets of paired files in the layouts that they are published in, looked through at once.
+
+Every mistake of a folder is collected before anything is read, so that a user hears of all of them
+together and before any work has started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_baryir.errors import DataError
+
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
+"""Of the files that are looked at. WED comes as BMP."""
+LISTED = 5
+"""Files of one kind of mistake that a message names before it counts the rest."""
+
+
+def same_stem(stem: str) -> str:
+    """For data sets whose degraded and clean files have one name."""
+    return stem
+
+
+def before_underscore(stem: str) -> str:
+    """RESIDE: ``0001_0.8_0.2`` is the haze of ``0001``."""
+    return stem.partition("_")[0]
+
+
+def after_rain(stem: str) -> str:
+    """Rain100L: ``rain-001`` is the rain of ``norain-001``."""
+    return f"norain-{stem.removeprefix('rain-')}"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a data set of pairs has its degraded and its clean files."""
+
+    degraded: str
+    """Folder, a glob pattern from the root; files below it are found at any depth."""
+    clean: str
+    """Folder of the clean files, from the folder of the degraded ones."""
+    clean_stem: Callable[[str], str] = same_stem
+    """Name (without suffix) of a degraded file to that of its clean one."""
+
+
+@dataclass(frozen=True)
+class PairPaths:
+    """A degraded file and its clean one."""
+
+    degraded: Path
+    clean: Path
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a folder holds of a data set, and what is wrong with it."""
+
+    pairs: tuple[PairPaths, ...] = ()
+    problems: tuple[str, ...] = ()
+    """In words; empty when all is well."""
+
+
+def image_files(folder: Path) -> list[Path]:
+    """All image files below a folder, by name."""
+    files = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    return sorted(p for p in files if p.is_file() and not p.name.startswith("."))
+
+
+def find_pairs(root: Path, layouts: Sequence[Layout]) -> Found | None:
+    """Look for a data set under any of its layouts; the first that is there counts.
+
+    Parameters
+    ----------
+    root
+        Folder that the layouts start from.
+    layouts
+        The likeliest first.
+
+    Returns
+    -------
+    Found or None
+        None where no layout's folder of degraded files is there.
+    """
+    for layout in layouts:
+        folders = sorted(p for p in root.glob(layout.degraded) if p.is_dir())
+        if folders:
+            return _gather(folders, layout)
+    return None
+
+
+def _gather(folders: Iterable[Path], layout: Layout) -> Found:
+    """Pair the files of the folders of one layout."""
+    pairs: list[PairPaths] = []
+    problems: list[str] = []
+    for folder in folders:
+        clean = (folder / layout.clean).resolve()
+        degraded = image_files(folder)
+        if not degraded:
+            problems.append(f"{folder} has no images ({', '.join(SUFFIXES)})")
+        if not clean.is_dir():
+            problems.append(f"{folder} has no clean images beside it: there is no folder {clean}")
+            continue
+        partners = {path.stem: path for path in image_files(clean)}
+        found, lonely = [], []
+        for path in degraded:
+            # Where both are in one layout's folder under other names, input/1.png and target/1.png
+            # are still a pair.
+            partner = partners.get(layout.clean_stem(path.stem)) or partners.get(path.stem)
+            if partner is None or partner == path:
+                lonely.append(path)
+            else:
+                found.append(PairPaths(path, partner))
+        if lonely:
+            problems.append(
+                f"{len(lonely)} files without a clean one in {clean}: {_listed(lonely)}"
+            )
+        pairs.extend(found)
+    return Found(tuple(pairs), tuple(problems))
+
+
+def size_problems(pairs: Iterable[PairPaths], smallest: int = 8) -> Iterator[str]:
+    """Name pairs that cannot be used, by the headers of their files.
+
+    Parameters
+    ----------
+    pairs
+        Files; a clean one that many share is opened once.
+    smallest
+        Shortest side that can be used, pixels.
+    """
+    clean_sizes: dict[Path, tuple[int, int] | str] = {}
+    for pair in pairs:
+        if pair.clean not in clean_sizes:
+            clean_sizes[pair.clean] = _size(pair.clean, smallest)
+            if isinstance(problem := clean_sizes[pair.clean], str):
+                yield problem
+        if pair.degraded == pair.clean:
+            continue
+        size, clean_size = _size(pair.degraded, smallest), clean_sizes[pair.clean]
+        if isinstance(size, str):
+            yield size
+        elif size != clean_size and not isinstance(clean_size, str):
+            yield (
+                f"{pair.degraded} is {size[0]} x {size[1]} pixels, but {pair.clean} is "
+                f"{clean_size[0]} x {clean_size[1]}"
+            )
+
+
+def _size(path: Path, smallest: int) -> tuple[int, int] | str:
+    """Width and height of an RGB image from its header, or what is wrong with it."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            size, mode = image.size, image.mode
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+        return f"{path} cannot be read ({' '.join(str(error).split())}); repair it or take it out"
+    if mode not in ("RGB", "RGBA", "P"):
+        return f"{path} is not an RGB image but {mode!r}; give the colour version of the data set"
+    if min(size) < smallest:
+        return f"{path} is {size[0]} x {size[1]} pixels; every side must have {smallest} or more"
+    return size
+
+
+def refuse_problems(what: str, problems: Sequence[str], advice: str) -> None:
+    """Raise one error for a whole list of problems.
+
+    Raises
+    ------
+    DataError
+        If there are any.
+    """
+    if not problems:
+        return
+    shown = "\n".join(f"  - {problem}" for problem in problems[:50])
+    rest = f"\n  - and {len(problems) - 50} more" if len(problems) > 50 else ""
+    raise DataError(f"{what}:\n{shown}{rest}\n{advice}")
+
+
+def _listed(paths: Sequence[Path]) -> str:
+    names = ", ".join(path.name for path in paths[:LISTED])
+    return names + (f" and {len(paths) - LISTED} more" if len(paths) > LISTED else "")
