@@ -105,9 +105,8 @@ def _stored_dtype(path: Path) -> torch.dtype:
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as file:
-        kinds = {
-            file.get_slice(name).get_dtype()
-            for name in file.keys()  # noqa: SIM118 (not a dict)
-            if name not in ("prototypes", "subspace")
-        }
-    return {"{'F16'}": torch.float16, "{'BF16'}": torch.bfloat16}.get(str(kinds), torch.float32)
+        names = set(file.keys()) - {"prototypes", "subspace"}
+        kinds = {file.get_slice(name).get_dtype() for name in names}
+    if kinds == {"F16"}:
+        return torch.float16
+    return torch.bfloat16 if kinds == {"BF16"} else torch.float32

@@ -143,7 +143,7 @@ def _estimate(
             image.data, axes=axes, model=model, device=args.device, precision=args.precision,
             tile=args.tile, overlap=args.overlap,
             intensity=chosen[0] if len(chosen) == 1 else chosen,
-            contributions=args.contributions,
+            contributions=args.contributions, at_once=True,
         )  # fmt: skip
         estimate = run_with_bar(steps, title)
         _tell_notes(job.source, image, guessed=image.axes_guessed and args.axes is None)

@@ -95,6 +95,7 @@ def iter_estimate(
     intensity: Intensity = "auto",
     contributions: bool = False,
     first_plane: int = 0,
+    at_once: bool = False,
 ) -> Generator[Progress, None, DegradationEstimate]:
     """Estimate step by step.
 
@@ -107,6 +108,8 @@ def iter_estimate(
         As for `estimate_degradation`.
     first_plane
         Number of the plane to begin with; the others follow by distance.
+    at_once
+        Estimate dask and zarr arrays now, one row of tiles at a time, instead of lazily.
 
     Yields
     ------
@@ -135,9 +138,9 @@ def iter_estimate(
         strength=1.0,
         ensemble=False,
         out=None,
-        first=first_plane or None,
+        first=first_plane,
     )
-    work = _lazily if is_dask(options.image) else _at_once
+    work = _lazily if is_dask(options.image) and not at_once else _at_once
     return work(options, contributions)
 
 

@@ -73,7 +73,8 @@ class LazyPlanes(Sequence[Value], Generic[Value]):
         if not 0 <= number < len(self):
             raise IndexError(f"there is no plane {plane} among {len(self)}")
         if number not in self._known:
-            index = tuple(int(i) for i in np.unravel_index(number, self._outer))
+            place = np.unravel_index(number, self._outer) if self._outer else ()
+            index = tuple(int(i) for i in place)
             self._known[number] = self._evaluate(np.asarray(self._maps[index]))
         return self._known[number]
 
@@ -232,7 +233,9 @@ class LazyEstimator:
         """Cells (1, ..., h, w, d + 1) to probabilities and severity, (1, ..., K + 1, h, w)."""
         reach = self.reading.calibration.window // 2
         y, x, last = cells.ndim - 3, cells.ndim - 2, cells.ndim - 1
-        cells = da.overlap.overlap(cells, depth={y: reach, x: reach}, boundary="none")
+        # Along an axis that is not cut there is nothing to share, and dask refuses short ones.
+        depth = {axis: reach if cells.numblocks[axis] > 1 else 0 for axis in (y, x)}
+        cells = da.overlap.overlap(cells, depth=depth, boundary="none")
         judged = da.map_blocks(
             _judge,
             cells,
@@ -241,7 +244,7 @@ class LazyEstimator:
             meta=np.empty((0,) * cells.ndim, np.float32),
             chunks=(*cells.chunks[:-1], (len(self.reading.calibration.names) + 1,)),
         )
-        judged = da.overlap.trim_internal(judged, {y: reach, x: reach}, boundary="none")
+        judged = da.overlap.trim_internal(judged, depth, boundary="none")
         return da.moveaxis(judged, last, y)
 
     def _as_image(self, planes: LazyArray, order: list[str]) -> LazyArray:

@@ -30,7 +30,7 @@ class PlaneEstimator:
     engine: EstimateEngine
     calibration: Calibration
     image: Any
-    """NumPy; read one row of tiles at a time."""
+    """NumPy or dask; read one row of tiles at a time."""
     layout: PlaneLayout
     grid: TileGrid
     parts: Sequence[Array]
