@@ -54,14 +54,14 @@ def start(dock: DegradationDock, gate: Gate, qtbot: QtBot) -> Any:
     """Start a run and wait until its first tile is in the network."""
     dock.button.click()
     run = dock.session.run
-    qtbot.waitUntil(gate.reached.is_set, timeout=20_000)
+    qtbot.waitUntil(gate.reached.is_set)
     return run
 
 
 def test_button_adds_maps_and_says_what_was_found(map_dock: DegradationDock, qtbot: QtBot) -> None:
     image = map_dock.viewer.add_image(STACK, name="cells")
     assert map_dock.panel.isHidden()
-    with qtbot.waitSignal(map_dock.session.finished, timeout=30_000):
+    with qtbot.waitSignal(map_dock.session.finished):
         map_dock.button.click()
         assert map_dock.button.text() == "Cancel"
     assert map_dock.button.text() == "Estimate"
@@ -131,7 +131,7 @@ def test_closing_the_viewer_ends_the_run(make_napari_viewer: Any, gate: Gate, qt
     run.ended.connect(lambda: ended.append(run.state))
     threading.Timer(0.2, gate.open.set).start()  # closing waits for the tile in work
     viewer.close()
-    qtbot.waitUntil(lambda: bool(ended), timeout=20_000)
+    qtbot.waitUntil(lambda: bool(ended))
     assert ended == ["cancelled"]
 
 
@@ -148,7 +148,7 @@ def test_run_waits_for_one_of_another_dock(
     other.button.click()
     assert other.session.run.state == "waiting"
     assert "Waiting for 1 other run" in other.status.message.text()
-    with qtbot.waitSignals([run.ended, other.session.run.ended], timeout=30_000):
+    with qtbot.waitSignals([run.ended, other.session.run.ended]):
         gate.open.set()
     assert len(map_dock.viewer.layers) == 5
 
@@ -191,7 +191,7 @@ def test_weights_without_calibration_say_what_to_do(
     save_weights(tiny_model, model_folder() / "plain.safetensors")
     map_dock.form.refresh_models("plain")
     map_dock.viewer.add_image(STACK)
-    with qtbot.waitSignal(map_dock.session.failed, timeout=30_000):
+    with qtbot.waitSignal(map_dock.session.failed):
         map_dock.button.click()
     said = map_dock.status.message.text()
     assert "not calibrated" in said
@@ -209,7 +209,7 @@ def test_settings_are_remembered_apart_from_the_restore_docks(
     map_dock.viewer.add_image(STACK)
     map_dock.form.region.value = "plane"
     map_dock.form.parts.value = "differences"
-    with qtbot.waitSignal(map_dock.session.finished, timeout=30_000):
+    with qtbot.waitSignal(map_dock.session.finished):
         map_dock.button.click()
     again, other = EstimateForm(map_dock.viewer), RestoreForm(map_dock.viewer)
     assert (again.model.value, again.region.value) == ("calibrated", "plane")
@@ -226,7 +226,7 @@ def test_panel_follows_the_selected_layer_and_forgets_removed_maps(
     results = []
     for image in images:
         map_dock.form.layer.value = image
-        with qtbot.waitSignal(map_dock.session.finished, timeout=30_000) as finished:
+        with qtbot.waitSignal(map_dock.session.finished) as finished:
             map_dock.button.click()
         results.append(finished.args[0])
     assert map_dock.session.result is results[1]

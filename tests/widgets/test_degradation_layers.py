@@ -36,7 +36,7 @@ PLACES: dict[str, dict[str, Any]] = {
 
 def estimate(dock: DegradationDock, qtbot: QtBot) -> MapResult:
     """Click Estimate and wait for the maps."""
-    with qtbot.waitSignal(dock.session.finished, timeout=30_000) as finished:
+    with qtbot.waitSignal(dock.session.finished) as finished:
         dock.button.click()
     result: MapResult = finished.args[0]
     return result

@@ -207,6 +207,7 @@ class EstimateSession(QObject):
 
         fetcher.fetched.connect(show)
         fetcher.failed.connect(complain)
+        show()  # asks for what has come into view since the run began
         return fetcher
 
     def _look_at(self, result: MapResult | None) -> None:

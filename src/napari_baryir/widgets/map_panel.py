@@ -48,8 +48,6 @@ class MapPanel(QGroupBox):
         self.plot = StackPlot()
         self.axis = QComboBox()
         self.axis.setToolTip("Axis along which the planes are plotted.")
-        self.here = QLabel()
-        self.here.setWordWrap(True)
         self.views = QButtonGroup(self)
         self._lay_out()
         self.legend.only_changed.connect(self._on_only)
@@ -93,7 +91,7 @@ class MapPanel(QGroupBox):
             row.addWidget(button)
         layout = QVBoxLayout(self)
         layout.addLayout(row)
-        for widget in (self.headline, self.legend, self.axis, self.plot, self.here):
+        for widget in (self.headline, self.legend, self.axis, self.plot):
             layout.addWidget(widget)
 
     def _on_shown(self) -> None:

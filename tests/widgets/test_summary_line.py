@@ -1,0 +1,79 @@
+"""What the Restore dock says of what it restored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("napari")
+
+from calibrated_networks import calibrated_network
+from napari_baryir import estimate_degradation
+from napari_baryir.weights.cache import model_folder
+from napari_baryir.weights.files import save_weights
+from napari_baryir.widgets.queue import run_queue
+
+if TYPE_CHECKING:
+    from pytestqt.qtbot import QtBot
+
+    from napari_baryir.widgets.restore_dock import RestoreDock
+
+STACK = np.random.default_rng(0).integers(0, 4000, (3, 40, 40), np.uint16)
+
+
+@pytest.fixture
+def calibrated(dock: RestoreDock) -> RestoreDock:
+    save_weights(calibrated_network(), model_folder() / "calibrated.safetensors")
+    dock.form.refresh_models("calibrated")
+    return dock
+
+
+def restore(dock: RestoreDock, qtbot: QtBot) -> Any:
+    with qtbot.waitSignal(dock.session.finished) as finished:
+        dock.button.click()
+    return finished.args[0]
+
+
+def test_line_tells_what_was_wrong_with_the_plane_in_view(
+    calibrated: RestoreDock, qtbot: QtBot
+) -> None:
+    calibrated.viewer.add_image(STACK)
+    calibrated.viewer.dims.set_current_step(0, 2)
+    result = restore(calibrated, qtbot)
+    assert not calibrated.summary.isHidden()
+    qtbot.waitUntil(lambda: calibrated.summary.run is None)
+    settings = result.layer.metadata["napari_baryir"]["settings"]
+    estimate = estimate_degradation(
+        STACK[2:3], axes="ZYX", model="calibrated", device="cpu", intensity=settings["intensity"]
+    )
+    wrong = {k: v for k, v in estimate.summary[0].items() if k != "clean" and v >= 0.05}
+    said = calibrated.summary.text()
+    for domain, share in wrong.items():
+        assert f"{domain} {round(100 * share)} %" in said
+    assert f"severity {estimate.severities[0]:.2f}" in said
+
+
+def test_line_is_hidden_for_weights_without_calibration(dock: RestoreDock, qtbot: QtBot) -> None:
+    dock.viewer.add_image(STACK)
+    restore(dock, qtbot)
+    assert dock.summary.isHidden()
+    assert run_queue().current is None
+
+
+def test_line_gives_way_to_the_next_run_and_goes_with_the_result(
+    calibrated: RestoreDock, qtbot: QtBot
+) -> None:
+    source = calibrated.viewer.add_image(STACK)
+    restore(calibrated, qtbot)
+    looking = calibrated.summary.run
+    assert looking is not None
+    calibrated.button.click()
+    assert looking.state in ("cancelling", "cancelled")
+    assert calibrated.summary.isHidden()
+    with qtbot.waitSignal(calibrated.session.finished):
+        pass
+    qtbot.waitUntil(lambda: calibrated.summary.run is None)
+    calibrated.viewer.layers.remove(source)
+    assert calibrated.summary.isHidden()
