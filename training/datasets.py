@@ -76,7 +76,7 @@ class PairDataset(Dataset[Batch]):
             rng = np.random.default_rng((self.seed, step, number))
             samples.append(self._sample(self._plan(number, rng), rng))
         degraded, clean, places = zip(*samples, strict=True)
-        return Batch(_to_tensor(degraded), _to_tensor(clean), torch.from_numpy(np.stack(places)))
+        return Batch(to_tensor(degraded), to_tensor(clean), torch.from_numpy(np.stack(places)))
 
     def _plan(self, number: int, rng: np.random.Generator) -> Plan:
         """What happens to a sample of the batch."""
@@ -91,13 +91,23 @@ class PairDataset(Dataset[Batch]):
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
         field = self._field(plan, rng)
         top, left = self._corner(field, rng)
-        degraded, own = apply_plan(plan, field, (top, left), self.patch, self.profile, rng)
+        degraded, own = self._degrade(plan, field, (top, left), rng)
         if self.profile == "microscopy":
             degraded, field = through_intensity_map(degraded, field, rng)
         window = np.s_[top : top + self.patch, left : left + self.patch]
         sources = [list(self.composition).index(domain) for domain in plan.domains]
         places = np.where(own == NO_DOMAIN, NO_DOMAIN, np.take(sources, own))
-        return _three(degraded[window]), _three(field[window]), places
+        return three_colours(degraded[window]), three_colours(field[window]), places
+
+    def _degrade(
+        self,
+        plan: Plan,
+        field: NDArray[np.float32],
+        corner: tuple[int, int],
+        rng: np.random.Generator,
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """What happens to a field, as `apply_plan`."""
+        return apply_plan(plan, field, corner, self.patch, self.profile, rng)
 
     def _corner(self, field: NDArray[np.float32], rng: np.random.Generator) -> tuple[int, int]:
         """Top and left of the patch: of two random ones that with more in it, as much is empty."""
@@ -122,7 +132,7 @@ class PairDataset(Dataset[Batch]):
             least = max(self.patch, SMALLEST_FIELD)
             most = max(least, min(*image.shape[:2], LARGEST_FIELD))
             side = int(rng.integers(least, most + 1))
-        field = _turn(_crop(image, side, rng), int(rng.integers(8)))
+        field = turn(random_square(image, side, rng), int(rng.integers(8)))
         if self.profile == "photo":
             return field.astype(np.float32) / np.float32(255)
         return field.astype(np.float32) * np.float32(rng.uniform(0.6, 1.2))
@@ -180,7 +190,9 @@ def _halve(plane: NDArray[np.generic]) -> NDArray[np.generic]:
     return np.asarray(blocks.mean(axis=(1, 3), dtype=np.float32))
 
 
-def _crop(image: NDArray[np.generic], side: int, rng: np.random.Generator) -> NDArray[np.generic]:
+def random_square(
+    image: NDArray[np.generic], side: int, rng: np.random.Generator
+) -> NDArray[np.generic]:
     """A random square; images smaller than it are first reflected."""
     missing = [max(side - s, 0) for s in image.shape[:2]]
     if any(missing):
@@ -190,16 +202,16 @@ def _crop(image: NDArray[np.generic], side: int, rng: np.random.Generator) -> ND
     return image[top : top + side, left : left + side]
 
 
-def _turn(image: NDArray[np.generic], orientation: int) -> NDArray[np.generic]:
+def turn(image: NDArray[np.generic], orientation: int) -> NDArray[np.generic]:
     """One of the eight orientations of a square; 0 leaves it untouched."""
     image = np.rot90(image, orientation % 4)
     return image[:, ::-1] if orientation >= 4 else image
 
 
-def _three(patch: NDArray[np.float32]) -> NDArray[np.float32]:
+def three_colours(patch: NDArray[np.float32]) -> NDArray[np.float32]:
     """Grey to three equal colours, (P, P) to (P, P, 3)."""
     return patch if patch.ndim == 3 else np.repeat(patch[..., None], 3, axis=2)
 
 
-def _to_tensor(patches: Sequence[NDArray[np.float32]]) -> Tensor:
+def to_tensor(patches: Sequence[NDArray[np.float32]]) -> Tensor:
     return torch.from_numpy(np.stack(patches)).permute(0, 3, 1, 2)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_baryir.network import BaryIR
-from napari_baryir.training.clean_images import load_clean_images
+from napari_baryir.training.clean_images import Profile, load_clean_images
 from napari_baryir.training.datasets import microscopy_pair
 from napari_baryir.training.degradations import degrade
 from napari_baryir.training.recipe import DataSettings
@@ -23,6 +23,9 @@ class Pair(NamedTuple):
 
     degraded: Tensor
     clean: Tensor
+    noisy_truth: bool = False
+    """Whether `clean` is noisy itself: its values beyond [0, 1] then count, for clamping them would
+    make dark places brighter."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,17 @@ class Scores:
 def validation_pairs(settings: DataSettings) -> dict[str, list[Pair]]:
     """Degrade the validation folder's images: domain to pairs. The same on every call."""
     images = load_clean_images(settings.validation, settings.profile)
-    chosen = [images[i] for i in _spread(len(images), settings.validation_images)]
+    chosen = [images[i] for i in spread(len(images), settings.validation_images)]
     pairs: dict[str, list[Pair]] = {}
     for domain_index, domain in enumerate(settings.batch):
         pairs[domain] = [
-            _pair(image, domain, np.random.default_rng((2026, domain_index, i)), settings)
+            make_pair(
+                image,
+                domain,
+                np.random.default_rng((2026, domain_index, i)),
+                settings.profile,
+                settings.validation_side,
+            )
             for i, image in enumerate(chosen)
         ]
     return pairs
@@ -84,12 +93,12 @@ def validate(
     centre = prototypes.mean(dim=0)
     for index, (domain, domain_pairs) in enumerate(pairs.items()):
         after, before = [], []
-        for degraded, clean in domain_pairs:
+        for degraded, clean, noisy_truth in domain_pairs:
             x = degraded.to(device, memory_format=torch.channels_last)
             with torch.autocast(device.type, autocast, enabled=autocast is not None):
                 output = model(x)
-            after.append(_psnr(output.restored.float().cpu(), clean))
-            before.append(_psnr(degraded, clean))
+            after.append(_psnr(output.restored.float().cpu(), clean, clamp=not noisy_truth))
+            before.append(_psnr(degraded, clean, clamp=not noisy_truth))
             residual = output.residual.float().mean(dim=(2, 3))
             cosines = F.cosine_similarity(
                 F.normalize(residual) - centre, prototypes - centre, dim=1
@@ -101,13 +110,16 @@ def validate(
     return Scores(restored, untouched, float(np.mean(hits)), float(np.mean(lengths)))
 
 
-def _pair(
-    image: NDArray[np.generic], domain: str, rng: np.random.Generator, settings: DataSettings
+def make_pair(
+    image: NDArray[np.generic],
+    domain: str,
+    rng: np.random.Generator,
+    profile: Profile,
+    side: int,
 ) -> Pair:
-    top, left = (max(s - settings.validation_side, 0) // 2 for s in image.shape[:2])
-    height, width = (min(s, settings.validation_side) // 8 * 8 for s in image.shape[:2])
-    crop = image[top : top + height, left : left + width].astype(np.float32)
-    if settings.profile == "photo":
+    """Degrade the middle of a clean image, `side` pixels at most; as `PairDataset` has images."""
+    crop = image[middle(image.shape, side)].astype(np.float32)
+    if profile == "photo":
         clean = crop / np.float32(255)
         degraded = degrade(clean, domain, rng).image
     else:
@@ -117,13 +129,22 @@ def _pair(
     return Pair(*(torch.from_numpy(a).permute(2, 0, 1)[None] for a in (degraded, clean)))
 
 
-def _spread(count: int, wanted: int) -> list[int]:
+def middle(shape: tuple[int, ...], side: int) -> tuple[slice, slice]:
+    """The middle of an image: `side` pixels at most, multiples of 8."""
+    top, left = (max(s - side, 0) // 2 for s in shape[:2])
+    height, width = (min(s, side) // 8 * 8 for s in shape[:2])
+    return slice(top, top + height), slice(left, left + width)
+
+
+def spread(count: int, wanted: int) -> list[int]:
     """Indices of `wanted` images spread evenly over `count`."""
     return sorted({round(i) for i in np.linspace(0, count - 1, min(wanted, count))})
 
 
-def _psnr(image: Tensor, clean: Tensor) -> float:
-    error = (image.clamp(0, 1) - clean.clamp(0, 1)).square().mean().clamp(min=1e-10)
+def _psnr(image: Tensor, clean: Tensor, *, clamp: bool) -> float:
+    if clamp:
+        image, clean = image.clamp(0, 1), clean.clamp(0, 1)
+    error = (image - clean).square().mean().clamp(min=1e-10)
     return float(-10 * torch.log10(error))
 
 

@@ -1,0 +1,70 @@
+"""Low-rank adapters (LoRA; Hu et al., ICLR 2022) on convolutions: ``W + B A``, W untouched."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+
+class LowRank(nn.Module):
+    """Adds a matrix of low rank to the weight of a convolution, (O, I, k, k).
+
+    Parameters
+    ----------
+    weight
+        The weight that is adapted; only its shape and dtype are read.
+    rank
+        Of the update, seen as an (O, I k k) matrix.
+    """
+
+    def __init__(self, weight: Tensor, rank: int) -> None:
+        super().__init__()
+        rows, columns = weight.shape[0], weight[0].numel()
+        # B starts at zero, so that the first step is that of the starting model.
+        self.left = nn.Parameter(torch.zeros(rows, rank, dtype=weight.dtype))
+        self.right = nn.Parameter(torch.empty(rank, columns, dtype=weight.dtype))
+        nn.init.kaiming_uniform_(self.right, a=5**0.5)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """The adapted weight, of the shape of `weight`."""
+        return weight + (self.left @ self.right).view(weight.shape)
+
+
+def add_low_rank(model: nn.Module, rank: int) -> list[str]:
+    """Freeze a network and give its convolutions adapters, which alone are trained.
+
+    Depthwise and other grouped convolutions have little to save and stay as they are.
+
+    Parameters
+    ----------
+    model
+        Changed in place.
+    rank
+        Largest rank; a convolution's is at most half of what its weight could have.
+
+    Returns
+    -------
+    Names of the adapted convolutions.
+    """
+    model.requires_grad_(False)
+    adapted = [
+        (name, layer)
+        for name, layer in model.named_modules()
+        if isinstance(layer, nn.Conv2d) and layer.groups == 1
+    ]
+    for _, layer in adapted:
+        most = min(layer.weight.shape[0], layer.weight[0].numel())
+        parametrize.register_parametrization(
+            layer, "weight", LowRank(layer.weight, max(1, min(rank, most // 2)))
+        )
+        layer.parametrizations["weight"].original.requires_grad_(False)  # type: ignore[index, union-attr]
+    return [name for name, _ in adapted]
+
+
+@torch.no_grad()
+def merge_low_rank(model: nn.Module) -> None:
+    """Put the adapted weights in the place of weights and adapters; answers stay the same."""
+    for layer in list(model.modules()):
+        if isinstance(layer, nn.Conv2d) and parametrize.is_parametrized(layer, "weight"):
+            parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
