@@ -7,6 +7,7 @@ positive, and the fidelity may be taken on the log of the error.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -14,6 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Fidelity = Literal["l1", "log_mse"]
+Congruence = Literal["exact", "penalty"]
+
+CONGRUENCE_PENALTY = 10.0
+"""Weight of the penalty, as published."""
 
 
 def fidelity_loss(
@@ -86,7 +91,12 @@ def source_means(values: Tensor, sources: Tensor, weights: Tensor) -> Tensor:
 
 
 def barycenter_losses(
-    z: Tensor, b: Tensor, potentials: Tensor, sources: Tensor, weights: Tensor
+    z: Tensor,
+    b: Tensor,
+    potentials: Tensor,
+    sources: Tensor,
+    weights: Tensor,
+    cost: Callable[[Tensor, Tensor], Tensor] = transport_cost,
 ) -> tuple[Tensor, Tensor]:
     """Transport and potential terms: ``sum_k lambda_k E_k[c(z, b)]`` and ``sum_k lambda_k
     E_k[f_k(b)]``.
@@ -101,10 +111,25 @@ def barycenter_losses(
         f(b), (B, K).
     sources, weights
         As in `source_means`.
+    cost
+        c(z, b), (B, D, h, w) twice to (B,).
     """
     own = potentials.gather(1, sources[:, None]).squeeze(1)
-    cost = source_means(transport_cost(z, b), sources, weights)
-    return cost, source_means(own, sources, weights)
+    transport = source_means(cost(z, b), sources, weights)
+    return transport, source_means(own, sources, weights)
+
+
+def congruence_penalty(potentials: Tensor, weights: Tensor) -> Tensor:
+    """``10 mean (sum_k lambda_k f_k(b))^2``, over the whole batch.
+
+    Parameters
+    ----------
+    potentials
+        f(b), (B, K), of potentials that are not congruent by construction.
+    weights
+        lambda, (K,).
+    """
+    return CONGRUENCE_PENALTY * (potentials @ weights).square().mean()
 
 
 def pooled_windows(r: Tensor, grid: int) -> Tensor:

@@ -10,9 +10,10 @@ class Potentials(nn.Module):
     """K potentials on barycenter embeddings, congruent by construction.
 
     ``f_k = g_k - sum_j lambda_j g_j`` for K free networks g_j, so that ``sum_k lambda_k f_k = 0``
-    holds exactly (the published code adds a penalty on one sample instead). The
-    g_j are one grouped network: the groups share no weight but the input. They average over the map
-    before the last layers, so they take any patch size.
+    holds exactly (the published code adds a penalty on one sample instead: with `congruent` off,
+    ``f_k = g_k``, and `losses.congruence_penalty` is to be added). The g_j are one grouped network:
+    the groups share no weight but the input. They average over the map before the last layers, so
+    they take any patch size.
 
     Parameters
     ----------
@@ -22,10 +23,15 @@ class Potentials(nn.Module):
         lambda, (K,), positive, sum 1.
     hidden
         Channels of each g_j.
+    congruent
+        Whether the weighted mean of the g_j is taken off.
     """
 
-    def __init__(self, channels: int, weights: Tensor, hidden: int = 32) -> None:
+    def __init__(
+        self, channels: int, weights: Tensor, hidden: int = 32, *, congruent: bool = True
+    ) -> None:
         super().__init__()
+        self.congruent = congruent
         sources = len(weights)
         self.weights: Tensor
         self.register_buffer("weights", weights.clone())
@@ -39,4 +45,6 @@ class Potentials(nn.Module):
         y = F.leaky_relu(self.embed(b), 0.2)
         y = F.leaky_relu(self.spatial(y), 0.2).mean(dim=(2, 3), keepdim=True)
         g: Tensor = self.score(F.leaky_relu(self.mix(y), 0.2)).flatten(1)
+        if not self.congruent:
+            return g
         return g - (g * self.weights).sum(dim=1, keepdim=True)
