@@ -152,6 +152,26 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
     training.close()
 
 
+def test_checkpoints_of_older_recipes_go_on(uninterrupted: Path, tmp_path: Path) -> None:
+    stop_after(recipe(tmp_path), 3)
+    path = tmp_path / CHECKPOINT
+    checkpoint = torch.load(path, weights_only=True)
+    for section, key in (
+        ("data", "layout"),
+        ("data", "epoch"),
+        ("data", "shuffled"),
+        ("data", "sigmas"),
+        ("data", "incomplete"),
+        ("losses", "congruence"),
+    ):
+        del checkpoint["recipe"][section][key]  # as it was before these keys were
+    torch.save(checkpoint, path)
+    assert_equal_weights(finish(recipe(tmp_path)), uninterrupted)
+    torch.save(checkpoint, path)
+    with pytest.raises(DataError, match="other values of losses"):
+        next(loop.train(recipe(tmp_path, "losses.congruence=penalty")))
+
+
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     (tmp_path / CHECKPOINT).write_bytes(b"not a checkpoint")
     with pytest.raises(DataError, match=r"checkpoint\.pt cannot be read"):

@@ -7,29 +7,33 @@ import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from napari_baryir.errors import DataError
 from napari_baryir.training import losses
-from napari_baryir.training.clean_images import load_clean_files
-from napari_baryir.training.datasets import Batch, PairDataset
+from napari_baryir.training.data import load_data
+from napari_baryir.training.datasets import Batch
 from napari_baryir.training.device import choose_device
 from napari_baryir.training.log import TrainingLog
-from napari_baryir.training.recipe import LossSettings, Recipe
+from napari_baryir.training.recipe import LossSettings, Recipe, StepSettings
 from napari_baryir.training.state import (
     TrainingState,
     average_weights,
     resume,
     save_state,
-    set_rate,
+    set_rates,
     start_state,
     update_prototypes,
     write_weights,
 )
-from napari_baryir.training.validation import Scores, validate, validation_pairs
+from napari_baryir.training.validation import Scores, validate
+
+Drawn = TypeVar("Drawn")
+"""What a dataset gives for one step."""
 
 
 @dataclass(frozen=True)
@@ -72,33 +76,23 @@ def train(recipe: Recipe) -> Generator[TrainingProgress, None, Path]:
         If the device is not there.
     """
     device, autocast = choose_device(recipe)
-    files = load_clean_files(recipe.data.train, recipe.data.profile)
-    pairs = validation_pairs(recipe.data)
+    dataset, pairs = load_data(recipe)
     output = Path(recipe.output)
     output.mkdir(parents=True, exist_ok=True)
     state = start_state(recipe, device)
     if recipe.resume:
         resume(state, recipe)
-    dataset = PairDataset(
-        files,
-        recipe.data.profile,
-        recipe.data.batch,
-        recipe.data.patch,
-        recipe.seed,
-        recipe.data.in_turn,
-        recipe.data.side_by_side,
-    )
     log = TrainingLog(output / "log.csv", state.step)
 
     started = time.monotonic()
     saved = state.step
     between_steps = True
-    batches = _batches(dataset, state.step, recipe)
+    batches = make_batches(dataset, state.step, recipe.steps, recipe.workers)
     try:
         while state.step < recipe.steps:
             batch = next(batches)
             between_steps = False
-            set_rate(state.model_optimizer, recipe.optimizer, state.step, recipe.steps)
+            set_rates(state, recipe.optimizer, recipe.steps)
             terms = training_step(state, recipe, batch, device, autocast)
             state.step += 1
             between_steps = True
@@ -126,7 +120,7 @@ def train(recipe: Recipe) -> Generator[TrainingProgress, None, Path]:
 
 def training_step(
     state: TrainingState,
-    recipe: Recipe,
+    recipe: StepSettings,
     batch: Batch,
     device: torch.device,
     autocast: torch.dtype | None,
@@ -189,9 +183,11 @@ def training_step(
     state.model_optimizer.step()
 
     state.potentials_optimizer.zero_grad(set_to_none=True)
-    _, ascent = losses.barycenter_losses(
-        z.detach(), b.detach(), potentials(b.detach()), sources, weights
-    )
+    values = potentials(b.detach())
+    _, ascent = losses.barycenter_losses(z.detach(), b.detach(), values, sources, weights)
+    if settings.congruence == "penalty":
+        terms["congruence"] = losses.congruence_penalty(values, weights)
+        ascent = ascent + terms["congruence"]
     ascent.backward()
     state.potentials_optimizer.step()
 
@@ -211,16 +207,18 @@ def _freeze(module: nn.Module, frozen: bool) -> None:
         parameter.requires_grad_(not frozen)
 
 
-def _batches(dataset: PairDataset, start: int, recipe: Recipe) -> Generator[Batch, None, None]:
-    """Batches from `start` on. What a batch holds depends on its step alone."""
-    loader: DataLoader[Batch] = DataLoader(
+def make_batches(
+    dataset: Dataset[Drawn], start: int, steps: int, workers: int
+) -> Generator[Drawn, None, None]:
+    """Batches from step `start` on. What a batch holds depends on its step alone."""
+    loader: DataLoader[Drawn] = DataLoader(
         dataset,
         batch_size=None,
-        sampler=range(start, recipe.steps),
-        num_workers=recipe.workers,
-        prefetch_factor=4 if recipe.workers else None,
+        sampler=range(start, steps),
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
     )
-    iterator: Iterator[Batch] = iter(loader)
+    iterator: Iterator[Drawn] = iter(loader)
     with contextlib.closing(_Iterating(iterator)):
         yield from iterator
 
@@ -229,7 +227,7 @@ def _batches(dataset: PairDataset, start: int, recipe: Recipe) -> Generator[Batc
 class _Iterating:
     """Ends the loader's worker processes at once instead of when the garbage collector comes."""
 
-    iterator: Iterator[Batch]
+    iterator: Iterator[object]
 
     def close(self) -> None:
         shutdown = getattr(self.iterator, "_shutdown_workers", None)

@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import (
     BaseModel,
@@ -22,7 +22,10 @@ from pydantic import (
 from napari_baryir.errors import InputError
 from napari_baryir.network.config import BaryIRConfig
 from napari_baryir.training.degradations import CLEAN, DEGRADATIONS
-from napari_baryir.training.losses import Fidelity
+from napari_baryir.training.losses import Congruence, Fidelity
+
+HELD_OUT = "held out"
+"""Stands for a part of the training data as the validation data."""
 
 
 class _Frozen(BaseModel):
@@ -50,6 +53,20 @@ class DataSettings(_Frozen):
     """Clean images per domain at each validation."""
     validation_side: PositiveInt = 256
     """Largest side of the validation images, cropped from their centre."""
+    layout: Literal["clean", "paper"] = "clean"
+    """"clean": `train` and `validation` hold clean images, which are degraded on the fly. "paper":
+    `train` holds the paper's training data as its README lays them out, and `validation` is
+    "held out" from them."""
+    sigmas: tuple[Annotated[float, Field(gt=0)], ...] = (15.0, 25.0, 50.0)
+    """Of the noise in the paper's layout, of 255."""
+    epoch: dict[str, PositiveInt] = {}
+    """In the paper's layout: domain to its samples per epoch (files times repetitions), which
+    decide lambda. Empty: those of a batch do."""
+    shuffled: PositiveInt | None = None
+    """In the paper's layout: that many samples a batch, drawn from a shuffled list of all samples
+    of an epoch, as published; the counts of `batch` then say nothing."""
+    incomplete: bool = False
+    """In the paper's layout: whether to train though the published sets are not all there."""
 
     @model_validator(mode="after")
     def _fits(self) -> DataSettings:
@@ -63,7 +80,29 @@ class DataSettings(_Frozen):
             raise ValueError("in_turn needs two domains besides clean in the batch")
         if self.side_by_side and len(self.batch) < 2:
             raise ValueError("side_by_side needs two domains in the batch")
+        if self.layout == "paper":
+            self._fits_the_paper()
+        elif self.epoch or self.shuffled:
+            raise ValueError('epoch and shuffled are for layout = "paper"')
         return self
+
+    def _fits_the_paper(self) -> None:
+        """Check what only the paper's layout has."""
+        if self.profile != "photo" or CLEAN in self.batch or self.in_turn or self.side_by_side:
+            raise ValueError(
+                'layout = "paper" has photographs of five domains, neither clean ones nor mixtures'
+            )
+        if self.validation != HELD_OUT:
+            raise ValueError(f'layout = "paper" validates on what is "{HELD_OUT}"')
+        if self.epoch and set(self.epoch) != set(self.batch):
+            raise ValueError("epoch and batch must have the same domains")
+        if self.shuffled and not self.epoch:
+            raise ValueError("shuffled needs epoch")
+
+    @property
+    def samples(self) -> list[int]:
+        """n_k in the order of the domains: lambda_k is proportional to 1 / n_k."""
+        return [(self.epoch or self.batch)[domain] for domain in self.batch]
 
 
 class OptimizerSettings(_Frozen):
@@ -116,6 +155,9 @@ class LossSettings(_Frozen):
     detach_source: bool = True
     """Whether only T pays for transport. False (as published) lets the encoder make sources alike.
     """
+    congruence: Congruence = "exact"
+    """How sum_k lambda_k f_k = 0 comes about: "exact", by construction; or "penalty", ten times its
+    square over the whole batch (the published code adds it for one sample of the batch)."""
 
 
 class Recipe(_Frozen):
@@ -155,6 +197,34 @@ class Recipe(_Frozen):
     data: DataSettings
     optimizer: OptimizerSettings = OptimizerSettings()
     losses: LossSettings = LossSettings()
+
+
+class StepSettings(Protocol):
+    """What one training step reads: of a recipe, or of the settings of a fine-tuning."""
+
+    @property
+    def losses(self) -> LossSettings:
+        """Weights of the terms."""
+
+    @property
+    def optimizer(self) -> OptimizerSettings:
+        """How the network and the potentials move."""
+
+    @property
+    def ema(self) -> float:
+        """Decay of the averaged weights."""
+
+
+class DeviceSettings(Protocol):
+    """Where and in which precision to train."""
+
+    @property
+    def device(self) -> str:
+        """A torch device, or "auto"."""
+
+    @property
+    def precision(self) -> Literal["auto", "float32", "bfloat16"]:
+        """Of autocast."""
 
 
 def shipped_recipes() -> dict[str, Path]:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import copy
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from pydantic_core import to_jsonable_python
 from torch import Tensor, nn
 
 from napari_baryir import __version__
 from napari_baryir.errors import DataError
 from napari_baryir.network import BaryIR
 from napari_baryir.training.checkpoint import load_checkpoint, save_checkpoint
+from napari_baryir.training.losses import Congruence
 from napari_baryir.training.potentials import Potentials
 from napari_baryir.training.recipe import OptimizerSettings, Recipe
 from napari_baryir.weights.files import save_weights
@@ -68,25 +71,48 @@ class TrainingState:
 def start_state(recipe: Recipe, device: torch.device) -> TrainingState:
     """Networks, potentials and optimisers before the first step."""
     torch.manual_seed(recipe.seed)
-    domains = tuple(recipe.data.batch)
-    model = BaryIR(recipe.network, domains=domains)
-    channels = model.encoder.norm.weight.numel()  # type: ignore[union-attr, operator]
-    counts = torch.tensor(list(recipe.data.batch.values()), dtype=torch.float32)
-    weights = (1 / counts) / (1 / counts).sum()
-    potentials = Potentials(int(channels), weights).to(device)
+    model = BaryIR(recipe.network, domains=tuple(recipe.data.batch))
     if recipe.init is not None:
         _start_from(model, recipe.init)
+    return state_around(
+        model, recipe.data.samples, recipe.optimizer, device, congruence=recipe.losses.congruence
+    )
+
+
+def state_around(
+    model: BaryIR,
+    samples: Sequence[float],
+    optimizer: OptimizerSettings,
+    device: torch.device,
+    *,
+    congruence: Congruence = "exact",
+) -> TrainingState:
+    """Give a network potentials, optimisers and averages, all of them new.
+
+    Parameters
+    ----------
+    model
+        Of its parameters, those that require a gradient are trained.
+    samples
+        n_k, the samples of each of the model's domains per step (or in proportion to them).
+    optimizer, device
+        How to train, and where.
+    congruence
+        As in `LossSettings`.
+    """
+    channels = model.encoder.norm.weight.numel()  # type: ignore[union-attr, operator]
+    counts = torch.tensor(samples, dtype=torch.float32)
+    weights = (1 / counts) / (1 / counts).sum()
+    potentials = Potentials(int(channels), weights, congruent=congruence == "exact").to(device)
     # Torch's annotations leave out the documented argument memory_format.
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return TrainingState(
         model=model,
         averaged=copy.deepcopy(model).requires_grad_(False),
         potentials=potentials,
-        model_optimizer=_optimizer(model, recipe.optimizer, recipe.optimizer.rate),
-        potentials_optimizer=_optimizer(
-            potentials, recipe.optimizer, recipe.optimizer.potentials_rate
-        ),
-        prototypes=torch.zeros(len(domains), int(channels), device=device),
+        model_optimizer=_optimizer(model, optimizer, optimizer.rate),
+        potentials_optimizer=_optimizer(potentials, optimizer, optimizer.potentials_rate),
+        prototypes=torch.zeros(len(samples), int(channels), device=device),
     )
 
 
@@ -107,11 +133,20 @@ def _start_from(model: BaryIR, name: str) -> None:
 def _optimizer(
     module: nn.Module, settings: OptimizerSettings, rate: float
 ) -> torch.optim.Optimizer:
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     if settings.kind == "rmsprop":
-        return torch.optim.RMSprop(module.parameters(), lr=rate)
+        return torch.optim.RMSprop(trained, lr=rate)
     return torch.optim.AdamW(
-        module.parameters(), lr=rate, betas=(0.9, 0.95), weight_decay=settings.weight_decay
+        trained, lr=rate, betas=(0.9, 0.95), weight_decay=settings.weight_decay
     )
+
+
+def set_rates(state: TrainingState, settings: OptimizerSettings, steps: int) -> None:
+    """Set the learning rates for a step; that of the potentials falls with "step" only."""
+    set_rate(state.model_optimizer, settings, state.step, steps)
+    if settings.schedule == "step" and state.step >= settings.constant * steps:
+        for group in state.potentials_optimizer.param_groups:
+            group["lr"] = 0.1 * settings.potentials_rate
 
 
 def set_rate(
@@ -140,7 +175,8 @@ def update_prototypes(state: TrainingState, residual: Tensor, sources: Tensor) -
     unit = F.normalize(residual.mean(dim=(2, 3)), dim=1)  # (B, D)
     for source in sources.unique():
         mean = unit[sources == source].mean(dim=0)
-        decay = PROTOTYPE_DECAY if state.step else 0.0
+        # The first mean of a source stands as it is.
+        decay = PROTOTYPE_DECAY if bool(state.prototypes[source].any()) else 0.0
         state.prototypes[source] = decay * state.prototypes[source] + (1 - decay) * mean
 
 
@@ -154,6 +190,20 @@ def _identity(recipe: Recipe) -> dict[str, Any]:
     return recipe.model_dump(
         mode="json", include={"name", "seed", "network", "data", "optimizer", "losses", "steps"}
     )
+
+
+def _with_defaults(saved: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
+    """Fill in the keys that recipes did not have yet when a checkpoint was written."""
+    filled = dict(saved)
+    for name in ("network", "data", "optimizer", "losses"):
+        fields = type(getattr(recipe, name)).model_fields
+        defaults = {
+            key: field.get_default(call_default_factory=True)
+            for key, field in fields.items()
+            if not field.is_required()
+        }
+        filled[name] = to_jsonable_python(defaults) | saved.get(name, {})
+    return filled
 
 
 def _portable(recipe: Recipe) -> dict[str, Any]:
@@ -178,7 +228,7 @@ def resume(state: TrainingState, recipe: Recipe) -> None:
     if checkpoint is None:
         logger.info("no checkpoint in %s: starting anew", recipe.output)
         return
-    old, new = checkpoint["recipe"], _identity(recipe)
+    old, new = _with_defaults(checkpoint["recipe"], recipe), _identity(recipe)
     changed = [key for key in new if key not in ("data", "steps") and old.get(key) != new[key]]
     if checkpoint["step"] > recipe.optimizer.constant * min(old["steps"], new["steps"]):
         # The learning rate has begun to fall, at a place that `steps` decided.
