@@ -1,0 +1,274 @@
+"""An ablation: variants of a recipe on the same budget and seeds, on seen and unseen degradations.
+
+``python -m napari_baryir.training.ablation FILE [key=value ...]``. Every run that is finished is
+kept; one that was stopped goes on from its checkpoint.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+import re
+import sys
+import tomllib
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+
+from napari_baryir.errors import BaryIRError, InputError
+from napari_baryir.training import loop
+from napari_baryir.training.cases import Case, list_synthetic
+from napari_baryir.training.evaluate import INPUT, Evaluation, iter_evaluate
+from napari_baryir.training.recipe import Recipe, load_recipe
+from napari_baryir.training.report import to_csv
+from napari_baryir.training.unseen import list_unseen
+from napari_baryir.weights.files import written_aside
+from napari_baryir.weights.registry import load_model
+
+logger = logging.getLogger(__name__)
+
+SCORES = "scores.csv"
+"""In a run's folder once it is finished."""
+TABLE = "table.md"
+"""In the ablation's folder."""
+
+
+class Ablation(BaseModel):
+    """What is varied, on what, how often."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    recipe: str
+    """A recipe that ships, or a TOML file."""
+    output: str
+    """Folder for all runs and the table."""
+    clean: str
+    """Folder of clean photographs that no run trains on, to be degraded and measured."""
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0, 1, 2)
+    """Of the runs; every variant is trained with each."""
+    images: PositiveInt = 24
+    """Clean photographs that are measured, spread evenly over the folder."""
+    overrides: tuple[str, ...] = ()
+    """Changes to the recipe, the same for all variants."""
+    unseen: tuple[str, ...]
+    """Names in `UNSEEN` that the recipe does not train on."""
+    variants: dict[str, tuple[str, ...]]
+    """Name to changes of the recipe."""
+
+    def recipe_of(self, variant: str, seed: int) -> Recipe:
+        """The recipe of one run."""
+        slug = re.sub(r"[^a-z0-9]+", "-", variant.lower()).strip("-")
+        own = (f"name={slug}", f"seed={seed}", f"output={Path(self.output) / f'{slug}-{seed}'}")
+        return load_recipe(self.recipe, [*self.overrides, *self.variants[variant], *own])
+
+
+@dataclass(frozen=True)
+class AblationProgress:
+    """Yielded after every training step and every measured image."""
+
+    variant: str
+    seed: int
+    done: int
+    """Steps, or scores."""
+    doing: str
+    """"training" or "measuring"."""
+
+
+def load_ablation(path: Path, overrides: Iterable[str] = ()) -> Ablation:
+    """Read an ablation, and check every recipe that it makes.
+
+    Parameters
+    ----------
+    path
+        A TOML file.
+    overrides
+        ``key=value``: clean, output and images are the ablation's own; everything else changes the
+        recipe of every run.
+
+    Raises
+    ------
+    InputError
+        If something does not fit.
+    """
+    if not path.is_file():
+        raise InputError(f"there is no {path}; give a file such as training/ablation.toml")
+    try:
+        values: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path} is not valid TOML: {error}") from None
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if key in ("clean", "output", "images"):
+            values[key] = value
+        else:
+            values["overrides"] = [*values.get("overrides", []), override]
+    try:
+        ablation = Ablation.model_validate(values)
+    except ValidationError as error:
+        raise InputError(f"{path} does not fit: {error}") from None
+    folders = {ablation.recipe_of(variant, 0).output for variant in ablation.variants}
+    if len(folders) < len(ablation.variants):
+        raise InputError(f"{path}: names of variants must differ in more than signs and case")
+    return ablation
+
+
+def run_ablation(ablation: Ablation) -> Generator[AblationProgress, None, Path]:
+    """Train and measure whatever is not done yet, seed by seed; returns the table's path.
+
+    Raises
+    ------
+    DataError
+        If images are missing.
+    """
+    for seed in ablation.seeds:
+        for variant in ablation.variants:
+            recipe = ablation.recipe_of(variant, seed)
+            if not (Path(recipe.output) / SCORES).is_file():
+                yield from _run(ablation, recipe, variant, seed)
+            _write_table(ablation)
+    return Path(ablation.output) / TABLE
+
+
+def _run(
+    ablation: Ablation, recipe: Recipe, variant: str, seed: int
+) -> Generator[AblationProgress, None, None]:
+    cases = _cases(ablation, recipe)  # before hours of training: images may be missing
+    training = loop.train(recipe)
+    try:
+        while True:
+            try:
+                step = next(training).step
+            except StopIteration as stop:
+                weights: Path = stop.value
+                break
+            yield AblationProgress(variant, seed, step, "training")
+    finally:
+        training.close()
+    measuring = iter_evaluate(
+        cases,
+        load_model(weights),
+        model_name=variant,
+        restore_options={"device": recipe.device, "precision": recipe.precision},
+    )
+    count = 0
+    while True:
+        try:
+            next(measuring)
+        except StopIteration as stop:
+            evaluation: Evaluation = stop.value
+            break
+        count += 1
+        yield AblationProgress(variant, seed, count, "measuring")
+    with written_aside(Path(recipe.output) / SCORES) as aside:
+        aside.write_text(to_csv(evaluation), encoding="utf-8", newline="")
+
+
+def _cases(ablation: Ablation, recipe: Recipe) -> list[Case]:
+    domains = [name for name in recipe.data.batch if name != "clean"]
+    sources = [Path(ablation.clean)]
+    seen = list_synthetic(sources, domains=domains, limit=ablation.images)
+    return [*seen, *list_unseen(sources, domains=ablation.unseen, limit=ablation.images)]
+
+
+Means = Mapping[str, Mapping[str, Sequence[float]]]
+"""Method to domain to mean PSNR, one for each seed that is done."""
+
+
+def collect(ablation: Ablation) -> dict[str, dict[str, list[float]]]:
+    """Mean PSNR of every finished run, by method and domain, one value a seed."""
+    means: dict[str, dict[str, list[float]]] = {}
+    for seed in ablation.seeds:
+        for variant in ablation.variants:
+            path = Path(ablation.recipe_of(variant, seed).output) / SCORES
+            if not path.is_file():
+                continue
+            scores: dict[tuple[str, str], list[float]] = {}
+            with path.open(newline="", encoding="utf-8") as file:
+                for row in csv.DictReader(file):
+                    scores.setdefault((row["method"], row["domain"]), []).append(float(row["psnr"]))
+            for (method, domain), values in scores.items():
+                means.setdefault(method, {}).setdefault(domain, []).append(float(np.mean(values)))
+    return means
+
+
+def to_table(means: Means, unseen: Sequence[str]) -> str:
+    """Markdown: PSNR of the input, and of each method its mean and standard deviation over the
+    seeds (that of a sample, ``n - 1``), by domain and on average over seen and over unseen ones.
+
+    Parameters
+    ----------
+    means
+        From `collect`.
+    unseen
+        Domains that were not trained on.
+    """
+    methods = [INPUT, *(method for method in means if method != INPUT)]
+    domains = list(means.get(INPUT, {}))
+    seen = [domain for domain in domains if domain not in unseen]
+    new = [domain for domain in domains if domain in unseen]
+    lines = [
+        f"| PSNR (dB) | {' | '.join(methods)} |",
+        f"| --- |{' --- |' * len(methods)}",
+    ]
+    for title, group in (("seen", seen), ("unseen", new)):
+        rows = [[domain] for domain in group] + ([group] if group else [])
+        for row in rows:
+            name = f"**mean of {title}**" if row is group else row[0]
+            cells = [_cell(means[method], row, method == INPUT) for method in methods]
+            lines.append(f"| {name} | {' | '.join(cells)} |")
+    seeds = {m: len(next(iter(rows.values()))) for m, rows in means.items() if m != INPUT}
+    lines += ["", "Seeds: " + ", ".join(f"{method} {count}" for method, count in seeds.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(rows: Mapping[str, Sequence[float]], domains: Sequence[str], is_input: bool) -> str:
+    """Mean over the domains for each seed, then mean and spread over the seeds."""
+    if any(domain not in rows for domain in domains):
+        return ""
+    each = np.mean([rows[domain] for domain in domains], axis=0)  # (seeds,)
+    if is_input or len(each) < 2:
+        return f"{np.mean(each):.2f}"
+    return f"{np.mean(each):.2f} ± {np.std(each, ddof=1):.2f}"
+
+
+def _write_table(ablation: Ablation) -> None:
+    with written_aside(Path(ablation.output) / TABLE) as aside:
+        aside.write_text(to_table(collect(ablation), ablation.unseen), encoding="utf-8")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run an ablation from the command line.
+
+    Parameters
+    ----------
+    arguments
+        The TOML file, and ``key=value``.
+    """
+    if not arguments:
+        sys.stderr.write("usage: python -m napari_baryir.training.ablation FILE [key=value ...]\n")
+        return 2
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        running = run_ablation(load_ablation(Path(arguments[0]), arguments[1:]))
+        before = ""
+        while True:
+            try:
+                progress = next(running)
+            except StopIteration as stop:
+                sys.stdout.write(f"table: {stop.value}\n")
+                return 0
+            now = f"{progress.variant}, seed {progress.seed}: {progress.doing}"
+            if now != before:
+                logger.info(now)
+                before = now
+    except BaryIRError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
