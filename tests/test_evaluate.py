@@ -334,6 +334,35 @@ def test_the_command_measures_and_reports(
     ]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--clean", "x", "--sets", "GoPro"], "use --paper"),
+        (["--paper", "x", "--unseen"], "use --clean"),
+        (["--clean", "x", "--unseen", "--sigma", "25"], "has its own levels"),
+        (["--clean", "x", "--unseen", "--profile", "microscopy"], "has its own levels"),
+        (["--paper", "nowhere"], "there is no folder nowhere"),
+    ],
+)
+def test_options_that_do_not_fit_the_data_are_refused(arguments: list[str], message: str) -> None:
+    with pytest.raises((InputError, DataError), match=message):
+        run_command(*arguments)
+
+
+def test_the_command_measures_what_was_never_trained_on(
+    photos: Path,
+    tmp_path: Path,
+    identity_restore: None,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    report = tmp_path / "report.md"
+    arguments = ["--clean", str(photos), "--unseen", "--domains", "snow", "jpeg 10"]
+    assert run_command(*arguments, "--limit", "1", "-o", str(report)) == 0
+    rows = report.read_text("utf-8").splitlines()
+    assert [row.split(" | ")[0] for row in rows[2:]] == ["| snow", "| jpeg 10"]
+    assert capsys.readouterr().out == report.read_text("utf-8")
+
+
 def test_the_help_states_the_protocol(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         run_command("--help")
