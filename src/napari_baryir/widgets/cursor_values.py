@@ -25,7 +25,8 @@ class CursorValues:
     def __init__(self, viewer: ViewerModel, session: EstimateSession) -> None:
         self._viewer = viewer
         self._session = session
-        self._busy = False
+        self._told: dict[str, Any] = {}
+        """The latest status of ours, which comes back as an event as soon as it is set."""
         viewer.events.status.connect(self._on_status)
 
     def close(self) -> None:
@@ -45,17 +46,12 @@ class CursorValues:
 
     def _on_status(self, event: Any) -> None:
         status = event.value
-        if self._busy or not isinstance(status, dict) or "coordinates" not in status:
+        if not isinstance(status, dict) or "coordinates" not in status or status == self._told:
             return
         text = self.text()
-        if not text:
-            return
-        self._busy = True
-        try:
-            told = f"{status['coordinates']}; {text}"
-            self._viewer.status = {**status, "coordinates": told}
-        finally:
-            self._busy = False
+        if text:
+            self._told = {**status, "coordinates": f"{status['coordinates']}; {text}"}
+            self._viewer.status = self._told
 
 
 def values_at(

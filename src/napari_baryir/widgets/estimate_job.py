@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -104,6 +104,7 @@ def _estimate(job: EstimateJob) -> Generator[Step, None, Estimated]:
         axes=job.axes,
         contributions=job.parts != "none",
         first_plane=int(np.ravel_multi_index(first, outer)) if outer else 0,
+        at_once=job.lazy == "memory",
         **vars(job.settings),
     )
     try:
@@ -118,30 +119,8 @@ def _estimate(job: EstimateJob) -> Generator[Step, None, Estimated]:
         steps.close()
     maps = maps_of(estimate, job.axes)
     if isinstance(maps.planes, LazyPlanes):
-        yield from _look(maps.planes, first, everywhere=job.lazy == "memory")
+        maps.planes.get(first)  # here instead of where the window would wait for it
     return Estimated(estimate, maps, tuple(_contributions(job, estimate, first)))
-
-
-def _look(
-    planes: LazyPlanes, first: tuple[int, ...], *, everywhere: bool
-) -> Generator[Step, None, None]:
-    """Compute lazy planes here instead of in the window's thread: those in view, or all."""
-    from napari_baryir.results import Progress
-
-    places = [first]
-    if everywhere:
-        planes.keep_all()
-        places = sorted(
-            np.ndindex(*planes.shape),
-            key=lambda place: sum(abs(a - b) for a, b in zip(place, first, strict=True)),
-        )
-    total = len(places)
-    for done, place in enumerate(places):
-        number = int(np.ravel_multi_index(place, planes.shape)) if place else 0
-        progress = Progress(done=done, total=total, plane=number, planes=total)
-        yield Step(progress, None)
-        planes.get(place)
-        yield Step(replace(progress, done=done + 1), None)
 
 
 def _contributions(

@@ -63,7 +63,7 @@ def set_shown(control: Any, shown: bool) -> None:
     """Show or hide a control with its label."""
     page = control.native.parentWidget()
     form = page.layout() if page is not None else None
-    if isinstance(form, QFormLayout):
+    if isinstance(form, QFormLayout) and form.indexOf(control.native) >= 0:
         form.setRowVisible(control.native, shown)
 
 

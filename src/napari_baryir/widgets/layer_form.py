@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,8 @@ class LayerForm(QObject):
     """Of the settings in which the controls are remembered."""
     remembered: tuple[str, ...] = ()
     """Controls that come back as they were left; axes and layers belong to an image."""
+    lazy_choices: Mapping[str, str] = LAZY
+    """What may become of lazy layers."""
 
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
@@ -89,7 +92,7 @@ class LayerForm(QObject):
             "type), percentile, or two numbers such as 100, 4000.",
         )  # fmt: skip
         self.lazy = ComboBox(
-            label="lazy layer", choices=list(LAZY.items()),
+            label="lazy layer", choices=list(self.lazy_choices.items()),
             tooltip="For dask and zarr layers. As one scrolls: the window waits for every new "
             "plane, unless Preferences > Experimental > Render Layers Asynchronously is on.",
         )  # fmt: skip

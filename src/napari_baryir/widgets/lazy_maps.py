@@ -39,7 +39,6 @@ class LazyPlanes(Planes):
         self.sides: tuple[int, int] = (int(severity.shape[-2]), int(severity.shape[-1]))
         self._domains = domains
         self._lock = threading.Lock()
-        self._most: int | None = KEPT_PLANES
         self._recent: OrderedDict[Place, PlaneMaps] = OrderedDict()
         self._told: dict[Place, PlaneSummary] = {}
         self.on_wanted: Callable[[Place], None] | None = None
@@ -53,7 +52,7 @@ class LazyPlanes(Planes):
                 found = self._recent[place] = self._compute(place)
             self._recent.move_to_end(place)
             self._told[place] = found.summary
-            while self._most is not None and len(self._recent) > self._most:
+            while len(self._recent) > KEPT_PLANES:
                 self._recent.popitem(last=False)
         return found
 
@@ -64,10 +63,6 @@ class LazyPlanes(Planes):
     def summary(self, place: Place) -> PlaneSummary | None:
         """What was found in a plane that has been looked at, also long ago."""
         return self._told.get(place)
-
-    def keep_all(self) -> None:
-        """Keep every plane in memory from now on."""
-        self._most = None
 
     def _compute(self, place: Place) -> PlaneMaps:
         import dask
