@@ -139,6 +139,25 @@ def test_progress_of_all_grows_to_the_end(
     assert told[-1].done == told[-1].total == PARTS * len(items)
 
 
+def test_model_is_loaded_once_for_all_files(
+    folder: Path, tmp_path: Path, settings: BatchSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_baryir import model_source
+    from napari_baryir.weights import registry
+
+    load, loaded = registry.load_model, []
+
+    def counted(name: Any, **more: Any) -> Any:
+        loaded.append(name)
+        return load(name, **more)
+
+    for module in (registry, model_source):
+        monkeypatch.setattr(module, "load_model", counted)
+    items = list_folder(str(folder), str(tmp_path / "out"))
+    assert states(run(items, settings)) == ["done"] * 3
+    assert loaded == [settings.model]
+
+
 def test_settings_take_what_holds_for_all_images() -> None:
     told = {"model": "m", "axes": "TYX", "strength": 0.5, "first": 3, "out": None, "tile": 64}
     assert BatchSettings.of(told) == BatchSettings(model="m", strength=0.5, tile=64)

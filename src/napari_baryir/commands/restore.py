@@ -122,15 +122,12 @@ def _strength(text: str) -> float:
 
 def intensity_argument(text: str) -> str | tuple[float, float]:
     """Read --intensity."""
-    if text in ("auto", "full", "percentile"):
-        return text
+    from napari_baryir.imaging.intensity import read_intensity
+
     try:
-        low, high = (float(word) for word in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is neither auto, full, percentile nor two numbers such as 100,4000"
-        ) from None
-    return low, high
+        return read_intensity(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _tile(text: str) -> int | str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -122,6 +122,27 @@ class IntensityMap:
     def from_dict(cls, values: Mapping[str, Any]) -> IntensityMap:
         """Read what `as_dict` wrote."""
         return cls(float(values["low"]), float(values["high"]), values.get("kind", "given"))
+
+
+def read_intensity(text: str) -> IntensityMode | tuple[float, float]:
+    """Read what a person typed: a mode, or two numbers with a comma or a space between.
+
+    Raises
+    ------
+    InputError
+        If it is neither.
+    """
+    text = text.strip().lower() or "auto"
+    for mode in get_args(IntensityMode):
+        if text == mode:
+            return cast(IntensityMode, mode)
+    try:
+        low, high = (float(word) for word in text.replace(",", " ").split())
+    except ValueError:
+        raise InputError(
+            f"intensity is '{text}'; give auto, full, percentile, or two numbers such as 100, 4000"
+        ) from None
+    return low, high
 
 
 def choose_intensity(array: Any, *, rgb: bool, mode: IntensityMode = "auto") -> IntensityMap:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer
 
     from napari_baryir.commands.plan import Job
+    from napari_baryir.commands.restore import Models
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Item(Protocol):
     def is_done(self) -> bool:
         """Whether an earlier run has left the result."""
 
-    def steps(self, settings: BatchSettings) -> Steps:
+    def steps(self, settings: BatchSettings, models: Models) -> Steps:
         """Restore it; returns nothing where the result lies in a file."""
 
 
@@ -91,14 +92,16 @@ class FileItem:
         """Whether the result is there and not older than the image."""
         return self.job.is_done()
 
-    def steps(self, settings: BatchSettings) -> Steps:
+    def steps(self, settings: BatchSettings, models: Models) -> Steps:
         """Restore from file to file; the result appears whole, or not at all."""
         from napari_baryir.files import open_output, read_image
         from napari_baryir.restoration import iter_restore
 
-        told = vars(settings)
-        with read_image(self.job.source) as image, open_output(self.job.target, image) as pixels:
-            yield from iter_restore(image.data, axes=image.axes, out=pixels, **told)
+        with read_image(self.job.source) as image:
+            _, model = models.get(image, image.axes)
+            told = {**vars(settings), "model": model}
+            with open_output(self.job.target, image) as pixels:
+                yield from iter_restore(image.data, axes=image.axes, out=pixels, **told)
         return None
 
 
@@ -134,7 +137,7 @@ class LayerItem:
         shape = level_0(self.layer).shape
         return Box(tuple(slice(0, int(n)) for n in shape), whole=True)
 
-    def steps(self, settings: BatchSettings) -> Steps:
+    def steps(self, settings: BatchSettings, models: Models) -> Steps:
         """Restore the pixels as the Restore tab does."""
         reason = why_not(self.layer)
         if reason is not None:

@@ -7,13 +7,16 @@ import logging
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_baryir.errors import DeviceError, WeightsError
 from napari_baryir.results import Progress
 from napari_baryir.widgets.batch_items import BatchSettings, Item
 from napari_baryir.widgets.errors import Problem
 from napari_baryir.widgets.job import Done, Failed, Step
+
+if TYPE_CHECKING:
+    from napari_baryir.commands.restore import Models
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +80,9 @@ def run_batch(
     Update
         When an image begins, after each of its tiles, and at its end.
     """
+    from napari_baryir.commands.restore import Models
+
+    models = Models(settings.model, settings.device)  # each is loaded once for all files
     for row, item in enumerate(items):
         batch = _Batch(row, len(items))
         if item.is_done() and not again:
@@ -84,7 +90,7 @@ def run_batch(
             continue
         yield batch.update(State.RUNNING)
         try:
-            yield from _restore(batch, item, settings)
+            yield from _restore(batch, item, settings, models)
         except (DeviceError, WeightsError, MemoryError) as error:
             yield batch.failure(item, error)
             break  # the next image would meet it too
@@ -114,8 +120,10 @@ class _Batch:
         return self.update(State.FAILED, text, part=1, problem=problem)
 
 
-def _restore(batch: _Batch, item: Item, settings: BatchSettings) -> Generator[Update, None, None]:
-    with closing(item.steps(settings)) as steps:
+def _restore(
+    batch: _Batch, item: Item, settings: BatchSettings, models: Models
+) -> Generator[Update, None, None]:
+    with closing(item.steps(settings, models)) as steps:
         while not item.dropped:
             try:
                 progress = next(steps)

@@ -116,16 +116,3 @@ def new_folder(path: Path) -> Path:
     if path.exists():
         raise InputError(f"{path} is there already; choose another name (Advanced)")
     return path
-
-
-def read_intensity(text: str) -> str | tuple[float, float]:
-    text = text.strip().lower() or "auto"
-    if text in ("auto", "full", "percentile"):
-        return text
-    try:
-        low, high = (float(word) for word in text.replace(",", " ").split())
-    except ValueError:
-        raise InputError(
-            f"intensity is '{text}'; give auto, full, percentile, or two numbers such as 100, 4000"
-        ) from None
-    return low, high

@@ -10,13 +10,13 @@ from magicgui.widgets import ComboBox, LineEdit
 from qtpy.QtCore import QObject, QSettings, Signal
 
 from napari_baryir.errors import InputError
+from napari_baryir.imaging.intensity import read_intensity
 from napari_baryir.widgets import layers
 from napari_baryir.widgets.form_parts import (
     LAZY,
     REGIONS,
     card_text,
     model_choices,
-    read_intensity,
     read_pixels,
     set_shown,
     store,
@@ -93,8 +93,8 @@ class LayerForm(QObject):
         )  # fmt: skip
         self.lazy = ComboBox(
             label="lazy layer", choices=list(self.lazy_choices.items()),
-            tooltip="For dask and zarr layers. As one scrolls: the window waits for every new "
-            "plane, unless Preferences > Experimental > Render Layers Asynchronously is on.",
+            tooltip="For dask and zarr layers. As one scrolls: the original is shown until what is "
+            "in view is restored.",
         )  # fmt: skip
 
     def _begin(self) -> None:
@@ -135,7 +135,10 @@ class LayerForm(QObject):
     def refresh_layers(self, event: Any = None) -> None:
         """Offer the layers that are there now."""
         before = self.layer.value
-        self.layer.reset_choices()
+        with self.layer.changed.blocked():  # a renamed layer is another choice to magicgui
+            self.layer.reset_choices()
+            if before in self.layer.choices:
+                self.layer.value = before
         self.shapes.reset_choices()
         if self.layer.value is not before:
             self._on_layer()
@@ -164,7 +167,7 @@ class LayerForm(QObject):
 
     def _events(self) -> list[Any]:
         events = self._viewer.layers.events
-        return [events.inserted, events.removed, events.reordered]
+        return [events.inserted, events.removed, events.reordered, events.renamed]
 
     def _connect(self) -> None:
         for event in self._events():
