@@ -1,0 +1,131 @@
+"""``napari-baryir estimate``."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from calibrated_networks import calibrated_network
+from napari_baryir import estimate_degradation
+from napari_baryir.cli import main
+from napari_baryir.files import read_image, write_image
+from napari_baryir.weights.files import save_weights
+
+NAMES = ["severity", "noise", "haze", "clean", "unknown"]
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    """A calibrated weights file."""
+    path = tmp_path / "tiny.safetensors"
+    save_weights(calibrated_network(), path)
+    return str(path)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """A folder with a photograph and a movie."""
+    folder = tmp_path / "images"
+    (folder / "movies").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    write_image(folder / "photo.png", rng.integers(0, 256, (40, 60, 3), np.uint8), axes="YXS")
+    movie = rng.integers(0, 999, (2, 3, 32, 48), np.uint16)
+    write_image(folder / "movies" / "movie.ome.tif", movie, axes="TCYX")
+    return folder
+
+
+def test_a_folder_gets_tables_maps_and_figures(images: Path, model: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert main(["estimate", str(images), "-o", str(out), "--model", model]) == 0
+    found = sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file())
+    assert found == [
+        "estimates.csv",
+        "estimates.json",
+        "movies/movie-ome-tif-degradation.png",
+        "movies/movie-ome-tif-degradation.tif",
+        "photo-png-degradation.png",
+        "photo-png-degradation.tif",
+    ]
+
+
+def test_maps_are_those_of_the_library_with_named_channels(
+    images: Path, model: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert main(["estimate", str(images), "-o", str(out), "--model", model]) == 0
+    with read_image(images / "photo.png") as photo:
+        estimate = estimate_degradation(photo.data, axes=photo.axes, model=model)
+    with read_image(out / "photo-png-degradation.tif") as maps:
+        assert maps.axes == "CYX"
+        assert list(maps.channel_names) == NAMES
+        np.testing.assert_allclose(np.asarray(maps.data)[0], estimate.severity, atol=1e-6)
+        np.testing.assert_allclose(np.asarray(maps.data)[1:], estimate.probabilities, atol=1e-6)
+    with read_image(out / "movies" / "movie-ome-tif-degradation.tif") as maps:
+        assert maps.axes == "TCYX"
+        assert maps.shape == (2, 15, 4, 6)
+        assert maps.channel_names[5:7] == ("channel 1: severity", "channel 1: noise")
+
+
+def test_tables_have_a_row_per_plane_whose_shares_sum_to_one(
+    images: Path, model: str, tmp_path: Path
+) -> None:
+    table = tmp_path / "table.csv"
+    assert main(["estimate", str(images), "-o", str(table), "--model", model]) == 0
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    movie = [f"T{t} C{c}" for t in range(2) for c in range(3)]
+    assert [row["plane"] for row in rows] == ["0", *movie]
+    for row in rows:
+        shares = {name: float(row[name]) for name in NAMES[1:]}
+        assert sum(shares.values()) == pytest.approx(1, abs=5e-4)
+        assert row["domain"] == max(shares, key=lambda name: shares[name])
+    table = tmp_path / "table.json"
+    assert main(["estimate", str(images), "-o", str(table), "--model", model]) == 0
+    entries = json.loads(table.read_text())
+    assert sum(len(entry["planes"]) for entry in entries) == len(rows)
+    assert entries[0]["cell"] == 8
+
+
+def test_maps_and_contributions_as_ome_zarr(images: Path, model: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = ["estimate", str(images / "photo.png"), "-o", str(out), "--model", model]
+    assert main([*words, "--maps", "ome-zarr", "--contributions", "--no-figures"]) == 0
+    names = {path.name for path in out.iterdir()}
+    assert names == {
+        "estimates.csv",
+        "estimates.json",
+        "photo-png-degradation.ome.zarr",
+        "photo-png-barycenter.ome.zarr",
+        "photo-png-residual.ome.zarr",
+        "photo-png-shapley-barycenter.ome.zarr",
+        "photo-png-shapley-residual.ome.zarr",
+        "photo-png-total.ome.zarr",
+    }
+    with read_image(out / "photo-png-total.ome.zarr") as total:
+        assert 40 in total.shape
+        assert 60 in total.shape
+
+
+def test_one_bad_file_does_not_stop_the_rest(
+    images: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tifffile.imwrite(images / "complex.tif", np.ones((16, 16), np.complex64))
+    table = tmp_path / "table.csv"
+    assert main(["estimate", str(images), "-o", str(table), "--model", model]) == 1
+    assert table.exists()
+    told = capsys.readouterr()
+    assert "complex.tif" in told.err
+    assert "photo.png: " in told.out
+
+
+def test_contributions_need_a_folder(
+    images: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["estimate", str(images), "-o", str(tmp_path / "t.csv"), "--model", model]
+    assert main([*words, "--contributions"]) == 2
+    assert "give a folder" in capsys.readouterr().err
