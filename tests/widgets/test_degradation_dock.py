@@ -37,7 +37,7 @@ class Gate:
         def held(engine: EstimateEngine, tile: Any) -> Any:
             self.tiles += 1
             self.reached.set()
-            assert self.open.wait(30)
+            assert self.open.wait(300)
             return run(engine, tile)
 
         monkeypatch.setattr(EstimateEngine, "_run", held)

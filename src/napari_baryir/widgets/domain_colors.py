@@ -10,17 +10,20 @@ Color = tuple[float, float, float]
 """Red, green, blue in [0, 1]."""
 
 NAMED: dict[str, Color] = {
-    "noise": (0.90, 0.62, 0.00),
+    "noise": (0.88, 0.24, 0.62),
     "rain": (0.34, 0.71, 0.91),
     "haze": (0.94, 0.89, 0.26),
-    "blur": (0.80, 0.47, 0.65),
-    "low light": (0.25, 0.45, 0.95),
-    "background": (0.00, 0.62, 0.45),
-    "stripes": (0.84, 0.37, 0.00),
+    "blur": (0.00, 0.68, 0.48),
+    "low light": (0.36, 0.40, 0.98),
+    "background": (0.95, 0.62, 0.00),
+    "stripes": (0.90, 0.25, 0.10),
     CLEAN: (1.0, 1.0, 1.0),
     UNKNOWN: (0.6, 0.6, 0.6),
 }
-"""After Okabe and Ito, whose colours colour-blind eyes tell apart; dark blue made brighter."""
+"""Bright ones after Okabe and Ito, whose colours colour-blind eyes tell apart.
+
+Noise and haze, which often come together, are far apart, and noise is a colour that few pictures
+have."""
 
 OTHERS: tuple[Color, ...] = (
     (0.45, 0.85, 0.45),
