@@ -18,6 +18,8 @@ RIDGE = 0.05
 """Of the severity's direction, per place."""
 KNOTS = 16
 """Of each severity curve."""
+PRIOR = 1e-3
+"""Of the offsets, which hold back where the domains are told apart without them."""
 UNKNOWN_QUANTILE = 0.975
 """Share of held-out places of known degradations that are nearer than "unknown" begins."""
 LEAST_RISE = 1e-4
@@ -78,7 +80,7 @@ def fit(
     prototypes = means @ basis + centre @ subspace.T
     points = held_out.points.astype(np.float64) @ subspace.T
     squared = np.square(points[:, None] - prototypes).sum(axis=-1)
-    temperature, offsets = _temperature(squared, held_out.domains)
+    temperature, tail, offsets = _temperature(squared, held_out.domains)
     nearest = np.sqrt(squared.min(axis=1))
     limit, beyond = np.quantile(nearest, [UNKNOWN_QUANTILE, (1 + UNKNOWN_QUANTILE) / 2])
     both = [known.points.astype(np.float64) @ subspace.T, points]
@@ -91,7 +93,8 @@ def fit(
         window=window,
         prototypes=_rows(prototypes),
         offsets=tuple(_short(offsets)),
-        temperature=float(temperature),
+        temperature=_short([temperature])[0],
+        tail=_short([tail])[0],
         unknown_distance=float(limit),
         unknown_width=float(max(beyond - limit, 1e-3 * limit) / 2),
         severity=curves,
@@ -125,18 +128,27 @@ def _rising_directions(white: Array, places: Places, count: int) -> Array:
     return np.stack(directions)
 
 
-def _temperature(squared: Array, domains: NDArray[np.int64]) -> tuple[float, Array]:
-    """Temperature and offsets under which the held-out places are likeliest."""
+def _temperature(squared: Array, domains: NDArray[np.int64]) -> tuple[float, float, Array]:
+    """Temperature, tail and offsets under which the held-out places are likeliest.
+
+    With Gauss's tails the few places that lie far from their own prototype would decide alone: on
+    photographs, the likelihood of a place is then half of what it is with Student's.
+    """
     count = squared.shape[1]
     weights = 1 / np.bincount(domains, minlength=count)[domains]
 
     def cost(values: Array) -> float:
-        logits = values[1:] - squared / (2 * np.exp(values[0]))
+        slope, tail, offsets = np.exp(values[0]), np.exp(values[1]), values[2:]
+        logits = offsets - slope * np.log1p(squared / tail)
         right = special.log_softmax(logits, axis=1)[np.arange(len(domains)), domains]
-        return float(-(weights * right).sum() / weights.sum() + 1e-3 * np.square(values[1:]).sum())
+        return float(-(weights * right).sum() / weights.sum() + PRIOR * np.square(offsets).sum())
 
-    found = optimize.minimize(cost, np.zeros(1 + count), method="L-BFGS-B").x
-    return float(np.exp(found[0])), found[1:] - found[1:].mean()
+    start = np.concatenate([[1.0, 2.0], np.zeros(count)])
+    # Bounded, since well separated domains would make the softmax as sharp as one likes.
+    limits = [(-4.0, 6.0), (-4.0, 12.0), *((-5.0, 5.0),) * count]
+    found = optimize.minimize(cost, start, method="L-BFGS-B", bounds=limits).x
+    slope, tail = float(np.exp(found[0])), float(np.exp(found[1]))
+    return tail / (2 * slope), tail, found[2:] - found[2:].mean()
 
 
 def _curve(

@@ -60,7 +60,10 @@ class Calibration(_Fixed):
     offsets: tuple[FiniteFloat, ...] = ()
     """(K,): added to the logit of each of `domains`; empty for none."""
     temperature: float = Field(gt=0, allow_inf_nan=False)
-    """Of the softmax over half squared distances to the prototypes."""
+    """Of the softmax over half squared distances d^2 / 2 to the prototypes."""
+    tail: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Heavy tails, as Student's t has: d^2 becomes ``tail log(1 + d^2 / tail)``, so that one place
+    far from its prototype does not count for hundreds; None for Gauss's."""
     unknown_distance: FiniteFloat
     """Distance to the nearest prototype at which "unknown" is as likely as not."""
     unknown_width: float = Field(gt=0, allow_inf_nan=False)
@@ -110,7 +113,8 @@ class Calibration(_Fixed):
         prototypes = np.asarray(self.prototypes, np.float32)
         squared = np.stack([np.square(points - p).sum(axis=-1) for p in prototypes])
         offsets = np.asarray(self.offsets or np.zeros(len(squared)), np.float32)
-        logits = offsets.reshape(-1, *(1,) * (squared.ndim - 1)) - squared / (2 * self.temperature)
+        far = squared if self.tail is None else self.tail * np.log1p(squared / self.tail)
+        logits = offsets.reshape(-1, *(1,) * (squared.ndim - 1)) - far / (2 * self.temperature)
         known = special.softmax(logits, axis=0)
         beyond = (np.sqrt(squared.min(axis=0)) - self.unknown_distance) / self.unknown_width
         unknown = special.expit(beyond)

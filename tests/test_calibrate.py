@@ -1,0 +1,103 @@
+"""Calibrating a network, in Python and from the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from skimage import io
+
+from fake_networks import random_gated_network
+from napari_baryir import estimate_degradation, load_model
+from napari_baryir.cli import main
+from napari_baryir.errors import DataError
+from napari_baryir.network import BaryIR
+from napari_baryir.training.calibrate import calibrate
+from napari_baryir.weights.files import save_weights
+
+FEW = 48
+"""Scenes: enough to fit something, few enough to wait for."""
+
+
+def photographs(count: int = 8) -> list[Any]:
+    """Seeded pictures of 96x96 pixels."""
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (count, 12, 12, 3), np.uint8)
+    return list(coarse.repeat(8, axis=1).repeat(8, axis=2))
+
+
+def calibrated(model: BaryIR, **options: Any) -> BaryIR:
+    list(calibrate(model, photographs(), "photo", scenes=FEW, **options))
+    return model
+
+
+@pytest.fixture(scope="module")
+def model() -> BaryIR:
+    """A calibrated network, which the tests leave alone."""
+    return calibrated(random_gated_network())
+
+
+def test_a_calibrated_network_can_estimate(model: BaryIR) -> None:
+    image = np.random.default_rng(0).random((48, 48, 3), np.float32)
+    estimate = estimate_degradation(image, model=model)
+    assert estimate.domains == ("noise", "rain", "haze", "blur", "low light", "clean", "unknown")
+    assert model.domains == estimate.domains[:-1]
+    assert model.prototypes is not None
+    assert model.prototypes.shape[0] == 6
+
+
+def test_the_same_seed_calibrates_the_same(model: BaryIR) -> None:
+    assert calibrated(random_gated_network()).calibration == model.calibration
+    assert calibrated(random_gated_network(), seed=1).calibration != model.calibration
+
+
+def test_a_calibration_comes_back_from_the_weights_file(model: BaryIR, tmp_path: Path) -> None:
+    save_weights(model, tmp_path / "m.safetensors", dtype=torch.float16)
+    loaded = load_model(tmp_path / "m.safetensors")
+    assert loaded.calibration == model.calibration
+    assert loaded.subspace is not None
+    assert model.subspace is not None
+    torch.testing.assert_close(loaded.subspace, model.subspace, rtol=0, atol=0)
+
+
+def test_progress_counts_the_scenes() -> None:
+    steps = calibrate(random_gated_network(), photographs(), "photo", scenes=FEW)
+    assert [step.done for step in steps] == list(range(1, FEW + 1))
+
+
+def test_domains_that_the_profile_does_not_make_are_refused() -> None:
+    model = random_gated_network()
+    model.domains = ("noise", "fog")
+    with pytest.raises(DataError, match="fog"):
+        next(calibrate(model, photographs(), "photo", scenes=FEW))
+
+
+@pytest.mark.parametrize(("images", "scenes"), [(3, FEW), (8, 5)])
+def test_too_little_data_is_refused(images: int, scenes: int) -> None:
+    with pytest.raises(DataError, match="too few"):
+        next(calibrate(random_gated_network(), photographs(images), "photo", scenes=scenes))
+
+
+def test_the_command_calibrates_a_file_and_changes_no_weight(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, picture in enumerate(photographs()):
+        io.imsave(tmp_path / f"{number}.png", picture, check_contrast=False)
+    source, target = tmp_path / "in.safetensors", tmp_path / "out.safetensors"
+    save_weights(random_gated_network(), source, dtype=torch.float16)
+    before = source.read_bytes()
+    words = ["calibrate", str(source), "--data", str(tmp_path), "--scenes", str(FEW)]
+    assert main([*words, "-o", str(target)]) == 2
+    assert "--profile photo or microscopy" in capsys.readouterr().err
+    assert not target.exists()
+    assert main([*words, "--profile", "photo", "-o", str(target)]) == 0
+    assert source.read_bytes() == before
+    old, new = load_model(source), load_model(target)
+    assert new.calibration["domains"][-1] == "clean"
+    kept = new.state_dict()
+    for name, tensor in old.state_dict().items():
+        torch.testing.assert_close(kept[name], tensor, rtol=0, atol=0)
+    assert target.stat().st_size < 1.2 * source.stat().st_size + 50_000  # still in 16 bits
