@@ -168,5 +168,5 @@ def _headline(summary: PlaneSummary | None, *, stack: bool) -> str:
     return f"<b>{what}: {in_words(wrong)}</b><br>mean severity {summary.severity:.2f} of 1"
 
 
-def _short(name: str, most: int = 28) -> str:
+def _short(name: str, most: int = 22) -> str:
     return name if len(name) <= most else f"{name[: most - 1]}…"

@@ -13,7 +13,7 @@ from napari_baryir.widgets.degradation_maps import CLEAN, PlaneSummary
 from napari_baryir.widgets.domain_colors import colors_of, hex_of
 from napari_baryir.widgets.legend import in_words
 
-LEFT, RIGHT, TOP, BOTTOM = 34, 6, 14, 20
+LEFT, RIGHT, TOP, BOTTOM = 34, 6, 32, 20
 """Margins around the bars, in pixels."""
 
 STEPS = (0.1, 0.2, 0.5, 1.0)
@@ -42,7 +42,7 @@ class StackPlot(QWidget):
 
     def sizeHint(self) -> QSize:
         """Low, and as wide as there is room."""
-        return QSize(260, 130)
+        return QSize(260, 146)
 
     def set_planes(
         self, letter: str, planes: Sequence[PlaneSummary | None], domains: Sequence[str]
@@ -112,6 +112,8 @@ class StackPlot(QWidget):
                 Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter,
                 f"{share * self.highest:.2g}",
             )
+        caption = QRectF(0, 0, self.width(), TOP - 14)
+        painter.drawText(caption, Qt.AlignmentFlag.AlignLeft, "mean severity of each plane")
         below = QRectF(area.left(), area.bottom() + 2, area.width(), BOTTOM - 2)
         painter.drawText(below, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop, "0")
         painter.drawText(
