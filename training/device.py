@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 
 from napari_baryir.errors import DeviceError
-from napari_baryir.training.recipe import Recipe
+from napari_baryir.training.recipe import DeviceSettings
 
 
-def choose_device(recipe: Recipe) -> tuple[torch.device, torch.dtype | None]:
+def choose_device(recipe: DeviceSettings) -> tuple[torch.device, torch.dtype | None]:
     """Device and dtype of autocast (None: float32 throughout)."""
     name = recipe.device
     if name == "auto":
