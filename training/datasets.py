@@ -21,11 +21,11 @@ from napari_baryir.imaging.intensity import IntensityMap, choose_intensity
 from napari_baryir.training.clean_images import Profile
 from napari_baryir.training.degradations import degrade
 from napari_baryir.training.mixtures import NO_DOMAIN, Plan, apply_plan, draw_plan
+from napari_baryir.training.patches import random_square, turn
+from napari_baryir.training.variety import varied_field
 
-SMALLEST_FIELD, LARGEST_FIELD = 128, 256
+SMALLEST_FIELD, LARGEST_FIELD = 128, 224
 """Sides of the fields of view whose intensity map microscopy patches are seen through, pixels."""
-HALVED = 0.3
-"""Share of the microscopy fields that are binned 2x2: sharper ones, of which there are few."""
 
 
 class Batch(NamedTuple):
@@ -123,19 +123,16 @@ class PairDataset(Dataset[Batch]):
         degraded field, as it is when a user restores (fields vary in size because users' images
         do), and haze thickens over a whole picture, not over a patch.
         """
-        planes = self.files[int(rng.integers(len(self.files)))]
-        image = planes[int(rng.integers(len(planes)))]
         side = self.patch
-        if self.profile == "microscopy" and min(image.shape) > 256 and rng.random() < HALVED:
-            image = _halve(image)
         if self.profile == "microscopy" or "haze" in plan.domains:
             least = max(self.patch, SMALLEST_FIELD)
-            most = max(least, min(*image.shape[:2], LARGEST_FIELD))
-            side = int(rng.integers(least, most + 1))
+            side = int(rng.integers(least, max(least, LARGEST_FIELD) + 1))
+        if self.profile == "microscopy":
+            return varied_field(self.files, side, rng)
+        planes = self.files[int(rng.integers(len(self.files)))]
+        image = planes[int(rng.integers(len(planes)))]
         field = turn(random_square(image, side, rng), int(rng.integers(8)))
-        if self.profile == "photo":
-            return field.astype(np.float32) / np.float32(255)
-        return field.astype(np.float32) * np.float32(rng.uniform(0.6, 1.2))
+        return field.astype(np.float32) / np.float32(255)
 
 
 def microscopy_pair(
@@ -181,31 +178,6 @@ def through_intensity_map(
     if intensity.kind == "constant":
         intensity = IntensityMap(0.0, 1.0, "given")
     return intensity.apply(degraded), intensity.apply(plane)
-
-
-def _halve(plane: NDArray[np.generic]) -> NDArray[np.generic]:
-    """Means of 2x2 pixels."""
-    height, width = (side // 2 for side in plane.shape)
-    blocks = plane[: 2 * height, : 2 * width].reshape(height, 2, width, 2)
-    return np.asarray(blocks.mean(axis=(1, 3), dtype=np.float32))
-
-
-def random_square(
-    image: NDArray[np.generic], side: int, rng: np.random.Generator
-) -> NDArray[np.generic]:
-    """A random square; images smaller than it are first reflected."""
-    missing = [max(side - s, 0) for s in image.shape[:2]]
-    if any(missing):
-        margins = [(m // 2, m - m // 2) for m in missing] + [(0, 0)] * (image.ndim - 2)
-        image = np.pad(image, margins, mode="symmetric")
-    top, left = (int(rng.integers(s - side + 1)) for s in image.shape[:2])
-    return image[top : top + side, left : left + side]
-
-
-def turn(image: NDArray[np.generic], orientation: int) -> NDArray[np.generic]:
-    """One of the eight orientations of a square; 0 leaves it untouched."""
-    image = np.rot90(image, orientation % 4)
-    return image[:, ::-1] if orientation >= 4 else image
 
 
 def three_colours(patch: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -18,10 +18,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from napari_baryir.errors import DataError
-from napari_baryir.training.datasets import Batch, random_square, to_tensor, turn
+from napari_baryir.training.datasets import Batch, to_tensor
 from napari_baryir.training.degradations import degrade, noise_level
 from napari_baryir.training.layouts import PairPaths
 from napari_baryir.training.mixtures import GRID
+from napari_baryir.training.patches import random_square, turn
 from napari_baryir.training.validation import Pair
 
 

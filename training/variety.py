@@ -1,0 +1,48 @@
+"""Varied fields of view from few microscopy images: other magnifications, contrasts, neighbours.
+
+A handful of files has a handful of looks, and a network soon knows them by heart. What varies here
+is what varies between microscopes: pixel size, contrast, and what lies above or below the focus.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_baryir.training.patches import random_square, turn
+
+FINEST, COARSEST = 0.5, 1.6
+"""Magnifications: below 1 structures get smaller and sharper, above 1 larger and smoother."""
+RESCALED, SUPERPOSED, BENT = 0.7, 0.25, 0.5
+"""Shares of the fields with another magnification, a second field on top, another contrast."""
+BEND = 1.7
+"""Largest exponent of the contrast, and the inverse of the smallest."""
+
+Array = NDArray[np.float32]
+Files = list[list[NDArray[np.generic]]]
+
+
+def varied_field(files: Files, side: int, rng: np.random.Generator) -> Array:
+    """A clean field of view, (side, side), float32, about [0, 1.2]: every file as often."""
+    field = _magnified(files, side, rng)
+    if rng.random() < SUPERPOSED:
+        share = np.float32(rng.uniform(0.2, 1))
+        field = (field + share * _magnified(files, side, rng)) / (1 + share)
+    if rng.random() < BENT:
+        field = np.clip(field, 0, None) ** np.float32(BEND ** rng.uniform(-1, 1))
+    return field * np.float32(rng.uniform(0.6, 1.2))
+
+
+def _magnified(files: Files, side: int, rng: np.random.Generator) -> Array:
+    planes = files[int(rng.integers(len(files)))]
+    plane = planes[int(rng.integers(len(planes)))]
+    zoom = FINEST * (COARSEST / FINEST) ** rng.random() if rng.random() < RESCALED else 1.0
+    source = min(round(side / zoom), *plane.shape) if zoom < 1 else round(side / zoom)
+    piece = turn(random_square(plane, source, rng), int(rng.integers(8))).astype(np.float32)
+    if source >= 1.5 * side:  # means of 2x2 first, lest fine structures turn into false coarse ones
+        half = source // 2
+        piece = piece[: 2 * half, : 2 * half].reshape(half, 2, half, 2).mean(axis=(1, 3))
+    if len(piece) == side:
+        return piece
+    return np.asarray(ndimage.zoom(piece, side / len(piece), order=1, mode="nearest"))
