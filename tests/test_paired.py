@@ -168,7 +168,7 @@ def test_the_penalty_pulls_potentials_to_congruence() -> None:
     assert expected > 1e-4
     assert congruence_penalty(values, weights).item() == pytest.approx(expected, rel=1e-4)
     optimizer = torch.optim.Adam(potentials.parameters(), lr=1e-2)
-    for _ in range(30):
+    for _ in range(100):
         optimizer.zero_grad()
         congruence_penalty(potentials(b), weights).backward()
         optimizer.step()
