@@ -22,9 +22,9 @@ WEIGHTS = torch.tensor([0.5, 0.3, 0.2])
 MEANS = torch.tensor([[-4.0, -1.0], [4.0, -2.0], [2.0, 6.0]])
 SPREADS = torch.tensor([[1.0, 0.5], [0.6, 1.2], [1.4, 0.8]])
 """Standard deviations along two directions that all sources share, 30 degrees off the axes."""
-SAMPLES = 64
+SAMPLES = 128
 """Of each source at each step."""
-STEPS = 2000
+STEPS = 3000
 
 
 def roots() -> Tensor:
