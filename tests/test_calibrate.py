@@ -30,7 +30,7 @@ def photographs(count: int = 8) -> list[Any]:
 
 
 def calibrated(model: BaryIR, **options: Any) -> BaryIR:
-    list(calibrate(model, photographs(), "photo", scenes=FEW, **options))
+    list(calibrate(model, [[p] for p in photographs()], "photo", scenes=FEW, **options))
     return model
 
 
@@ -64,7 +64,7 @@ def test_a_calibration_comes_back_from_the_weights_file(model: BaryIR, tmp_path:
 
 
 def test_progress_counts_the_scenes() -> None:
-    steps = calibrate(random_gated_network(), photographs(), "photo", scenes=FEW)
+    steps = calibrate(random_gated_network(), [[p] for p in photographs()], "photo", scenes=FEW)
     assert [step.done for step in steps] == list(range(1, FEW + 1))
 
 
@@ -72,13 +72,17 @@ def test_domains_that_the_profile_does_not_make_are_refused() -> None:
     model = random_gated_network()
     model.domains = ("noise", "fog")
     with pytest.raises(DataError, match="fog"):
-        next(calibrate(model, photographs(), "photo", scenes=FEW))
+        next(calibrate(model, [[p] for p in photographs()], "photo", scenes=FEW))
 
 
 @pytest.mark.parametrize(("images", "scenes"), [(3, FEW), (8, 5)])
 def test_too_little_data_is_refused(images: int, scenes: int) -> None:
     with pytest.raises(DataError, match="too few"):
-        next(calibrate(random_gated_network(), photographs(images), "photo", scenes=scenes))
+        next(
+            calibrate(
+                random_gated_network(), [[p] for p in photographs(images)], "photo", scenes=scenes
+            )
+        )
 
 
 def test_the_command_calibrates_a_file_and_changes_no_weight(

@@ -16,9 +16,9 @@ from napari_baryir.degradation.calibration import CLEAN, Calibration, pool
 from napari_baryir.errors import DataError
 from napari_baryir.network import BaryIR
 from napari_baryir.training.clean_images import Profile
-from napari_baryir.training.datasets import random_square, turn
 from napari_baryir.training.degradations import DEGRADATIONS
 from napari_baryir.training.discriminants import Places, fit
+from napari_baryir.training.patches import random_square, turn
 from napari_baryir.training.scenes import NO_PLACE, Scene, as_seen, make_scene
 
 WINDOW = 5
@@ -75,7 +75,7 @@ def calibration_domains(model: BaryIR, profile: str) -> tuple[str, ...]:
 
 def calibrate(
     model: BaryIR,
-    images: Sequence[NDArray[np.generic]],
+    files: Sequence[Sequence[NDArray[np.generic]]],
     profile: Profile,
     *,
     scenes: int = SCENES,
@@ -87,8 +87,9 @@ def calibrate(
     ----------
     model
         In evaluation mode.
-    images
-        Clean, as `load_clean_images` gives them, at least 8. They may be those of training.
+    files
+        Clean planes by file, as `load_clean_files` gives them; they may be those of training. With
+        at least 8 files, whole files are held out; with fewer, single planes, at least 8 in all.
     profile
         Which degradations.
     scenes
@@ -107,25 +108,28 @@ def calibrate(
         If there are too few images or scenes, or the network knows other degradations.
     """
     domains = calibration_domains(model, profile)
-    if len(images) < 2 * HELD_OUT:
-        raise DataError(f"{len(images)} clean images are too few to calibrate; give at least 8")
+    if len(files) < 2 * HELD_OUT:
+        files = [[plane] for planes in files for plane in planes]
+    if len(files) < 2 * HELD_OUT:
+        raise DataError(f"{len(files)} clean images are too few to calibrate; give at least 8")
     least = 2 * HELD_OUT * len(domains)
     if scenes < least:
         raise DataError(f"{scenes} scenes are too few for {len(domains)} domains; at least {least}")
     read: tuple[list[_Read], list[_Read]] = ([], [])
-    for done, (held_out, scene) in enumerate(_scenes(images, domains, profile, scenes, seed), 1):
+    for done, (held_out, scene) in enumerate(_scenes(files, domains, profile, scenes, seed), 1):
         rng = np.random.default_rng((seed, done, 1))
         read[held_out].append(_embed(model, as_seen(scene, rng), domains, rng))
         yield CalibrationProgress(done, scenes)
     known, kept = (_places(parts) for parts in read)
-    data = f"{len(images)} clean {profile} images, {scenes} scenes, seed {seed}"
+    images = sum(map(len, files))
+    data = f"{images} clean {profile} images, {scenes} scenes, seed {seed}"
     fitted = fit(known, kept, domains, WINDOW, data)
     _set(model, domains, fitted.subspace, fitted.calibration, read[0])
     return fitted.calibration
 
 
 def _scenes(
-    images: Sequence[NDArray[np.generic]],
+    files: Sequence[Sequence[NDArray[np.generic]]],
     domains: tuple[str, ...],
     profile: Profile,
     count: int,
@@ -134,22 +138,26 @@ def _scenes(
     """Degraded pictures, each with whether it is held out. Every domain comes equally often."""
     turns = itertools.cycle(range(len(domains)))
     groups = [
-        [i for i in range(len(images)) if (i % HELD_OUT == 0) == held] for held in (False, True)
+        [f for i, f in enumerate(files) if (i % HELD_OUT == 0) == held] for held in (False, True)
     ]
     for number in range(count):
         rng = np.random.default_rng((seed, number))
         # Runs of scenes, not every so many: these would meet the same few domains only.
         held_out = number * HELD_OUT >= count * (HELD_OUT - 1)
         group = groups[held_out]
-        image = images[group[int(rng.integers(len(group)))]]
+        planes = group[int(rng.integers(len(group)))]
+        image = planes[int(rng.integers(len(planes)))]
         side = min(int(rng.choice(SIDES)), max(image.shape[:2]) // 8 * 8)
         clean = turn(random_square(image, side, rng), int(rng.integers(8))).astype(np.float32)
         clean = clean / np.float32(255) if profile == "photo" else clean
         chosen = [domains[next(turns)]]
         if rng.random() < 1 / SIDE_BY_SIDE:
             chosen.append(str(rng.choice([name for name in domains if name != chosen[0]])))
-        kind = "side by side" if len(chosen) == 2 else "alone"
-        yield held_out, make_scene(clean, chosen, rng, profile=profile, kind=kind)
+        if len(chosen) == 2:
+            scene = make_scene(clean, chosen, rng, profile=profile, kind="side by side")
+        else:
+            scene = make_scene(clean, chosen, rng, profile=profile)
+        yield held_out, scene
 
 
 @torch.inference_mode()

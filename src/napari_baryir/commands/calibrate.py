@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from napari_baryir.commands.console import echo
 from napari_baryir.errors import InputError
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import torch
 
     from napari_baryir.network import BaryIR
+    from napari_baryir.training.clean_images import Profile
 
 EPILOG = """\
 examples:
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
 
     from napari_baryir.devices import choose_device
     from napari_baryir.training.calibrate import SCENES, calibrate
-    from napari_baryir.training.clean_images import load_clean_images
+    from napari_baryir.training.clean_images import load_clean_files
     from napari_baryir.weights.files import load_weights, save_weights
     from napari_baryir.weights.registry import find_weights
 
@@ -74,10 +75,10 @@ def run(args: argparse.Namespace) -> int:
     if target.suffix != ".safetensors":
         raise InputError(f"-o {target}: weights files end in .safetensors")
     model = load_weights(path, device=device)
-    profile = args.profile or _profile(model, path)
-    images = load_clean_images(args.data, profile)
+    profile: Profile = args.profile or _profile(model, path)
+    files = load_clean_files(args.data, profile)
     scenes = SCENES if args.scenes is None else args.scenes
-    steps = calibrate(model, images, profile, scenes=scenes, seed=args.seed)
+    steps = calibrate(model, files, profile, scenes=scenes, seed=args.seed)
     with tqdm(total=scenes, unit="picture", leave=False, disable=None, file=sys.stderr) as bar:
         while True:
             try:
@@ -90,13 +91,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _profile(model: BaryIR, path: Path) -> str:
+def _profile(model: BaryIR, path: Path) -> Profile:
     kind = model.provenance.get("image_kind")
     if kind not in ("photo", "microscopy"):
         raise InputError(
             f"{path.name} does not say what images it is for; give --profile photo or microscopy"
         )
-    return str(kind)
+    return cast("Profile", kind)
 
 
 def _stored_dtype(path: Path) -> torch.dtype:
