@@ -36,17 +36,20 @@ def restore(dock: RestoreDock, qtbot: QtBot) -> Any:
     return finished.args[0]
 
 
+@pytest.mark.parametrize("axes", ["ZYX", "CYX"])
 def test_line_tells_what_was_wrong_with_the_plane_in_view(
-    calibrated: RestoreDock, qtbot: QtBot
+    calibrated: RestoreDock, qtbot: QtBot, axes: str
 ) -> None:
     calibrated.viewer.add_image(STACK)
+    calibrated.form.axes.value = axes
     calibrated.viewer.dims.set_current_step(0, 2)
     result = restore(calibrated, qtbot)
     assert not calibrated.summary.isHidden()
     qtbot.waitUntil(lambda: calibrated.summary.run is None)
-    settings = result.layer.metadata["napari_baryir"]["settings"]
+    # Channels have an intensity map each; planes of a stack share one.
+    intensity = result.layer.metadata["napari_baryir"]["settings"]["intensity"][-1]
     estimate = estimate_degradation(
-        STACK[2:3], axes="ZYX", model="calibrated", device="cpu", intensity=settings["intensity"]
+        STACK[2], axes="YX", model="calibrated", device="cpu", intensity=intensity
     )
     wrong = {k: v for k, v in estimate.summary[0].items() if k != "clean" and v >= 0.05}
     said = calibrated.summary.text()
