@@ -30,7 +30,8 @@ def varied_field(files: Files, side: int, rng: np.random.Generator) -> Array:
         share = np.float32(rng.uniform(0.2, 1))
         field = (field + share * _magnified(files, side, rng)) / (1 + share)
     if rng.random() < BENT:
-        field = np.power(np.clip(field, 0, None), np.float32(BEND ** rng.uniform(-1, 1)))
+        bend = np.float32(BEND ** rng.uniform(-1, 1))
+        field = np.power(np.clip(field, 0, None), bend, dtype=np.float32)
     return np.asarray(field * np.float32(rng.uniform(0.6, 1.2)), np.float32)
 
 
