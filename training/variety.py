@@ -28,7 +28,7 @@ def varied_field(files: Files, side: int, rng: np.random.Generator) -> Array:
     field = _magnified(files, side, rng)
     if rng.random() < SUPERPOSED:
         share = np.float32(rng.uniform(0.2, 1))
-        field = (field + share * _magnified(files, side, rng)) / (1 + share)
+        field = np.power(np.clip(field, 0, None), bend).astype(np.float32)
     if rng.random() < BENT:
         bend = np.float32(BEND ** rng.uniform(-1, 1))
         field = np.power(np.clip(field, 0, None), bend, dtype=np.float32)
