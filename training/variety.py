@@ -28,7 +28,8 @@ def varied_field(files: Files, side: int, rng: np.random.Generator) -> Array:
     field = _magnified(files, side, rng)
     if rng.random() < SUPERPOSED:
         share = np.float32(rng.uniform(0.2, 1))
-        field = np.power(np.clip(field, 0, None), bend).astype(np.float32)
+        other = _magnified(files, side, rng)
+        field = np.asarray((field + share * other) / (1 + share), np.float32)
     if rng.random() < BENT:
         bend = np.float32(BEND ** rng.uniform(-1, 1))
         field = np.power(np.clip(field, 0, None), bend, dtype=np.float32)
