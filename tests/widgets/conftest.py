@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import partialmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from napari_baryir.widgets.restore_dock import RestoreDock
 
 HERE = Path(__file__).parent
+
+PATIENCE_MS = 120_000
+"""Reached only by what never comes."""
 
 
 def _missing() -> str | None:
@@ -57,6 +61,18 @@ def _fixtures(item: pytest.Item) -> list[str]:
 def leaked_widgets_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have napari look for widgets that outlive a test; its warning is an error here."""
     monkeypatch.setenv("NAPARI_STRICT_QT", "1")
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait long for what comes, unless a test says otherwise; a busy computer needs it."""
+    if _missing() is not None:
+        return
+    from pytestqt.qtbot import QtBot
+
+    for name in ("waitSignal", "waitSignals", "waitUntil"):
+        patient = partialmethod(getattr(QtBot, name), timeout=PATIENCE_MS)
+        monkeypatch.setattr(QtBot, name, patient)
 
 
 @pytest.fixture

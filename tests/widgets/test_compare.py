@@ -24,7 +24,7 @@ IMAGE = RNG.integers(0, 4000, (40, 48), np.uint16)
 
 def restore(dock: RestoreDock, qtbot: QtBot, data: Any = IMAGE, **properties: Any) -> Any:
     dock.viewer.add_image(data, name="cells", **properties)
-    with qtbot.waitSignal(dock.session.finished, timeout=60_000) as finished:
+    with qtbot.waitSignal(dock.session.finished) as finished:
         dock.button.click()
     return finished.args[0]
 
@@ -148,10 +148,23 @@ def test_result_replaced_before_it_settled_settles_all_the_same(
     comparison._timer.setInterval(10**6)
     comparison.set_strength(0.3)
     assert isinstance(result.layer.data, LiveBlend)
-    with qtbot.waitSignal(comparison.settled, timeout=30_000):
+    with qtbot.waitSignal(comparison.settled):
         comparison.show(None, 1.0)
     np.testing.assert_array_equal(result.layer.data, blend(IMAGE, result.restored[0], 0.3))
     assert type(result.layer.data) is np.ndarray
+
+
+def test_closing_the_dock_settles_what_the_slider_left(
+    dock: RestoreDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_baryir.widgets.compare.SMALL", 10)
+    result = restore(dock, qtbot)
+    dock.session.comparison._timer.setInterval(10**6)
+    dock.form.strength.value = 0.3
+    assert isinstance(result.layer.data, LiveBlend)
+    dock.viewer.window.remove_dock_widget(dock)
+    qtbot.waitUntil(lambda: type(result.layer.data) is np.ndarray)
+    np.testing.assert_array_equal(result.layer.data, blend(IMAGE, result.restored[0], 0.3))
 
 
 def test_hidden_original_comes_back_when_the_result_goes(dock: RestoreDock, qtbot: QtBot) -> None:

@@ -16,8 +16,9 @@ _ADVICE = {
 
 
 def is_dask(image: Any) -> bool:
-    """Whether `image` is a dask array."""
-    return type(image).__module__.split(".")[0] == "dask" and hasattr(image, "chunks")
+    """Whether `image` is a dask array, of whatever subclass."""
+    modules = {kind.__module__.split(".")[0] for kind in type(image).__mro__}
+    return "dask" in modules and hasattr(image, "chunks")
 
 
 def is_zarr(image: Any) -> bool:

@@ -173,7 +173,12 @@ class BatchTab(QWidget):
             strength=self._settings.strength,
         )
         name = f"{item.name} restored"
-        layers.add_result(self._viewer, item.layer, item.box, done.data, name=name, record=record)
+        data = done.data
+        if done.lazy:
+            from napari_baryir.widgets.seen_planes import seen_levels, shown_data  # late: dask
+
+            data = shown_data(done, seen_levels(done, self._viewer))
+        layers.add_result(self._viewer, item.layer, item.box, data, name=name, record=record)
         item.done = True
 
     def _on_ended(self) -> None:

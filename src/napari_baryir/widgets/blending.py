@@ -23,6 +23,8 @@ def blend(original: Any, restored: Any, strength: float) -> Any:
     strength
         0 gives `original`, 1 gives `restored`.
     """
+    if strength == 1:
+        return restored
     if is_dask(restored):
         import dask.array
 
@@ -31,8 +33,6 @@ def blend(original: Any, restored: Any, strength: float) -> Any:
             original = lazy.from_array(original, chunks=restored.chunks)
         original = original.rechunk(restored.chunks)
         return lazy.map_blocks(blend, original, restored, strength, dtype=restored.dtype)
-    if strength == 1:
-        return restored
     if restored.dtype.kind == "f":
         return _blend_floats(np.asarray(original), restored, strength)
     if restored.dtype.itemsize == 8:

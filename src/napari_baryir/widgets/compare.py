@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from napari_baryir.widgets.regions import Box
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
+
+    from napari_baryir.widgets.seen_planes import Mix, SeenPlanes
 
 SETTLE_MS = 300
 """Pause of the strength slider, milliseconds, after which the values are worked out for good."""
@@ -39,6 +42,14 @@ class Result:
     """Levels, finest first; one for a layer that is not multiscale."""
     restored: Sequence[Any]
     """The same at full strength."""
+    seen: Sequence[SeenPlanes] = ()
+    """Levels that are restored when somebody looks at them."""
+
+    def mixed(self, mix: Mix) -> list[Any]:
+        """What `mix` makes of original and restored, level by level."""
+        if self.seen:
+            return [level.array(mix) for level in self.seen]
+        return [mix(*pair) for pair in zip(self.originals, self.restored, strict=True)]
 
 
 class Comparison(QObject):
@@ -78,8 +89,10 @@ class Comparison(QObject):
         self.set_strength(strength)
 
     def close(self) -> None:
-        """Leave everything as it is and stop."""
-        self._timer.stop()
+        """Leave everything as it is and stop; what is mixed on the fly still becomes an array."""
+        if self._timer.isActive():
+            self._timer.stop()
+            self._settle()
         self._closed = True
         self.result = None
 
@@ -94,10 +107,10 @@ class Comparison(QObject):
             layers.set_record(result.layer, with_strength(record, strength))
         quick = strength == 1 or is_dask(result.restored[0]) or result.restored[0].size <= SMALL
         if quick:
-            self._put(result, [blend(o, r, strength) for o, r in self._pairs(result)])
+            self._put(result, result.mixed(partial(blend, strength=strength)))
         else:
-            mixed = [LiveBlend(o, r, strength) for o, r in self._pairs(result)]
-            self._put(result, mixed, settled=False)
+            live = result.mixed(partial(LiveBlend, strength=strength))
+            self._put(result, live, settled=False)
             self._timer.start()
 
     def toggle(self) -> None:
@@ -147,14 +160,10 @@ class Comparison(QObject):
             return
         rgb = result.layer.rgb
 
-        def compute() -> list[Any]:
-            made = []
-            for original, restored in self._pairs(result):
-                shown = blend(original, restored, strength)
-                made.append(removed(original, shown, rgb=rgb))
-            return made
+        def mix(original: Any, restored: Any) -> Any:
+            return removed(original, blend(original, restored, strength), rgb=rgb)
 
-        self._in_thread(compute, lambda made: self._add_removed(result, made))
+        self._in_thread(partial(result.mixed, mix), partial(self._add_removed, result))
 
     def _add_removed(self, result: Result, made: list[Any]) -> None:
         if self._closed or result.layer not in self._viewer.layers:
@@ -172,18 +181,18 @@ class Comparison(QObject):
     def _settle(self) -> None:
         """Replace what is mixed on the fly by an ordinary array, made in a thread."""
         result, strength = self.result, self.strength
-        if result is None:
+        if result is None or result.layer not in self._viewer.layers:
             return
 
-        def compute() -> list[Any]:
-            return [blend(np.asarray(o), r, strength) for o, r in self._pairs(result)]
+        def mix(original: Any, restored: Any) -> Any:
+            return blend(np.asarray(original), restored, strength)
 
         def put(made: list[Any]) -> None:
             # A result that is no longer compared keeps the strength that it had.
             if self.result is not result or self.strength == strength:
                 self._put(result, made)
 
-        self._in_thread(compute, put)
+        self._in_thread(partial(result.mixed, mix), put)
 
     def _in_thread(self, compute: Callable[[], Any], then: Callable[[Any], None]) -> None:
         worker = create_worker(compute, _start_thread=False)
@@ -192,12 +201,9 @@ class Comparison(QObject):
         worker.finished.connect(lambda: self._workers.discard(worker))
         worker.start()
 
-    def _pairs(self, result: Result) -> Sequence[tuple[Any, Any]]:
-        return list(zip(result.originals, result.restored, strict=True))
-
     def _put(self, result: Result, data: list[Any], *, settled: bool = True) -> None:
         layer = result.layer
-        if self._closed or layer not in self._viewer.layers:
+        if layer not in self._viewer.layers:
             return
         layers.show_data(layer, data if layer.multiscale else data[0])
         if settled:

@@ -80,6 +80,11 @@ class Done(Success):
     original: Any
     """What was restored, in the same form."""
 
+    @property
+    def lazy(self) -> bool:
+        """Whether the network has still to run, where somebody looks."""
+        return self.restoration.non_finite is None
+
 
 @dataclass(frozen=True, eq=False)
 class Failed:

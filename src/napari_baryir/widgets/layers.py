@@ -220,6 +220,16 @@ def show_data(layer: Image, data: Any) -> None:
         layer.contrast_limits = limits
 
 
+def levels(layer: Image) -> list[Any]:
+    """Arrays of a layer, finest first; one where it is not multiscale."""
+    return list(layer.data) if layer.multiscale else [layer.data]
+
+
+def images(viewer: ViewerModel) -> list[Image]:
+    """The image layers of a viewer."""
+    return [layer for layer in viewer.layers if layer.__class__.__name__ == "Image"]
+
+
 def show_only(shown: Layer, hidden: Layer) -> None:
     """Show one of two layers that lie on each other."""
     shown.visible = True
@@ -234,4 +244,4 @@ def show_of(shown: Mapping[Layer, bool]) -> None:
 
 def refresh(layer: Layer) -> None:
     """Draw values again that have changed in place."""
-    layer.refresh()
+    layer.refresh(highlight=False, extent=False)

@@ -117,6 +117,7 @@ class RestoreDock(QWidget):
         self.session.failed.connect(self.status.complain)
         self.session.cancelled.connect(self._on_cancelled)
         self.session.finished.connect(self._on_result)
+        self.session.looking.connect(self._on_looking)
         self.models.failed.connect(self._complain)
         self.models.told.connect(self.status.say)
         run_queue().changed.connect(self._on_session)
@@ -164,7 +165,7 @@ class RestoreDock(QWidget):
             self.button.setEnabled(run.state != "cancelling")
             self.status.follow(run, run_queue().ahead_of(run))
         else:
-            self.button.setEnabled(self.form.problem() is None)
+            self._on_form()  # its layer may have gone meanwhile
         self.compare.refresh()
 
     def _on_result(self, result: Result) -> None:
@@ -176,6 +177,14 @@ class RestoreDock(QWidget):
         self.form.refresh_layers()
         self.status.say(f"{done} with {settings['model']} on {settings['device']}{took}.")
         self.compare.refresh()
+
+    def _on_looking(self, looking: bool) -> None:
+        if self.session.run is None:
+            self.status.say(
+                "Restoring what is in view…"
+                if looking
+                else "What is in view is restored; the rest will be as you scroll."
+            )
 
     def _on_cancelled(self) -> None:
         self.status.say("Cancelled; nothing was added.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Shapes
 
+    from napari_baryir.widgets.seen_planes import SeenPlanes
+
 REFRESH_SECONDS = 0.3
 """Least time between two drawings of a result that is being made."""
 
@@ -44,6 +47,8 @@ class RestoreSession(QObject):
     cancelled = Signal()
     finished = Signal(object)
     """The `Result` of a run that went well."""
+    looking = Signal(bool)
+    """Whether the plane in view of a lazy result is being restored."""
 
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
@@ -180,9 +185,14 @@ class RestoreSession(QObject):
             box=self._box,
             strength=1.0,
         )
+        data, seen = done.data, self._seen(done)
+        if seen:
+            from napari_baryir.widgets.seen_planes import shown_data
+
+            data = shown_data(done, seen)
         if partial is None:
             layer = layers.add_result(
-                self.viewer, source, self._box, done.data, name=name, record=record
+                self.viewer, source, self._box, data, name=name, record=record
             )
         else:
             layer = partial
@@ -195,9 +205,22 @@ class RestoreSession(QObject):
             axes=self._job.axes,
             originals=done.original if multiscale else [done.original],
             restored=done.data if multiscale else [done.data],
+            seen=seen,
         )
         self.comparison.show(result, self._strength)
         self.finished.emit(result)
+
+    def _seen(self, done: Done) -> Sequence[SeenPlanes]:
+        """The levels of a lazy result, which tell when they are looked at."""
+        if not done.lazy:
+            return ()
+        from napari_baryir.widgets.seen_planes import seen_levels  # late: dask
+
+        seen = seen_levels(done, self.viewer)
+        for level in seen:
+            level.busy.connect(self.looking)
+            level.failed.connect(self.failed)
+        return seen
 
     def _on_layer_removed(self, event: Any) -> None:
         layer = event.value

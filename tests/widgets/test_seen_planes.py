@@ -1,0 +1,201 @@
+"""Lazy results on the screen: restored in a thread, drawn when they are there, right for others."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import dask.array as da
+import numpy as np
+import pytest
+
+pytest.importorskip("napari")
+
+from napari_baryir.engine import TileEngine
+from napari_baryir.errors import DeviceError
+from napari_baryir.widgets.blending import blend
+
+if TYPE_CHECKING:
+    from pytestqt.qtbot import QtBot
+
+    from napari_baryir.widgets.restore_dock import RestoreDock
+
+STACK = np.random.default_rng(0).integers(0, 4000, (6, 40, 40), np.uint16)
+
+
+class Tiles:
+    """The tiles that went through the network, in which threads; held while `open` is not set."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.threads: list[int] = []
+        self.reached = threading.Event()
+        self.open = threading.Event()
+        self.open.set()
+        change = TileEngine.change
+
+        def seen(engine: TileEngine, tile: Any) -> Any:
+            self.threads.append(threading.get_ident())
+            self.reached.set()
+            self.open.wait()
+            return change(engine, tile)
+
+        monkeypatch.setattr(TileEngine, "change", seen)
+
+
+@pytest.fixture
+def tiles(monkeypatch: pytest.MonkeyPatch) -> Iterator[Tiles]:
+    made = Tiles(monkeypatch)
+    yield made
+    made.open.set()
+
+
+def drawn(layer: Any) -> np.ndarray:
+    """What napari draws of a layer now."""
+    return np.asarray(layer._slice.image.raw)
+
+
+def restore(dock: RestoreDock, qtbot: QtBot, data: Any, **properties: Any) -> Any:
+    dock.viewer.add_image(data, name="cells", **properties)
+    dock.viewer.dims.set_current_step(0, 0)
+    dock.form.tile.value = "whole"
+    with qtbot.waitSignal(dock.session.finished) as finished:
+        dock.button.click()
+    return finished.args[0]
+
+
+def wait_until_idle(qtbot: QtBot, result: Any) -> None:
+    """Wait until nothing that is in view has to be restored."""
+    qtbot.waitUntil(lambda: not result.seen[0].is_busy)
+
+
+def wait_until_drawn(qtbot: QtBot, layer: Any, expected: Any) -> None:
+    qtbot.waitUntil(lambda: np.array_equal(drawn(layer), expected))
+
+
+def test_plane_in_view_is_restored_in_a_thread_and_then_drawn(
+    dock: RestoreDock, qtbot: QtBot, tiles: Tiles
+) -> None:
+    result = restore(dock, qtbot, da.from_array(STACK, chunks=(1, 40, 40)))
+    expected = result.restored[0].compute(scheduler="sync")
+    tiles.threads.clear()
+    wait_until_drawn(qtbot, result.layer, expected[0])
+    dock.viewer.dims.set_current_step(0, 4)
+    wait_until_drawn(qtbot, result.layer, expected[4])
+    assert len(tiles.threads) >= 2
+    assert threading.get_ident() not in tiles.threads
+    assert not np.array_equal(expected, STACK)
+
+
+def test_until_then_the_original_is_drawn_and_others_get_the_right_values(
+    dock: RestoreDock, qtbot: QtBot, tiles: Tiles
+) -> None:
+    result = restore(dock, qtbot, da.from_array(STACK, chunks=(1, 40, 40)))
+    expected = result.restored[0].compute(scheduler="sync")
+    tiles.open.clear()
+    dock.viewer.dims.set_current_step(0, 3)
+    wait_until_drawn(qtbot, result.layer, STACK[3])
+    tiles.open.set()
+    shown = result.layer.data
+    assert isinstance(shown, da.Array)
+    for values in (shown[3].compute(), np.asarray(shown[3]), np.asarray(shown)[3]):
+        np.testing.assert_array_equal(values, expected[3])
+    np.testing.assert_array_equal(np.asarray(shown[[3, 1]]), expected[[3, 1]])
+    wait_until_drawn(qtbot, result.layer, expected[3])
+
+
+def test_planes_that_one_scrolled_past_are_not_restored(
+    dock: RestoreDock, qtbot: QtBot, tiles: Tiles
+) -> None:
+    result = restore(dock, qtbot, da.from_array(STACK, chunks=(1, 40, 40)))
+    expected = result.restored[0].compute(scheduler="sync")
+    wait_until_drawn(qtbot, result.layer, expected[0])
+    tiles.threads.clear()
+    tiles.reached.clear()
+    tiles.open.clear()
+    dock.viewer.dims.set_current_step(0, 1)
+    qtbot.waitUntil(tiles.reached.is_set)
+    for step in (2, 3, 4, 5):
+        dock.viewer.dims.set_current_step(0, step)
+    tiles.open.set()
+    wait_until_drawn(qtbot, result.layer, expected[5])
+    assert len(tiles.threads) == 2  # of planes 1 and 5
+
+
+def test_seen_planes_are_drawn_at_once_and_follow_the_slider_without_the_network(
+    dock: RestoreDock, qtbot: QtBot, tiles: Tiles
+) -> None:
+    result = restore(dock, qtbot, da.from_array(STACK, chunks=(1, 40, 40)))
+    expected = result.restored[0].compute(scheduler="sync")
+    for step in (0, 1):
+        dock.viewer.dims.set_current_step(0, step)
+        wait_until_drawn(qtbot, result.layer, expected[step])
+    tiles.threads.clear()
+    dock.viewer.dims.set_current_step(0, 0)
+    np.testing.assert_array_equal(drawn(result.layer), expected[0])
+    dock.form.strength.value = 0.5
+    half = blend(STACK, expected, 0.5)
+    np.testing.assert_array_equal(drawn(result.layer), half[0])
+    with qtbot.waitSignal(dock.session.comparison.added):
+        dock.compare.removed.click()
+    removed = dock.viewer.layers["cells removed"]
+    np.testing.assert_allclose(drawn(removed), STACK[0].astype(float) - half[0])
+    assert tiles.threads == []
+    np.testing.assert_array_equal(np.asarray(result.layer.data[2]), half[2])
+
+
+@pytest.mark.parametrize("kind", ["rgb", "multiscale", "volume"])
+def test_every_kind_of_lazy_layer_is_drawn_restored(
+    dock: RestoreDock, qtbot: QtBot, kind: str, tiles: Tiles
+) -> None:
+    image = np.random.default_rng(1).integers(0, 255, (2, 48, 64, 3), np.uint8)
+    data: Any = da.from_array(image, chunks=(1, 48, 64, 3))
+    if kind == "multiscale":
+        data = [da.from_array(STACK), da.from_array(STACK[:, ::2, ::2])]
+    if kind == "volume":
+        dock.viewer.dims.ndisplay = 3
+        data = da.from_array(STACK)
+    result = restore(dock, qtbot, data, rgb=kind == "rgb")
+    tiles.threads.clear()
+    level = result.layer.data_level
+    expected = result.restored[level].compute(scheduler="sync")
+    wait_until_drawn(qtbot, result.layer, expected if kind == "volume" else expected[0])
+    np.testing.assert_array_equal(
+        np.asarray(result.layer.data[level] if kind == "multiscale" else result.layer.data),
+        expected,
+    )
+
+
+def test_removing_the_layer_stops_within_a_tile(
+    dock: RestoreDock, qtbot: QtBot, tiles: Tiles
+) -> None:
+    tiles.open.clear()
+    dock.viewer.add_image(da.from_array(STACK), name="cells")
+    with qtbot.waitSignal(dock.session.finished) as finished:
+        dock.button.click()
+    result = finished.args[0]
+    qtbot.waitUntil(tiles.reached.is_set)
+    with qtbot.waitSignal(result.seen[0].busy) as busy:
+        dock.viewer.layers.remove(result.layer)
+        tiles.open.set()
+    assert busy.args == [False]
+    assert len(tiles.threads) == 1  # of four
+
+
+def test_failure_is_told_once_and_the_original_stays(
+    dock: RestoreDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_baryir.widgets import seen_planes
+
+    def broken(engine: TileEngine, tile: Any) -> Any:
+        raise DeviceError("the device fell asleep; wake it")
+
+    told: list[str] = []
+    monkeypatch.setattr(seen_planes, "notify", lambda problem: told.append(problem.sentence))
+    monkeypatch.setattr(TileEngine, "change", broken)
+    result = restore(dock, qtbot, da.from_array(STACK, chunks=(1, 40, 40)))
+    for step in (0, 1, 2):
+        dock.viewer.dims.set_current_step(0, step)
+        wait_until_idle(qtbot, result)
+        np.testing.assert_array_equal(drawn(result.layer), STACK[step])
+    assert told == ["The device fell asleep; wake it."]
