@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
     from napari_baryir.widgets.batch import BatchTab
 
-PATIENCE = 120_000
-"""Milliseconds; reached only by what never comes, on a busy computer too."""
-
 
 @pytest.fixture
 def settings(tiny_weights: Path) -> Mapping[str, Any]:
@@ -40,7 +37,7 @@ def tab(viewer: Viewer, qtbot: QtBot, settings: Mapping[str, Any]) -> Iterator[B
     yield made
     made.release()
     if made.running:
-        with qtbot.waitSignal(made.finished, timeout=PATIENCE):
+        with qtbot.waitSignal(made.finished):
             pass
 
 
@@ -56,7 +53,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def choose(tab: BatchTab, qtbot: QtBot, folder: Path) -> None:
-    with qtbot.waitSignal(tab.listed, timeout=PATIENCE):
+    with qtbot.waitSignal(tab.listed):
         tab.source.choose_folder(str(folder))
 
 
@@ -74,7 +71,7 @@ def test_folder_is_listed_restored_and_then_done(tab: BatchTab, qtbot: QtBot, fo
     choose(tab, qtbot, folder)
     assert column(tab, 0) == ["a.tif", "b.tif"]
     assert column(tab, 1) == ["waiting", "waiting"]
-    with qtbot.waitSignal(tab.finished, timeout=PATIENCE):
+    with qtbot.waitSignal(tab.finished):
         tab.button.click()
     assert column(tab, 1) == ["done", "done"]
     made = sorted(Path(row.text) for row in tab.table.rows)
@@ -93,13 +90,13 @@ def test_cancel_stops_and_the_next_run_goes_on(tab: BatchTab, qtbot: QtBot, fold
     tab.start()
     assert tab.button.text() == "Cancel"
     tab._run.stepped.connect(cancel_in_the_second)
-    with qtbot.waitSignal(tab.finished, timeout=PATIENCE):
+    with qtbot.waitSignal(tab.finished):
         pass
     assert column(tab, 1) == ["done", "waiting"]
     first, second = (folder.parent / "images-restored" / name for name in ("a.tif", "b.tif"))
     assert not second.exists()
     written = first.stat().st_mtime_ns
-    with qtbot.waitSignal(tab.finished, timeout=PATIENCE):
+    with qtbot.waitSignal(tab.finished):
         tab.button.click()
     assert column(tab, 1) == ["done", "done"]
     assert second.exists()
@@ -114,7 +111,7 @@ def test_done_before_is_shown_and_can_be_asked_for_again(
     (out / "a.tif").write_bytes(b"newer than the image")
     choose(tab, qtbot, folder)
     assert column(tab, 1) == ["done", "waiting"]
-    with qtbot.waitSignal(tab.listed, timeout=PATIENCE):
+    with qtbot.waitSignal(tab.listed):
         tab.source.again.setChecked(True)
     assert column(tab, 1) == ["waiting", "waiting"]
 
@@ -124,7 +121,7 @@ def test_failed_image_says_why_and_details_are_behind_a_button(
 ) -> None:
     (folder / "a.tif").write_bytes(b"no image")
     choose(tab, qtbot, folder)
-    with qtbot.waitSignal(tab.finished, timeout=PATIENCE):
+    with qtbot.waitSignal(tab.finished):
         tab.button.click()
     why, other = column(tab, 1)
     assert why.startswith("failed: not a readable TIFF")
@@ -156,7 +153,7 @@ def test_selected_layers_are_restored_above_themselves(
     tab.source.choose_layers()
     viewer.layers.selection = {first, last}
     assert column(tab, 0) == ["first", "last"]
-    with qtbot.waitSignal(tab.finished, timeout=PATIENCE):
+    with qtbot.waitSignal(tab.finished):
         tab.button.click()
     assert column(tab, 1) == ["done", "done"]
     assert [layer.name for layer in viewer.layers] == [
@@ -188,7 +185,7 @@ def test_layer_removed_while_it_runs_fails_and_the_next_goes_on(
 
     tab.start()
     tab._run.stepped.connect(remove)
-    with qtbot.waitSignal(tab.finished, timeout=PATIENCE):
+    with qtbot.waitSignal(tab.finished):
         pass
     assert column(tab, 1) == ["failed: It was removed before it was done.", "done"]
     assert [layer.name for layer in viewer.layers] == ["kept", "kept restored"]
@@ -207,7 +204,7 @@ def test_second_run_waits_for_the_first(
     ended: list[BatchTab] = []
     tab.finished.connect(lambda: ended.append(tab))
     other.finished.connect(lambda: ended.append(other))
-    with qtbot.waitSignals([tab.finished, other.finished], timeout=PATIENCE):
+    with qtbot.waitSignals([tab.finished, other.finished]):
         tab.start()
         other.start()
         assert "Waiting" in other.label.text()
@@ -228,9 +225,9 @@ def test_viewer_closed_while_it_runs_ends_the_run(
     choose(tab, qtbot, folder)
     tab.start()
     run = tab._run
-    with qtbot.waitSignal(run.stepped, timeout=PATIENCE):
+    with qtbot.waitSignal(run.stepped):
         pass
-    with qtbot.waitSignal(run.ended, timeout=PATIENCE):
+    with qtbot.waitSignal(run.ended):
         viewer.close()
     assert run.state == "cancelled"
     assert not list((folder.parent / "images-restored").glob("b.tif"))

@@ -44,10 +44,20 @@ def pixels(shape: tuple[int, ...], dtype: str) -> np.ndarray:
     return (values * {"uint8": 255, "uint16": 4000, "float32": 1}[dtype]).astype(dtype)
 
 
+def of_kind(kind: str, dtype: str) -> Any:
+    """The same pixels in the form that a kind of layer has them."""
+    image = pixels(SHAPES[kind][0], dtype)
+    if kind == "dask":
+        return da.from_array(image, chunks=(1, 40, 32))
+    if kind == "multiscale":
+        return [image, image[::2, ::2], image[::4, ::4]]
+    return image
+
+
 def press(dock: RestoreDock, qtbot: QtBot) -> Any:
     """Press Restore and wait for the result."""
     assert dock.button.text() == "Restore"
-    with qtbot.waitSignal(dock.session.finished, timeout=60_000) as finished:
+    with qtbot.waitSignal(dock.session.finished) as finished:
         dock.button.click()
         assert dock.button.text() == "Cancel"
     assert dock.button.text() == "Restore"
@@ -58,12 +68,7 @@ def press(dock: RestoreDock, qtbot: QtBot) -> Any:
 @pytest.mark.parametrize("kind", SHAPES)
 def test_values_are_the_library_s(dock: RestoreDock, qtbot: QtBot, kind: str, dtype: str) -> None:
     shape, axes = SHAPES[kind]
-    image = pixels(shape, dtype)
-    data: Any = image
-    if kind == "dask":
-        data = da.from_array(image, chunks=(1, 40, 32))
-    if kind == "multiscale":
-        data = [image, image[::2, ::2], image[::4, ::4]]
+    image, data = pixels(shape, dtype), of_kind(kind, dtype)
     labels = tuple(axes.replace("S", "").lower())
     source = dock.viewer.add_image(data, rgb=kind == "RGB", axis_labels=labels, name="cells")
     assert dock.form.axes.value == axes
@@ -83,6 +88,65 @@ def test_values_are_the_library_s(dock: RestoreDock, qtbot: QtBot, kind: str, dt
     assert not np.array_equal(expected, image)
     assert list(dock.viewer.layers) == [source, layer]
     assert dock.viewer.layers.selection.active is source
+
+
+def placed(ndim: int) -> dict[str, Any]:
+    """Transforms that keep planes planes, and everything else that a result takes over."""
+    rotate, affine = np.eye(ndim), np.eye(ndim + 1)
+    rotate[-2:, -2:] = [[0.8, -0.6], [0.6, 0.8]]
+    affine[-3:-1, -3:-1] = [[0.9, 0.2], [-0.1, 1.1]]
+    affine[:-1, -1] = np.arange(ndim) + 3
+    return {
+        "scale": (3.0, 2.0, 0.5, 0.25)[-ndim:],
+        "translate": (7.0, 10.0, -3.0, 4.0)[-ndim:],
+        "rotate": rotate,
+        "shear": np.array([0.0] * (ndim * (ndim - 1) // 2 - 1) + [-0.1]),
+        "affine": affine,
+        "units": ("s", "um", "nm", "nm")[-ndim:],
+        "gamma": 0.7,
+        "opacity": 0.8,
+        "blending": "translucent",
+        "interpolation2d": "linear",
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype"),
+    [
+        ("2D", "uint8"),
+        ("RGB", "uint8"),
+        ("RGB", "float32"),
+        ("multichannel", "uint16"),
+        ("ZYX", "float32"),
+        ("TZYX", "uint16"),
+        ("dask", "uint8"),
+        ("multiscale", "float32"),
+    ],
+)
+def test_properties_are_kept_by_every_kind(
+    dock: RestoreDock, qtbot: QtBot, kind: str, dtype: str
+) -> None:
+    axes = SHAPES[kind][1]
+    rgb = kind == "RGB"
+    told = placed(len(axes) - rgb)
+    if not rgb:
+        told |= {"colormap": "magenta", "contrast_limits": (0.1, 0.9)}
+    labels = tuple(axes.replace("S", "").lower())
+    source = dock.viewer.add_image(of_kind(kind, dtype), rgb=rgb, axis_labels=labels, **told)
+    layer = press(dock, qtbot)
+    kept = ("scale", "translate", "rotate", "shear", "gamma", "opacity", "contrast_limits")
+    for name in kept:
+        np.testing.assert_array_equal(getattr(layer, name), getattr(source, name), err_msg=name)
+    for name in ("units", "axis_labels", "rgb", "multiscale", "dtype", "blending", "ndim"):
+        assert getattr(layer, name) == getattr(source, name), name
+    assert layer.interpolation2d == source.interpolation2d == "linear"
+    assert layer.colormap == source.colormap
+    np.testing.assert_allclose(layer.affine.affine_matrix, told["affine"])
+    for name in ("scale", "translate", "rotate"):  # they are not only equal because both lack them
+        np.testing.assert_allclose(getattr(layer, name), told[name])
+    np.testing.assert_allclose(layer.extent.world, source.extent.world)
+    assert np.dtype(layer.dtype) == dtype
+    assert isinstance(layer.data, da.Array) == (kind == "dask")
 
 
 def test_result_lies_on_its_source_and_looks_like_it(dock: RestoreDock, qtbot: QtBot) -> None:

@@ -26,7 +26,7 @@ def test_a_sample_is_restored_by_the_shipped_weights(dock: RestoreDock, qtbot: Q
     dock.form.tile.value = "auto"
     dock.form.overlap.value = "auto"
     dock.button.click()
-    with qtbot.waitSignal(dock.session.run.ended, timeout=120_000):
+    with qtbot.waitSignal(dock.session.run.ended):
         pass
     (result,) = (layer for layer in dock.viewer.layers if layer is not source)
     assert result.metadata["napari_baryir"]["model"] == "photo-compact"

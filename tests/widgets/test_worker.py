@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from napari_baryir.widgets.worker import Run
 
 
+PATIENCE_S = 120
+"""A test that failed before it let its tiles go must not hold the thread for ever."""
+
+
 class Tiles:
     """A generator of tiles that wait to be let go."""
 
@@ -38,7 +42,7 @@ class Tiles:
             for done in range(self.total + 1):
                 self.done = done
                 yield Step(Progress(done, self.total, 0, 1), None)
-                assert self.go.wait(30)
+                assert self.go.wait(PATIENCE_S)
             if self.error is not None:
                 return Failed(self.error)
             return Done(SimpleNamespace(), "data", "original")  # type: ignore[arg-type]
