@@ -25,6 +25,7 @@ def test_expected_trouble_has_its_traceback_behind_the_button() -> None:
     assert told.sentence == "Cuda is out of memory."
     assert "Traceback" in told.details
     assert told.expected
+    assert problem(DeviceError("a.pth is damaged")).sentence == "a.pth is damaged."
 
 
 def test_defects_say_so_and_memory_says_what_to_do() -> None:

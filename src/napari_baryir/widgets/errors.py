@@ -54,7 +54,8 @@ def _as_sentence(text: str) -> str:
     text = " ".join(text.split())
     if not text:
         return "Something went wrong."
-    text = text[0].upper() + text[1:]
+    if text.split()[0].isalpha():  # and no file's name, which must stay as it is
+        text = text[0].upper() + text[1:]
     return text if text[-1] in ".!?" else text + "."
 
 

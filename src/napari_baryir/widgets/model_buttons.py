@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 from napari_baryir.errors import InputError
 from napari_baryir.weights.cache import model_folder
 from napari_baryir.widgets.errors import Problem
+from napari_baryir.widgets.job import Failed
 from napari_baryir.widgets.layer_form import LayerForm
 
 
@@ -68,15 +69,15 @@ class ModelButtons(QWidget):
     def _on_finished(self) -> None:
         self.import_button.setEnabled(True)
 
-    def _on_imported(self, outcome: Path | Exception) -> None:
-        if isinstance(outcome, Exception):
-            self.failed.emit(Problem.of(outcome))
+    def _on_imported(self, outcome: Path | Failed) -> None:
+        if isinstance(outcome, Failed):
+            self.failed.emit(Problem.of(outcome.error))
             return
         self._form.refresh_models(outcome.stem)
         self.told.emit(f"Imported {outcome.stem}.")
 
 
-def _import(path: Path) -> Path | Exception:
+def _import(path: Path) -> Path | Failed:
     """Put a model into the user's folder; errors are returned, so that nobody else reports them."""
     try:
         folder = model_folder()
@@ -96,5 +97,5 @@ def _import(path: Path) -> Path | Exception:
 
             import_published_weights(path, target)
     except Exception as error:
-        return error
+        return Failed(error)  # napari's workers raise exceptions that they get as results
     return target
