@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,20 @@ def test_no_command_prints_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([]) == 0
     text = capsys.readouterr().out
     assert all(command in text for command in cli.COMMANDS)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such pipes")
+def test_nobody_reading_any_more_is_no_error() -> None:
+    """As in ``napari-baryir models | head -1``, when head has gone."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    code = "import sys; from napari_baryir.cli import main; sys.exit(main(['models']))"
+    with os.fdopen(writing, "wb") as nobody:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=nobody, stderr=subprocess.PIPE, check=False
+        )
+    assert done.stderr == b""
+    assert done.returncode == cli.UNHEARD
 
 
 def test_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo", "restore bundled samples and measure how well that works"),
     "evaluate": ("evaluate", "measure PSNR and SSIM of a model on your own images"),
     "train": ("train", "train a model"),
+    "finetune": ("finetune", "teach a model your own images"),
     "calibrate": ("calibrate", "calibrate a model's degradation estimates"),
     "import-weights": (
         "import_weights", "convert a published checkpoint (.pth) to a safe weights file",
@@ -35,8 +37,9 @@ example:
 `napari-baryir COMMAND --help` explains each command, with examples.
 """
 
-FAILED, STOPPED = 2, 130
-"""Exit codes: an error that the message explains; Ctrl-C, as shells have it."""
+FAILED, STOPPED, UNHEARD = 2, 130, 141
+"""Exit codes: an error that the message explains; Ctrl-C, and nobody reads any more (as `head`
+does when it has its lines), as shells have them."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,8 +52,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns
     -------
-    Exit code: 0 done, 1 done in part, 2 an error, 130 stopped by Ctrl-C.
+    Exit code: 0 done, 1 done in part, 2 an error, 130 stopped by Ctrl-C, 141 nobody reads.
     """
+    try:
+        try:
+            return _run(argv)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # The interpreter writes what is left when it ends, and would complain again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNHEARD
+
+
+def _run(argv: Sequence[str] | None) -> int:
     words, verbose, debug = _common_options(list(sys.argv[1:] if argv is None else argv))
     _log(verbose=verbose, debug=debug)
     try:
@@ -62,6 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         code: int = _module(name).run(args)
         return code
+    except BrokenPipeError:
+        raise
     except (BaryIRError, OSError, MemoryError) as error:
         if debug:
             traceback.print_exc()
