@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from napari_baryir.errors import BaryIRError, DataError
 from napari_baryir.files import is_image_path, read_image
-from napari_baryir.files.formats import known_suffixes
+from napari_baryir.files.formats import FORMATS, known_suffixes, require_format
+from napari_baryir.files.reading import damage_reported
 from napari_baryir.imaging.axes import PlaneLayout, guess_axes
 
 SMALLEST_SIDE = 32
@@ -40,6 +41,11 @@ class UserImage:
     axes: str | None = None
     """Of `array`; None: guessed."""
 
+    @classmethod
+    def of_path(cls, path: str | os.PathLike[str]) -> UserImage:
+        """A file."""
+        return cls(os.fspath(path), Path(path))
+
     def read(self) -> tuple[NDArray[Any], str]:
         """Pixels and axes.
 
@@ -49,7 +55,9 @@ class UserImage:
             If the file is missing or damaged, or the axes do not fit.
         """
         if self.path is not None:
-            with read_image(self.path) as image:
+            title = FORMATS[require_format(self.path)].title
+            # Lazy pixels are read here, and damage may show only then.
+            with read_image(self.path) as image, damage_reported(self.path, title):
                 return np.asarray(image.data), image.axes
         array = np.asarray(self.array)
         axes = guess_axes(array.shape) if self.axes is None else self.axes

@@ -25,6 +25,8 @@ BINS = 16
 """Levels of brightness that are compared."""
 FEWEST_BLOCKS = 16
 """In a bin; with less its variance is not used."""
+LEAST_NOISE = 1e-6
+"""Standard deviation over the range below which it is rounding, not noise."""
 REFINEMENTS = 4
 """Rounds of ranking the blocks by the last line and fitting the next."""
 _HIGH_PASS = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]]) / 6.0
@@ -98,7 +100,7 @@ def fit_camera_noise(planes: Iterable[NDArray[np.generic]]) -> CameraNoise:
             "give a larger noisy image, one that is not saturated"
         )
     low, high = (float(v) for v in np.percentile(mean, (0.1, 99.9)))
-    if not (variance > 0).any() or high <= low:
+    if float(np.median(variance)) <= (LEAST_NOISE * (high - low)) ** 2 or high <= low:
         raise DataError("the image has no noise to measure; give one as the camera took it")
     gain, at_zero = 0.0, float(np.median(variance))
     for _ in range(REFINEMENTS):

@@ -126,7 +126,8 @@ def make_pair(
         degraded, clean = (
             np.repeat(p[..., None], 3, axis=2) for p in microscopy_pair(crop, domain, rng)
         )
-    return Pair(*(torch.from_numpy(a).permute(2, 0, 1)[None] for a in (degraded, clean)))
+    first, second = (torch.from_numpy(a).permute(2, 0, 1)[None] for a in (degraded, clean))
+    return Pair(first, second)
 
 
 def middle(shape: tuple[int, ...], side: int) -> tuple[slice, slice]:

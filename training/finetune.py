@@ -1,0 +1,218 @@
+"""Fine-tuning on one's own images, with the training loop's own step, losses and state."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_baryir.devices import is_out_of_memory
+from napari_baryir.errors import DataError, DeviceError
+from napari_baryir.training.device import choose_device
+from napari_baryir.training.finetune_card import write_result
+from napari_baryir.training.finetune_data import complete
+from napari_baryir.training.finetune_plan import YOURS
+from napari_baryir.training.finetune_run import Run, Sample, begin, check_not_start, output_path
+from napari_baryir.training.finetune_settings import FinetuneSettings
+from napari_baryir.training.finetune_sources import (
+    CleanImages,
+    NoisyImages,
+    Pairs,
+    Source,
+    gather,
+)
+from napari_baryir.training.log import TrainingLog
+from napari_baryir.training.loop import make_batches, training_step
+from napari_baryir.training.state import set_rate
+from napari_baryir.training.validation import Scores
+from napari_baryir.weights.files import load_weights
+from napari_baryir.weights.registry import find_weights
+
+
+@dataclass(frozen=True)
+class FinetuneProgress:
+    """Yielded before the first step and after every one."""
+
+    step: int
+    """Steps done."""
+    steps: int
+    """Most steps; it may stop earlier."""
+    seconds: float
+    """Spent training so far."""
+    terms: dict[str, float]
+    """Loss terms of this step by name; empty before the first."""
+    scores: Scores | None
+    """Where a validation came with this step; the user's images are under `YOURS`."""
+    sample: Sample | None
+    """A validation image before and after, where a validation came with this step."""
+    best_step: int
+    """The step whose weights are kept so far; 0: the starting model is still the best."""
+
+
+@dataclass(frozen=True)
+class FinetuneResult:
+    """What came of it."""
+
+    path: Path
+    """The weights."""
+    card: Path
+    """The model card."""
+    before: Scores
+    """Of the starting model."""
+    after: Scores
+    """Of the weights that are kept."""
+    best_step: int
+    steps: int
+    """Steps that were done."""
+    notes: tuple[str, ...]
+    """What was decided for the user."""
+
+
+def iter_finetune(
+    model: str | os.PathLike[str],
+    source: Source,
+    output: str | os.PathLike[str],
+    settings: FinetuneSettings | None = None,
+) -> Generator[FinetuneProgress, None, FinetuneResult]:
+    """Fine-tune a model; closing the generator stops it and keeps the best so far.
+
+    Parameters
+    ----------
+    model
+        Name or weights file of the model to start from.
+    source
+        `Pairs`, `CleanImages` or `NoisyImages`. Noisy images teach by Neighbor2Neighbor; why not
+        by a blind spot says `napari_baryir.training.neighbors`.
+    output
+        A ``.safetensors`` file; or a bare name, for a file in the user's model folder, whose models
+        the plugin lists. A model card of the same name goes beside it. Log and, while it is not
+        done, checkpoint are in a ``.run`` folder beside it.
+    settings
+        None: the defaults.
+
+    Yields
+    ------
+    FinetuneProgress
+        Once before the first step, with the scores of the starting model, then after every step.
+
+    Returns
+    -------
+    FinetuneResult
+        Weights, card and scores before and after.
+
+    Raises
+    ------
+    DataError
+        Before the first step, naming all that is wrong with the images; or at the end, if no step
+        was better than the starting model.
+    DeviceError
+        If the device is not there, or memory runs out.
+    InputError, WeightsError
+        If the output or the model cannot be used.
+    """
+    settings = settings or FinetuneSettings()
+    path = output_path(os.fspath(output))
+    device, autocast = choose_device(settings)
+    weights = find_weights(model)
+    check_not_start(path, weights)
+    start = load_weights(weights, device=device).requires_grad_(False)
+    material = gather(source, start, settings)
+    run = begin(settings, path, start, material, device, autocast)
+    if settings.resume:
+        run.resume()
+    yield from _steps(run)
+    return _finish(run)
+
+
+def _steps(run: Run) -> Generator[FinetuneProgress, None, None]:
+    """All steps; the best weights are written if it is left before its end."""
+    run.folder.mkdir(parents=True, exist_ok=True)
+    state, settings = run.state, run.settings
+    log = TrainingLog(run.folder / "log.csv", state.step)
+    batches = make_batches(run.plan.dataset, state.step, settings.steps, 0)
+    between_steps, done = True, False
+    started = time.monotonic()
+    try:
+        if run.before is None:
+            yield _validated(run, {}, log)
+        while state.step < settings.steps and run.unimproved < settings.patience:
+            draw = next(batches)
+            between_steps = False
+            batch = complete(draw, state.model.eval(), run.start, run.device, run.autocast)
+            set_rate(state.model_optimizer, settings.optimizer, state.step, settings.steps)
+            terms = training_step(state, settings, batch, run.device, run.autocast)
+            state.step += 1
+            between_steps = True
+            now = time.monotonic()
+            state.seconds += now - started
+            started = now
+            if state.step % settings.validate_every == 0 or state.step == settings.steps:
+                yield _validated(run, terms, log)
+            else:
+                log.write(state.step, terms, None)
+                yield _progress(run, terms)
+        done = True
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise DeviceError(
+                f"memory ran out with batch {run.sizes[0]} and patch {run.sizes[1]}; give smaller "
+                "ones, or close other programs"
+            ) from error
+        raise
+    finally:
+        batches.close()
+        if not done:
+            if between_steps:  # else the state is one that an uninterrupted run never has
+                run.save()
+            if run.best_step:
+                write_result(run, stopped=True)
+
+
+def _validated(run: Run, terms: dict[str, float], log: TrainingLog) -> FinetuneProgress:
+    """Validate, keep the best, write a checkpoint."""
+    scores = run.measure()
+    run.consider(scores)
+    if run.state.step:
+        log.write(run.state.step, terms, scores)
+        run.save()
+    return _progress(run, terms, scores, run.look())
+
+
+def _progress(
+    run: Run, terms: dict[str, float], scores: Scores | None = None, sample: Sample | None = None
+) -> FinetuneProgress:
+    state = run.state
+    return FinetuneProgress(
+        state.step, run.settings.steps, state.seconds, terms, scores, sample, run.best_step
+    )
+
+
+def _finish(run: Run) -> FinetuneResult:
+    assert run.before is not None
+    assert run.best is not None
+    if not run.best_step:
+        raise DataError(
+            f"none of the {run.state.step} steps made the model better on the validation images "
+            f"({run.before.restored[YOURS]:.2f} dB before), so that nothing was written; try more "
+            "steps or mode full, and check that the images lie pixel on pixel"
+        )
+    card = write_result(run, stopped=False)
+    run.forget_checkpoint()
+    return FinetuneResult(
+        run.path, card, run.before, run.best, run.best_step, run.state.step, run.material.notes
+    )
+
+
+__all__ = [
+    "YOURS",
+    "CleanImages",
+    "FinetuneProgress",
+    "FinetuneResult",
+    "FinetuneSettings",
+    "NoisyImages",
+    "Pairs",
+    "Sample",
+    "iter_finetune",
+]

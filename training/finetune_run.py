@@ -1,0 +1,249 @@
+"""What changes while fine-tuning: the network, the best so far, and the checkpoint beside it."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_baryir.errors import DataError, InputError
+from napari_baryir.network import BaryIR
+from napari_baryir.training.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
+from napari_baryir.training.degradations import CLEAN
+from napari_baryir.training.finetune_plan import YOURS, Plan, make_plan
+from napari_baryir.training.finetune_settings import FinetuneSettings, choose_sizes
+from napari_baryir.training.finetune_sources import Material
+from napari_baryir.training.low_rank import add_low_rank, merge_low_rank
+from napari_baryir.training.state import TrainingState, state_around
+from napari_baryir.training.validation import Scores, validate
+from napari_baryir.weights.cache import model_folder
+from napari_baryir.weights.registry import REGISTRY
+
+FORGIVEN = 0.3
+"""dB that an old domain may lose; what it loses beyond that counts against the gain."""
+LEAST_GAIN = 0.01
+"""dB that a validation must gain to count as better."""
+
+
+class Sample(NamedTuple):
+    """A validation image to look at, (H, W, 3) float32 about [0, 1] each."""
+
+    degraded: NDArray[np.float32]
+    before: NDArray[np.float32]
+    """As the starting model restores it."""
+    after: NDArray[np.float32]
+    """As the averaged weights restore it now."""
+    clean: NDArray[np.float32] | None
+    """None where nobody has it."""
+
+
+@dataclass
+class Run:
+    """One fine-tuning between its start and its end."""
+
+    settings: FinetuneSettings
+    path: Path
+    start: BaryIR
+    material: Material
+    plan: Plan
+    state: TrainingState
+    device: torch.device
+    autocast: torch.dtype | None
+    sizes: tuple[int, int]
+    """Batch and patch."""
+    before: Scores | None = None
+    best: Scores | None = None
+    best_step: int = 0
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+    best_prototypes: Tensor | None = None
+    unimproved: int = 0
+    """Validations since the best."""
+
+    @property
+    def folder(self) -> Path:
+        """Of log and checkpoint: ``worms.run`` beside ``worms.safetensors``."""
+        return self.path.with_suffix(".run")
+
+    def measure(self) -> Scores:
+        """Validate the averaged weights."""
+        self.state.averaged.eval()
+        prototypes = self.state.prototypes[self.plan.rows]
+        return validate(
+            self.state.averaged, self.plan.pairs, prototypes, self.device, self.autocast
+        )
+
+    def consider(self, scores: Scores) -> None:
+        """Keep the averaged weights if they are the best so far."""
+        if self.before is None:
+            self.before = self.best = scores
+            return
+        assert self.best is not None
+        if merit(scores, self.before) > merit(self.best, self.before) + LEAST_GAIN:
+            self.best, self.best_step, self.unimproved = scores, self.state.step, 0
+            weights = self.state.averaged.state_dict()
+            self.best_weights = {name: value.detach().clone() for name, value in weights.items()}
+            self.best_prototypes = self.state.prototypes.clone()
+        else:
+            self.unimproved += 1
+
+    @torch.inference_mode()
+    def look(self) -> Sample:
+        """Restore the validation sample with the starting model and with the averaged weights."""
+        degraded, clean = self.plan.sample
+        x = degraded.to(self.device)
+        self.state.averaged.eval()
+        with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
+            answers = [model(x).restored for model in (self.start, self.state.averaged)]
+        before, after = (_picture(answer) for answer in answers)
+        truth = None if clean is None else _picture(clean)
+        return Sample(_picture(degraded), before, after, truth)
+
+    def best_model(self) -> BaryIR:
+        """The best averaged weights as a plain network, with domains and prototypes."""
+        model = copy.deepcopy(self.state.averaged).cpu()
+        model.load_state_dict(self.best_weights)
+        merge_low_rank(model)
+        assert self.best_prototypes is not None
+        model.domains = self.material.domains
+        model.prototypes = self.best_prototypes.cpu()
+        return model.eval()
+
+    def identity(self) -> dict[str, Any]:
+        """What must be the same for a run to go on."""
+        return {
+            "settings": self.settings.identity(),
+            "sizes": list(self.sizes),
+            "start": self.start.weights_hash,
+            "domains": list(self.material.domains),
+            "train": self.material.train.names,
+            "validation": self.material.validation.names,
+        }
+
+    def save(self) -> None:
+        """Write everything that is needed to go on."""
+        if self.before is None or self.best is None:
+            return
+        save_checkpoint(
+            self.folder,
+            self.state.as_dict()
+            | {
+                "finetune": self.identity(),
+                "before": asdict(self.before),
+                "best": asdict(self.best),
+                "best_step": self.best_step,
+                "best_weights": self.best_weights,
+                "best_prototypes": self.best_prototypes,
+                "unimproved": self.unimproved,
+            },
+        )
+
+    def resume(self) -> None:
+        """Go on with the run that was stopped in the same folder.
+
+        Raises
+        ------
+        DataError
+            If there is none, or it was another one.
+        """
+        saved = load_checkpoint(self.folder)
+        if saved is None:
+            raise DataError(
+                f"there is no stopped run in {self.folder} to go on with; start without resume"
+            )
+        old, new = saved.get("finetune", {}), self.identity()
+        changed = [name for name in new if old.get(name) != new[name]]
+        if changed:
+            raise DataError(
+                f"the stopped run in {self.folder} had other {', '.join(changed)}; "
+                "restore them, or start anew without resume"
+            )
+        self.state.load_dict(saved)
+        self.before, self.best = Scores(**saved["before"]), Scores(**saved["best"])
+        self.best_step, self.unimproved = saved["best_step"], saved["unimproved"]
+        self.best_weights, self.best_prototypes = saved["best_weights"], saved["best_prototypes"]
+
+    def forget_checkpoint(self) -> None:
+        """Delete the checkpoint of a run that is over."""
+        (self.folder / CHECKPOINT).unlink(missing_ok=True)
+
+
+def begin(
+    settings: FinetuneSettings,
+    path: Path,
+    start: BaryIR,
+    material: Material,
+    device: torch.device,
+    autocast: torch.dtype | None,
+) -> Run:
+    """Set up the network, its potentials and the data of a run."""
+    sizes = choose_sizes(settings, start, device)
+    plan = make_plan(material, start, settings, *sizes)
+    torch.manual_seed(settings.seed)
+    model = tuned_copy(start, material.domains, settings)
+    state = state_around(model, plan.samples, settings.optimizer, device)
+    if start.prototypes is not None:
+        for row, name in enumerate(start.domains):
+            state.prototypes[material.domains.index(name)] = start.prototypes[row]
+    return Run(settings, path, start, material, plan, state, device, autocast, sizes)
+
+
+def tuned_copy(start: BaryIR, domains: tuple[str, ...], settings: FinetuneSettings) -> BaryIR:
+    """The starting network for these domains, with what is to stay as it is frozen."""
+    model = BaryIR(start.config, domains=domains)
+    estimates = ("prototypes", "subspace")
+    model.load_state_dict({k: v for k, v in start.state_dict().items() if k not in estimates})
+    if settings.mode == "frozen-encoder":
+        model.encoder.requires_grad_(False)
+    elif settings.mode == "lora":
+        add_low_rank(model, settings.rank)
+    return model
+
+
+def merit(scores: Scores, before: Scores) -> float:
+    """Mean PSNR of the user's images, less what old domains lost beyond `FORGIVEN`, dB.
+
+    Untouched images are left out: hundredths of a grey value are decibels there.
+    """
+    lost = [
+        max(0.0, before.restored[name] - scores.restored[name] - FORGIVEN)
+        for name in before.restored
+        if name not in (YOURS, CLEAN)
+    ]
+    return scores.restored[YOURS] - sum(lost)
+
+
+def output_path(output: str) -> Path:
+    """Where the weights go: a path, or a bare name for the user's model folder.
+
+    Raises
+    ------
+    InputError
+        If it is no name of a weights file, or one that a model of ours has.
+    """
+    path = Path(output)
+    if len(path.parts) == 1 and path.suffix == "":
+        path = model_folder() / f"{output}.safetensors"
+    if path.suffix != ".safetensors" or not path.stem:
+        raise InputError(
+            f"output {output!r}: give a file that ends in .safetensors, or a name without suffix "
+            "for the plugin's own model folder"
+        )
+    if path.stem in REGISTRY:
+        raise InputError(f"output {output!r}: a model that ships has that name; choose another")
+    return path
+
+
+def check_not_start(path: Path, start: Path) -> None:
+    """Refuse to replace the starting model by its own offspring."""
+    if path.exists() and start.exists() and path.samefile(start):
+        raise InputError(f"output {path} is the starting model; choose another file")
+
+
+def _picture(image: Tensor) -> NDArray[np.float32]:
+    return np.asarray(image[0].float().permute(1, 2, 0).cpu().numpy(), np.float32)
