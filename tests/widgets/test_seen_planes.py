@@ -144,26 +144,12 @@ def test_seen_planes_are_drawn_at_once_and_follow_the_slider_without_the_network
     np.testing.assert_array_equal(np.asarray(result.layer.data[2]), half[2])
 
 
-@pytest.mark.parametrize("kind", ["rgb", "multiscale", "volume"])
-def test_every_kind_of_lazy_layer_is_drawn_restored(
-    dock: RestoreDock, qtbot: QtBot, kind: str, tiles: Tiles
-) -> None:
+def test_colour_planes_are_drawn_restored(dock: RestoreDock, qtbot: QtBot) -> None:
     image = np.random.default_rng(1).integers(0, 255, (2, 48, 64, 3), np.uint8)
-    data: Any = da.from_array(image, chunks=(1, 48, 64, 3))
-    if kind == "multiscale":
-        data = [da.from_array(STACK), da.from_array(STACK[:, ::2, ::2])]
-    if kind == "volume":
-        dock.viewer.dims.ndisplay = 3
-        data = da.from_array(STACK)
-    result = restore(dock, qtbot, data, rgb=kind == "rgb")
-    tiles.threads.clear()
-    level = result.layer.data_level
-    expected = result.restored[level].compute(scheduler="sync")
-    wait_until_drawn(qtbot, result.layer, expected if kind == "volume" else expected[0])
-    np.testing.assert_array_equal(
-        np.asarray(result.layer.data[level] if kind == "multiscale" else result.layer.data),
-        expected,
-    )
+    result = restore(dock, qtbot, da.from_array(image, chunks=(1, 48, 64, 3)), rgb=True)
+    expected = result.restored[0].compute(scheduler="sync")
+    wait_until_drawn(qtbot, result.layer, expected[0])
+    np.testing.assert_array_equal(np.asarray(result.layer.data), expected)
 
 
 def test_removing_the_layer_stops_within_a_tile(
