@@ -19,7 +19,7 @@ from napari_baryir.training.clean_images import load_clean_files
 from napari_baryir.training.datasets import Batch, PairDataset
 from napari_baryir.training.recipe import Recipe, load_recipe
 from napari_baryir.training.state import start_state
-from napari_baryir.weights.files import load_weights
+from napari_baryir.weights.files import load_weights, save_weights
 
 CPU = torch.device("cpu")
 TINY = [
@@ -139,6 +139,13 @@ def test_a_run_may_start_from_other_weights(uninterrupted: Path, tmp_path: Path)
     begun = start_state(settings, CPU).model.state_dict()
     for name, value in load_weights(weights).state_dict().items():
         assert name == "prototypes" or torch.equal(begun[name], value)
+    calibrated = load_weights(weights)
+    calibrated.subspace = torch.ones(2, 8)
+    save_weights(calibrated, tmp_path / "calibrated.safetensors")
+    again = start_state(recipe(tmp_path, f"init={tmp_path}/calibrated.safetensors"), CPU).model
+    assert again.subspace is None
+    for name, value in again.state_dict().items():
+        assert torch.equal(begun[name], value)
     with pytest.raises(DataError, match=r"init: the domains of .* are .*haze"):
         start_state(recipe(tmp_path, f"init={weights}", "data.batch={noise=2}"), CPU)
 

@@ -21,7 +21,7 @@ from napari_baryir.training.checkpoint import load_checkpoint, save_checkpoint
 from napari_baryir.training.losses import Congruence
 from napari_baryir.training.potentials import Potentials
 from napari_baryir.training.recipe import OptimizerSettings, Recipe
-from napari_baryir.weights.files import save_weights
+from napari_baryir.weights.files import ESTIMATES, save_weights
 from napari_baryir.weights.registry import load_model
 
 logger = logging.getLogger(__name__)
@@ -100,10 +100,10 @@ def state_around(
     congruence
         As in `LossSettings`.
     """
-    channels = model.encoder.norm.weight.numel()  # type: ignore[union-attr, operator]
+    channels = model.embedding_width
     counts = torch.tensor(samples, dtype=torch.float32)
     weights = (1 / counts) / (1 / counts).sum()
-    potentials = Potentials(int(channels), weights, congruent=congruence == "exact").to(device)
+    potentials = Potentials(channels, weights, congruent=congruence == "exact").to(device)
     # Torch's annotations leave out the documented argument memory_format.
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return TrainingState(
@@ -112,7 +112,7 @@ def state_around(
         potentials=potentials,
         model_optimizer=_optimizer(model, optimizer, optimizer.rate),
         potentials_optimizer=_optimizer(potentials, optimizer, optimizer.potentials_rate),
-        prototypes=torch.zeros(len(samples), int(channels), device=device),
+        prototypes=torch.zeros(len(samples), channels, device=device),
     )
 
 
@@ -125,9 +125,9 @@ def _start_from(model: BaryIR, name: str) -> None:
     ):
         if ours != theirs:
             raise DataError(f"init: the {what} of {name} are {theirs}, but the recipe's are {ours}")
-    model.load_state_dict(
-        {k: v for k, v in start.state_dict().items() if k != "prototypes"}, strict=True
-    )
+    # What the estimates read is of the old weights: this run makes its own.
+    tensors = {k: v for k, v in start.state_dict().items() if k not in ESTIMATES}
+    model.load_state_dict(tensors, strict=True)
 
 
 def _optimizer(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -68,6 +68,12 @@ class BaryIR(nn.Module):
         self.encoder = encoder
         self.barycenter_map = barycenter_map
         self.decoder = decoder
+
+    @property
+    def embedding_width(self) -> int:
+        """D, the channels of the embeddings z, b and r."""
+        weight = cast("Tensor", cast("nn.Module", self.encoder.norm).weight)
+        return weight.numel()
 
     def encode(self, x: Tensor) -> Latents:
         """Embed an image.

@@ -29,7 +29,7 @@ from napari_baryir.weights.header import (
 MAX_NAMES_LISTED = 40
 """A message lists this many tensors by name before it counts the rest."""
 
-_ESTIMATES = ("prototypes", "subspace")
+ESTIMATES = ("prototypes", "subspace")
 """Tensors that only the degradation estimates read, in files that have them."""
 
 _FLOAT_TYPES = {"F16", "BF16", "F32", "F64"}
@@ -60,7 +60,7 @@ def save_weights(
         _check_prototypes(model.prototypes.shape, model.domains, Path(path).name)
     tensors = {}
     for name, tensor in model.state_dict().items():
-        kept = torch.float32 if name in _ESTIMATES else dtype
+        kept = torch.float32 if name in ESTIMATES else dtype
         tensors[name] = tensor.detach().to("cpu", kept).contiguous()
     _refuse_non_finite(tensors, f"cannot save {Path(path).name} in {dtype}")
     header = {
@@ -215,7 +215,7 @@ def _read(file: Any, source: str) -> BaryIR:
     if odd:
         raise WeightsError(f"{source} has tensors that are not floating point: {_listed(odd)}")
     found = {name: tuple(part.get_shape()) for name, part in slices.items()}
-    prototypes, subspace = (found.pop(name, None) for name in _ESTIMATES)
+    prototypes, subspace = (found.pop(name, None) for name in ESTIMATES)
     if prototypes is not None:
         _check_prototypes(prototypes, header.domains, source)
     if subspace is not None and (len(subspace) != 2 or 0 in subspace):
@@ -223,7 +223,7 @@ def _read(file: Any, source: str) -> BaryIR:
     check_tensors(found, shapes(model), source=source)
     # A copy: the network must not hang on to the memory-mapped file.
     tensors = {name: file.get_tensor(name).to(torch.float32, copy=True) for name in slices}
-    for name in _ESTIMATES:
+    for name in ESTIMATES:
         setattr(model, name, tensors.get(name))
     fill_model(model, tensors, source=source)
     return model
