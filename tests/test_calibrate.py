@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from napari_baryir.cli import main
 from napari_baryir.errors import DataError
 from napari_baryir.network import BaryIR
 from napari_baryir.training.calibrate import calibrate
+from napari_baryir.weights import registry
 from napari_baryir.weights.files import save_weights
 
 FEW = 48
@@ -105,3 +107,50 @@ def test_the_command_calibrates_a_file_and_changes_no_weight(
     for name, tensor in old.state_dict().items():
         torch.testing.assert_close(kept[name], tensor, rtol=0, atol=0)
     assert target.stat().st_size < 1.2 * source.stat().st_size + 50_000  # still in 16 bits
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder of clean photographs."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number, picture in enumerate(photographs()):
+        io.imsave(folder / f"{number}.png", picture, check_contrast=False)
+    return folder
+
+
+def command(weights: str | Path, pictures: Path, *more: str) -> int:
+    words = ["--data", str(pictures), "--profile", "photo", "--scenes", str(FEW)]
+    return main(["calibrate", str(weights), *words, *more])
+
+
+@pytest.mark.parametrize("kind", ["shipped", "the user's"])
+def test_the_file_behind_a_name_is_not_overwritten(
+    kind: str,
+    pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(registry, "model_folder", lambda: tmp_path)
+    path = tmp_path / "worms.safetensors"
+    if kind == "shipped":
+        card = registry.REGISTRY["photo-compact"]
+        monkeypatch.setitem(
+            registry.REGISTRY, "worms", replace(card, name="worms", folder=tmp_path, file=path.name)
+        )
+    save_weights(random_gated_network(), path)
+    before = path.read_bytes()
+    assert command("worms", pictures) == 2
+    assert "-o OUT.safetensors" in capsys.readouterr().err
+    assert path.read_bytes() == before
+    assert command("worms", pictures, "-o", str(tmp_path / "mine.safetensors")) == 0
+    assert path.read_bytes() == before
+    assert load_model(tmp_path / "mine.safetensors").calibration
+
+
+def test_without_an_output_a_file_is_calibrated_in_place(pictures: Path, tmp_path: Path) -> None:
+    path = tmp_path / "mine.safetensors"
+    save_weights(random_gated_network(), path)
+    assert command(path, pictures) == 0
+    assert load_model(path).calibration

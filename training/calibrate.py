@@ -33,7 +33,7 @@ PLACES = 48
 SIDE_BY_SIDE = 4
 """One picture in so many suffers two degradations side by side."""
 HELD_OUT = 4
-"""One clean image in so many is kept for temperature, "unknown" and severity."""
+"""One clean image in so many is kept for temperature and "unknown"; severity is fitted to all."""
 
 
 @dataclass(frozen=True)

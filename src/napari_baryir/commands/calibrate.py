@@ -20,12 +20,13 @@ EPILOG = """\
 examples:
   napari-baryir calibrate my-model.safetensors --data clean-photos/ --profile photo
   napari-baryir calibrate published.safetensors --data photos/ --profile photo -o mine.safetensors
+  napari-baryir calibrate photo-compact --data photos/ -o mine.safetensors
 
 The clean images are degraded in the ways that the profile names, in pieces of several sizes, some
 with two degradations side by side. The residuals of three quarters of the images give the
-prototypes; the last quarter gives temperature, the bounds of "unknown" and the severity. The
-training images will do; do not use images that the estimates shall be measured on. The network
-itself stays as it is. Files that are calibrated already are calibrated anew.
+prototypes; the last quarter gives temperature and the bounds of "unknown"; all of them give the
+severity. The training images will do; do not use images that the estimates shall be measured on.
+The network itself stays as it is. Files that are calibrated already are calibrated anew.
 """
 
 
@@ -49,8 +50,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="how to degrade them; default: as the weights were trained",
     )  # fmt: skip
     parser.add_argument(
-        "-o", "--output", metavar="OUT", help="file to write; default: WEIGHTS itself"
-    )
+        "-o", "--output", metavar="OUT",
+        help="file to write; default: WEIGHTS itself, where that is a path",
+    )  # fmt: skip
     parser.add_argument(
         "--scenes", type=int, help="how many pictures to degrade; default: 960, a few minutes"
     )
@@ -67,8 +69,13 @@ def run(args: argparse.Namespace) -> int:
     from napari_baryir.training.calibrate import SCENES, calibrate
     from napari_baryir.training.clean_images import load_clean_files
     from napari_baryir.weights.files import load_weights, save_weights
-    from napari_baryir.weights.registry import find_weights
+    from napari_baryir.weights.registry import REGISTRY, find_weights
 
+    if args.output is None and (args.weights in REGISTRY or not Path(args.weights).is_file()):
+        raise InputError(
+            f"{args.weights} is not the path of a weights file, and the file behind a model's name "
+            "is not overwritten; say where to write with -o OUT.safetensors"
+        )
     device = choose_device(args.device)
     path = find_weights(args.weights)
     target = Path(args.output or path)
@@ -105,8 +112,10 @@ def _stored_dtype(path: Path) -> torch.dtype:
     import torch
     from safetensors import safe_open
 
+    from napari_baryir.weights.files import ESTIMATES
+
     with safe_open(path, framework="pt") as file:
-        names = set(file.keys()) - {"prototypes", "subspace"}
+        names = set(file.keys()).difference(ESTIMATES)
         kinds = {file.get_slice(name).get_dtype() for name in names}
     if kinds == {"F16"}:
         return torch.float16
