@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,28 @@ def test_severity_curves_never_fall_nor_stand_still(fitted: Fitted) -> None:
     for curve in fitted.calibration.severity:
         assert (np.diff(curve.inputs) > 0).all()
         assert (np.diff(curve.errors) > 0).all()
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_severity_is_fitted_to_the_known_and_to_the_held_out_places(part: int) -> None:
+    both = [places(300, 0), places(100, 1)]
+    before = fit(both[0], both[1], DOMAINS, 5, "").calibration
+    both[part] = replace(both[part], errors=2 * both[part].errors)
+    after = fit(both[0], both[1], DOMAINS, 5, "").calibration
+    for old, new in zip(before.severity, after.severity, strict=True):
+        assert sum(new.errors) > 1.1 * sum(old.errors)
+    assert after.model_copy(update={"severity": before.severity}) == before
+
+
+def test_curves_rise_strictly_where_many_places_are_alike() -> None:
+    known, held_out = places(300, 0), places(100, 1)
+    for part in (known, held_out):
+        noisy = np.flatnonzero(part.domains == 0)
+        part.points[noisy] = known.points[noisy[0]]  # all at one place but a few
+        part.points[noisy[:4], 0] += 1
+    curve = fit(known, held_out, DOMAINS, 5, "").calibration.severity[0]
+    assert (np.diff(curve.inputs) > 0).all()
+    assert (np.diff(curve.errors) >= 0).all()
 
 
 def test_a_fit_travels_as_plain_json(fitted: Fitted) -> None:

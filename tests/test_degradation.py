@@ -274,6 +274,12 @@ def test_weights_without_calibration_say_how_to_calibrate() -> None:
         estimate_degradation(picture(32, 32, 3), model=random_gated_network())
 
 
+def curves(**change: Any) -> dict[str, Any]:
+    """A calibration's severity with something else in both curves."""
+    curve = {"direction": (1.0, 0.0), "inputs": (0.0, 1.0), "errors": (0.0, 0.5)} | change
+    return {"severity": [curve, curve]}
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -281,12 +287,25 @@ def test_weights_without_calibration_say_how_to_calibrate() -> None:
         ({"prototypes": [[0.0, 0.0]]}, "one prototype per domain"),
         ({"domains": ["noise", "clean", "haze"]}, "end with 'clean'"),
         ({"surprise": 1}, "surprise"),
+        ({"window": 4}, "must be odd"),
+        (curves(inputs=(0, 1, 2)), "one error per input"),
+        (curves(inputs=(1, 1)), "inputs must rise"),
+        (curves(inputs=(2, 1)), "inputs must rise"),
+        (curves(errors=(0.2, 0.1)), "errors must not fall"),
     ],
 )
 def test_a_calibration_that_makes_no_sense_is_refused(change: dict[str, Any], reason: str) -> None:
     model: BaryIR = calibrated_network()
     model.calibration = {**model.calibration, **change}
     with pytest.raises(WeightsError, match=reason):
+        estimate_degradation(picture(32, 32, 3), model=model)
+
+
+def test_a_subspace_of_another_network_is_refused() -> None:
+    model = calibrated_network()
+    assert model.subspace is not None
+    model.subspace = model.subspace[:, :-1]
+    with pytest.raises(WeightsError, match="residuals have"):
         estimate_degradation(picture(32, 32, 3), model=model)
 
 

@@ -7,12 +7,21 @@ discriminants, whitened). There each domain has its prototype, and nearness to i
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from scipy import ndimage, special
 
 from napari_baryir.degradation.results import UNKNOWN
@@ -37,9 +46,19 @@ class SeverityCurve(_Fixed):
     direction: tuple[FiniteFloat, ...]
     """In the subspace, (d,)."""
     inputs: tuple[FiniteFloat, ...] = Field(min_length=2)
-    """Coordinates, rising."""
+    """Coordinates, strictly rising."""
     errors: tuple[FiniteFloat, ...] = Field(min_length=2)
-    """Expected error |degraded - clean| there, of the range, rising."""
+    """Expected error |degraded - clean| there, of the range, not falling."""
+
+    @model_validator(mode="after")
+    def _rises(self) -> SeverityCurve:
+        if len(self.inputs) != len(self.errors):
+            raise ValueError("there must be one error per input")
+        if any(after <= before for before, after in itertools.pairwise(self.inputs)):
+            raise ValueError("inputs must rise strictly")
+        if any(after < before for before, after in itertools.pairwise(self.errors)):
+            raise ValueError("errors must not fall")
+        return self
 
     def expected_error(self, points: Array) -> Array:
         """Mean absolute error to be expected at points of the subspace, (..., d) to (...)."""
@@ -72,6 +91,13 @@ class Calibration(_Fixed):
     """One for each of `domains` but "clean"."""
     data: str = ""
     """What it was calibrated on."""
+
+    @field_validator("window")
+    @classmethod
+    def _is_odd(cls, window: int) -> int:
+        if window % 2 == 0:
+            raise ValueError("must be odd, so that a window has a middle")
+        return window
 
     @model_validator(mode="after")
     def _fits_together(self) -> Calibration:
@@ -171,6 +197,12 @@ class Reading:
                 f"the calibration of '{name}' cannot be read ({what}); run napari-baryir calibrate"
             ) from None
         directions = subspace.detach().cpu().numpy().astype(np.float32)
+        width = getattr(model, "embedding_width", directions.shape[-1])
+        if directions.ndim != 2 or directions.shape[1] != width:
+            raise WeightsError(
+                f"the subspace of '{name}' has the shape {directions.shape}, but its residuals "
+                f"have {width} channels; run napari-baryir calibrate"
+            )
         if len(directions) != len(calibration.prototypes[0]):
             raise WeightsError(
                 f"the calibration of '{name}' is for {len(calibration.prototypes[0])} directions, "
