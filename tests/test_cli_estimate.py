@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import csv
+import gc
 import json
+import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
 
 from calibrated_networks import calibrated_network
-from napari_baryir import estimate_degradation
+from napari_baryir import DegradationEstimate, estimate_degradation
 from napari_baryir.cli import main
+from napari_baryir.commands.console import run_with_bar
+from napari_baryir.errors import DeviceError
 from napari_baryir.files import read_image, write_image
 from napari_baryir.weights.files import save_weights
 
@@ -121,6 +126,32 @@ def test_one_bad_file_does_not_stop_the_rest(
     told = capsys.readouterr()
     assert "complex.tif" in told.err
     assert "photo.png: " in told.out
+
+
+def test_an_error_that_stops_the_run_loses_nothing_and_no_maps_are_kept(
+    images: Path, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = images / "photo.png", images / "zebra.png"
+    write_image(second, np.zeros((16, 16, 3), np.uint8), axes="YXS")
+    estimates: list[weakref.ref[DegradationEstimate]] = []
+
+    def watched(steps: Any, title: str) -> DegradationEstimate:
+        if estimates:
+            gc.collect()
+            assert estimates[0]() is None  # the first image's maps are gone
+            raise DeviceError("the device is gone")
+        estimate: DegradationEstimate = run_with_bar(steps, title)
+        estimates.append(weakref.ref(estimate))
+        return estimate
+
+    monkeypatch.setattr("napari_baryir.commands.estimate.run_with_bar", watched)
+    out = tmp_path / "out"
+    assert main(["estimate", str(first), str(second), "-o", str(out), "--model", model]) == 2
+    assert [entry["file"] for entry in json.loads((out / "estimates.json").read_text())] == [
+        str(first)
+    ]
+    with (out / "estimates.csv").open(newline="") as file:
+        assert [row["file"] for row in csv.DictReader(file)] == [str(first)]
 
 
 def test_contributions_need_a_folder(

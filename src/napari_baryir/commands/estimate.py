@@ -18,8 +18,10 @@ from napari_baryir.commands.restore import (
 from napari_baryir.errors import DeviceError, InputError, WeightsError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_baryir.commands.estimate_files import TableEntry
     from napari_baryir.commands.plan import Job
-    from napari_baryir.degradation import DegradationEstimate
     from napari_baryir.files import ImageFile
 
 logger = logging.getLogger(__name__)
@@ -84,13 +86,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 class _Done:
     """What was estimated, for the table."""
 
-    rows: list[tuple[str, DegradationEstimate]] = field(default_factory=list)
+    entries: list[TableEntry] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
 
 
 def run(args: argparse.Namespace) -> int:
     """Estimate all inputs; 1 if one of them failed."""
-    from napari_baryir.commands.estimate_files import write_csv, write_json
     from napari_baryir.commands.plan import plan_jobs
 
     out = Path(args.output)
@@ -99,13 +100,26 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"-o {out} holds a table only; give a folder for contributions")
     # As if it were a folder, so that no input seems to be overwritten.
     jobs = plan_jobs(args.inputs, f"{out}/")
-    done, models = _Done(), Models(args.model, args.device)
+    done = _Done()
+    try:
+        _estimate_all(jobs, args, done, to_table)
+    finally:  # whatever stops the rest, what is done is kept
+        if done.entries:
+            _write_tables([out] if to_table else [out / f"estimates{s}" for s in TABLES], done)
+    if done.failed:
+        echo(f"failed {len(done.failed)}: {', '.join(done.failed)}")
+    return 1 if done.failed else 0
+
+
+def _estimate_all(
+    jobs: Sequence[Job], args: argparse.Namespace, done: _Done, to_table: bool
+) -> None:
+    """Estimate one file after another, and note in `done` what came of it."""
+    models = Models(args.model, args.device)
     for number, job in enumerate(jobs, start=1):
         folder = None if to_table else job.target.parent
         try:
-            estimate = _estimate(
-                job, args, models, f"{number}/{len(jobs)} {job.source.name}", folder
-            )
+            entry = _estimate(job, args, models, f"{number}/{len(jobs)} {job.source.name}", folder)
         except (DeviceError, WeightsError, MemoryError):
             raise  # the next file would meet it too
         except Exception as error:  # one bad file must not stop the rest, whatever is wrong with it
@@ -113,25 +127,29 @@ def run(args: argparse.Namespace) -> int:
             done.failed.append(str(job.source))
             remark(f"failed: {job.source}: {' '.join(str(error).split()) or type(error).__name__}")
         else:
-            done.rows.append((str(job.source), estimate))
-            echo(_line(job.source, estimate))
-    if done.rows:
-        for table in [out] if to_table else [out / "estimates.csv", out / "estimates.json"]:
-            (write_csv if table.suffix.lower() == ".csv" else write_json)(table, done.rows)
-            echo(f"table: {table}")
-    if done.failed:
-        echo(f"failed {len(done.failed)}: {', '.join(done.failed)}")
-    return 1 if done.failed else 0
+            done.entries.append(entry)
+            echo(_line(entry))
+
+
+def _write_tables(tables: Sequence[Path], done: _Done) -> None:
+    from napari_baryir.commands.estimate_files import write_csv, write_json
+
+    for table in tables:
+        (write_csv if table.suffix.lower() == ".csv" else write_json)(table, done.entries)
+        echo(f"table: {table}")
 
 
 def _estimate(
     job: Job, args: argparse.Namespace, models: Models, title: str, folder: Path | None
-) -> DegradationEstimate:
-    """Estimate one file, and write its maps and figure where there is a folder for them."""
+) -> TableEntry:
+    """Estimate one file, and write its maps and figure where there is a folder for them.
+
+    Only what the table says outlives the file: maps of many images would fill the memory.
+    """
     import numpy as np
 
     from napari_baryir.commands.estimate_figure import write_figure
-    from napari_baryir.commands.estimate_files import write_contributions, write_maps
+    from napari_baryir.commands.estimate_files import TableEntry, write_contributions, write_maps
     from napari_baryir.degradation import iter_estimate
     from napari_baryir.files import read_image
 
@@ -147,8 +165,9 @@ def _estimate(
         )  # fmt: skip
         estimate = run_with_bar(steps, title)
         _tell_notes(job.source, image, guessed=image.axes_guessed and args.axes is None)
+        entry = TableEntry.of(str(job.source), estimate)
         if folder is None:
-            return estimate
+            return entry
         # The name keeps its suffix: photo.png and photo.tif may lie side by side.
         stem = folder / job.source.name.replace(".", "-")
         folder.mkdir(parents=True, exist_ok=True)
@@ -166,7 +185,7 @@ def _estimate(
                 np.asarray(plane),
                 job.source.name,
             )
-    return estimate
+    return entry
 
 
 def _tell_notes(source: Path, image: ImageFile, *, guessed: bool) -> None:
@@ -176,11 +195,10 @@ def _tell_notes(source: Path, image: ImageFile, *, guessed: bool) -> None:
         remark(f"{source}: {note}")
 
 
-def _line(source: Path, estimate: DegradationEstimate) -> str:
+def _line(entry: TableEntry) -> str:
     """One line for the terminal: the first plane, and how many there are."""
-    count = len(estimate.summary)
-    shares = ", ".join(
-        f"{name} {share:.0%}" for name, share in estimate.summary[0].items() if share >= 0.05
-    )
+    count = len(entry.planes)
+    _, summary, severity = entry.planes[0]
+    shares = ", ".join(f"{name} {share:.0%}" for name, share in summary.items() if share >= 0.05)
     planes = "" if count == 1 else f" (first of {count} planes)"
-    return f"{source}: {shares}; severity {estimate.severities[0]:.2f}{planes}"
+    return f"{entry.file}: {shares}; severity {severity:.2f}{planes}"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,42 +18,58 @@ from napari_baryir.files.atomic import written_aside
 if TYPE_CHECKING:
     from napari_baryir.degradation import DegradationEstimate
 
-Rows = Sequence[tuple[str, "DegradationEstimate"]]
-"""File and its estimate."""
+
+@dataclass(frozen=True)
+class TableEntry:
+    """What a table says of one file: numbers and names, not the estimate's maps."""
+
+    file: str
+    model: str
+    domains: tuple[str, ...]
+    planes: tuple[tuple[str, Mapping[str, float], float], ...]
+    """For each plane where it is ("T3 C1", or "0"), its shares and its severity."""
+    record: Mapping[str, Any]
+    """How it was estimated."""
+
+    @classmethod
+    def of(cls, file: str, estimate: DegradationEstimate) -> TableEntry:
+        """What is to be told of an estimate."""
+        planes = tuple(_planes(estimate))
+        return cls(file, estimate.model, tuple(estimate.domains), planes, estimate.record)
 
 
-def write_csv(path: Path, rows: Rows) -> None:
+def write_csv(path: Path, entries: Sequence[TableEntry]) -> None:
     """Write a table with a row per plane; shares of domains that a model lacks stay empty."""
-    domains = list(dict.fromkeys(name for _, estimate in rows for name in estimate.domains))
+    domains = list(dict.fromkeys(name for entry in entries for name in entry.domains))
     # Whatever the models: unknown is named last.
     domains.sort(key=lambda name: (name == "unknown", name == "clean"))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["file", "plane", "model", "severity", "domain", *domains])
-    for file, estimate in rows:
-        for plane, summary, severity in _planes(estimate):
+    for entry in entries:
+        for plane, summary, severity in entry.planes:
             shares = [f"{summary[name]:.4f}" if name in summary else "" for name in domains]
             top = next(iter(summary))
-            writer.writerow([file, plane, estimate.model, f"{severity:.4f}", top, *shares])
+            writer.writerow([entry.file, plane, entry.model, f"{severity:.4f}", top, *shares])
     with written_aside(path) as aside:
         aside.write_text(text.getvalue(), encoding="utf-8", newline="")
 
 
-def write_json(path: Path, rows: Rows) -> None:
+def write_json(path: Path, entries: Sequence[TableEntry]) -> None:
     """Write a list of files, each with its planes and how it was estimated."""
-    entries = [
+    told = [
         {
-            "file": file,
+            "file": entry.file,
             "planes": [
                 {"plane": plane, "severity": severity, "shares": dict(summary)}
-                for plane, summary, severity in _planes(estimate)
+                for plane, summary, severity in entry.planes
             ],
-            **estimate.record,
+            **entry.record,
         }
-        for file, estimate in rows
+        for entry in entries
     ]
     with written_aside(path) as aside:
-        aside.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
+        aside.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 
 def write_maps(path: Path, estimate: DegradationEstimate, image: ImageFile) -> None:
@@ -95,14 +111,14 @@ def write_contributions(
         write_image(stem.with_name(name), values, like=like)
 
 
-def _planes(estimate: DegradationEstimate) -> Iterator[tuple[str, Any, float]]:
-    """For each plane where it is ("T3 C1", or "0"), its shares and its severity."""
+def _planes(estimate: DegradationEstimate) -> Iterator[tuple[str, Mapping[str, float], float]]:
+    """What `TableEntry.planes` holds."""
     letters = estimate.axes[:-2]
     shape = estimate.severity.shape[:-2]
     for number, summary in enumerate(estimate.summary):
         index = np.unravel_index(number, shape) if shape else ()
         name = " ".join(f"{a}{int(i)}" for a, i in zip(letters, index, strict=True))
-        yield name or "0", summary, estimate.severities[number]
+        yield name or "0", dict(summary), float(estimate.severities[number])
 
 
 def _channel_names(image: ImageFile, count: int) -> Sequence[str]:
