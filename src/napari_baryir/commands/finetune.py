@@ -1,0 +1,171 @@
+"""``napari-baryir finetune``: teach a model one's own images."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any
+
+from napari_baryir.commands.console import echo, remark
+from napari_baryir.errors import InputError
+
+if TYPE_CHECKING:
+    from napari_baryir.training.finetune import FinetuneProgress, FinetuneSettings
+    from napari_baryir.training.finetune_sources import Source
+    from napari_baryir.training.validation import Scores
+
+EPILOG = """\
+examples:
+  napari-baryir finetune --model microscopy-compact --pairs low/ high/ -o worms
+  napari-baryir finetune --model microscopy-compact --pairs data/ \\
+      --pattern '*_low.tif' '*_high.tif' --domain 'low light' -o worms.safetensors
+  napari-baryir finetune --model microscopy-compact --clean sharp/ \\
+      --degradation microscopy:noise --like noisy.tif -o worms
+  napari-baryir finetune --model microscopy-compact --noisy movie/ -o worms
+
+TIFF, PNG, JPEG and OME-Zarr; stacks are cut into planes. Some files are kept for validation and
+never trained on. Ctrl-C keeps the best so far, and --resume goes on. With a bare name for -o the
+weights go into the plugin's model folder and appear in its list of models. Noisy images must be as
+the camera took them: without clean ones the network learns from the noise of neighbouring pixels
+(Neighbor2Neighbor), which has to be independent.
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Describe the command to argparse."""
+    parser = subparsers.add_parser(
+        "finetune",
+        help="teach a model your own images",
+        description="Fine-tune a model on pairs, on clean images that are degraded here, or on "
+        "noisy images alone. What is wrong with the images is told before the first step.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--model", required=True, help="name or weights file to start from")
+    sources = parser.add_mutually_exclusive_group(required=True)
+    sources.add_argument(
+        "--pairs", nargs="+", metavar="FOLDER",
+        help="two folders, DEGRADED CLEAN, with equal names; or one, with --pattern",
+    )  # fmt: skip
+    sources.add_argument("--clean", metavar="FOLDER", help="clean images; with --degradation")
+    sources.add_argument("--noisy", metavar="FOLDER", help="noisy images, no clean ones needed")
+    parser.add_argument(
+        "--pattern", nargs=2, metavar=("DEGRADED", "CLEAN"),
+        help="with one folder of --pairs: names with one * each, '*_low.tif' '*_high.tif'",
+    )  # fmt: skip
+    parser.add_argument(
+        "--degradation", metavar="PROFILE[:NAME]",
+        help="with --clean: photo or microscopy, and which of its degradations; default: all",
+    )  # fmt: skip
+    parser.add_argument(
+        "--like", metavar="NOISY_IMAGE", help="with --clean: measure gain and offset on this image"
+    )
+    parser.add_argument("-o", "--output", required=True, help="file.safetensors, or a bare name")
+    parser.add_argument("--domain", help="name of the degradation; a new name is a new domain")
+    parser.add_argument(
+        "--mode", choices=("frozen-encoder", "lora", "full"), default="frozen-encoder",
+        help="what learns: all but the encoder (default), low-rank updates, or everything",
+    )  # fmt: skip
+    for name, what in (
+        ("steps", "most steps; default 1500"),
+        ("batch", "samples per step; default: what fits into memory"),
+        ("patch", "side of the patches in pixels; default: what fits into memory"),
+        ("rank", "of --mode lora; default 8"),
+        ("seed", "of everything random; default 0"),
+        ("validate-every", "steps; default 100"),
+    ):
+        parser.add_argument(f"--{name}", type=int, help=what)
+    parser.add_argument("--rate", type=float, help="highest learning rate; default: by mode")
+    parser.add_argument(
+        "--brightness", choices=("auto", "match", "keep"),
+        help="of grey pairs: match the clean image's range to the degraded one's; default: auto, "
+        "where they differ by more than a factor of two",
+    )  # fmt: skip
+    parser.add_argument("--no-turn", action="store_true", help="do not turn the patches of pairs")
+    parser.add_argument(
+        "--calibration-scenes", type=int, help="for the estimates; default 960, 0: none"
+    )
+    parser.add_argument("--device", help="auto, cpu, cuda, cuda:1")
+    parser.add_argument("--resume", action="store_true", help="go on with the stopped run")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fine-tune, with a progress bar, and say what was gained and lost."""
+    from tqdm import tqdm
+
+    from napari_baryir.training.finetune import iter_finetune
+    from napari_baryir.weights.cache import model_folder
+
+    settings = _settings(args)
+    steps = iter_finetune(args.model, _source(args), args.output, settings)
+    with tqdm(total=settings.steps, unit="step", disable=None, file=sys.stderr) as bar:
+        try:
+            while True:
+                _show(next(steps), bar)
+        except StopIteration as stop:
+            result = stop.value
+        finally:
+            steps.close()
+    for note in result.notes:
+        remark(f"note: {note}")
+    echo(f"before: {_as_text(result.before)}")
+    echo(f"after {result.best_step} steps: {_as_text(result.after)}")
+    echo(f"weights: {result.path}\nmodel card: {result.card}")
+    if result.path.parent != model_folder():
+        echo(f"to have it in the plugin's list of models, copy it to {model_folder()}")
+    return 0
+
+
+def _settings(args: argparse.Namespace) -> FinetuneSettings:
+    from pydantic import ValidationError
+
+    from napari_baryir.training.finetune_settings import FinetuneSettings
+
+    names = (
+        "mode", "domain", "steps", "seed", "device", "batch", "patch", "rank", "rate",
+        "brightness", "validate_every", "calibration_scenes",
+    )  # fmt: skip
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    try:
+        return FinetuneSettings(**given, resume=args.resume, turn=not args.no_turn)
+    except ValidationError as error:
+        told = "; ".join(
+            f"--{'.'.join(map(str, e['loc'])) or 'options'}: {e['msg']}" for e in error.errors()
+        )
+        raise InputError(told) from None
+
+
+def _source(args: argparse.Namespace) -> Source:
+    from napari_baryir.training.finetune import CleanImages, NoisyImages, Pairs
+    from napari_baryir.training.finetune_images import UserImage
+
+    if args.pattern and (not args.pairs or len(args.pairs) != 1):
+        raise InputError("--pattern is for --pairs with one folder")
+    if (args.degradation or args.like) and not args.clean:
+        raise InputError("--degradation and --like are for --clean")
+    if args.noisy:
+        return NoisyImages.of_folder(args.noisy)
+    if args.clean:
+        if not args.degradation:
+            raise InputError("--clean needs --degradation, for example microscopy:noise")
+        like = None if args.like is None else UserImage.of_path(args.like)
+        return CleanImages.of_folder(args.clean, args.degradation, like)
+    if args.pattern:
+        return Pairs.of_pattern(args.pairs[0], *args.pattern)
+    if len(args.pairs) != 2:
+        raise InputError("--pairs needs two folders, DEGRADED CLEAN, or one and --pattern")
+    return Pairs.of_folders(*args.pairs)
+
+
+def _show(progress: FinetuneProgress, bar: Any) -> None:
+    bar.update(progress.step - bar.n)
+    if progress.terms and progress.step % 10 == 0:
+        bar.set_postfix({name: f"{value:.3f}" for name, value in progress.terms.items()})
+    if progress.scores is not None:
+        kept = f", best so far: step {progress.best_step}" if progress.step else ""
+        bar.write(f"step {progress.step}: {_as_text(progress.scores)}{kept}", file=sys.stderr)
+
+
+def _as_text(scores: Scores) -> str:
+    return "PSNR " + "  ".join(f"{name} {value:.2f}" for name, value in scores.restored.items())

@@ -1,0 +1,93 @@
+"""``napari-baryir finetune`` and its tutorial."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+
+from napari_baryir import cli
+from napari_baryir.commands import finetune
+from napari_baryir.network import BaryIR
+from napari_baryir.network.variants import VARIANTS
+from napari_baryir.training import finetune_run
+from napari_baryir.training.finetune import CleanImages, NoisyImages, Pairs
+from napari_baryir.training.finetune_images import refuse
+from napari_baryir.weights.files import save_weights
+
+TUTORIAL = Path(__file__).parents[1] / "docs" / "finetune.md"
+
+
+def parsed(words: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    finetune.add_parser(parser.add_subparsers())
+    return parser.parse_args(words)
+
+
+def test_the_tutorial_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = TUTORIAL.read_text("utf-8")
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(compile(code, str(TUTORIAL), "exec"), {})
+    commands = [shlex.split(block)[1:] for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)]
+    assert len(commands) == 3
+    kinds = []
+    for words in commands:
+        args = parsed(words)
+        source = finetune._source(args)
+        refuse(source.problems)
+        assert finetune._settings(args).steps == 200
+        kinds.append(type(source))
+    assert kinds == [Pairs, NoisyImages, CleanImages]
+
+
+def test_the_command_trains_and_says_what_was_gained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finetune_run, "LEAST_GAIN", -1000.0)  # four steps teach little
+    monkeypatch.setattr(finetune_run, "FORGIVEN", 1000.0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = BaryIR(VARIANTS["tiny"], domains=("noise", "clean")).eval()
+    save_weights(model, tmp_path / "tiny.safetensors")
+    for folder in ("low", "high"):
+        (tmp_path / folder).mkdir()
+    for i in range(3):
+        scene = np.random.default_rng(i).normal(1000, 200, (40, 40)).cumsum(axis=0)
+        tifffile.imwrite(tmp_path / "high" / f"{i}.tif", scene.astype(np.float32))
+        tifffile.imwrite(tmp_path / "low" / f"{i}.tif", (0.6 * scene + 5000).astype(np.float32))
+    words = ["finetune", "--model", str(tmp_path / "tiny.safetensors"), "--pairs",
+             str(tmp_path / "low"), str(tmp_path / "high"), "-o", str(tmp_path / "out.safetensors"),
+             "--steps", "4", "--validate-every", "2", "--batch", "2", "--patch", "32", "--rate",
+             "0.003", "--device", "cpu", "--calibration-scenes", "0", "--brightness", "keep",
+             "--mode", "full"]  # fmt: skip
+    assert cli.main(words) == 0
+    told = capsys.readouterr().out
+    assert "before: PSNR your images" in told
+    assert "to have it in the plugin's list of models, copy it to" in told
+    assert (tmp_path / "out.safetensors").is_file()
+    assert (tmp_path / "out.md").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--pairs", "a"], "--pairs needs two folders"),
+        (["--pairs", "a", "b", "--pattern", "*x", "*y"], "--pattern is for --pairs with one"),
+        (["--clean", "a"], "--clean needs --degradation"),
+        (["--noisy", "a", "--like", "b"], "are for --clean"),
+        (["--noisy", "a", "--patch", "30"], "patch must be a multiple of 8"),
+        (["--noisy", "a", "--domain", "clean"], "has a meaning of its own"),
+    ],
+)
+def test_options_that_do_not_fit_are_named(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["finetune", "--model", "microscopy-compact", "-o", "x", *words]) == 2
+    assert told in capsys.readouterr().err
