@@ -23,12 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from benchmarks.unseen import UNSEEN
 from napari_baryir import estimate_degradation, load_model, restore
 from napari_baryir.degradation import DegradationEstimate
 from napari_baryir.training.clean_images import load_clean_images
 from napari_baryir.training.degradations import CLEAN
 from napari_baryir.training.scenes import Scene, as_chosen, make_scene
+from napari_baryir.training.unseen import DRAWN
 
 LARGEST = 512
 """Side to which larger images are cut, pixels."""
@@ -185,7 +185,7 @@ def discs(bench: Bench) -> Iterator[str]:
 def unseen(bench: Bench) -> Iterator[str]:
     """What is said of degradations that training never saw."""
     yield "Degradations never seen in training:"
-    for name, apply in UNSEEN.items():
+    for name, apply in DRAWN.items():
         tops: Counter[str] = Counter()
         shares, severities = [], []
         for number, image in enumerate(bench.images):

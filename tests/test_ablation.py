@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from skimage import data, io
 
-from napari_baryir.errors import InputError
+from napari_baryir.errors import DataError, InputError
 from napari_baryir.training import ablation as module
 from napari_baryir.training.ablation import (
+    IDENTITY,
     SCORES,
     Ablation,
     collect,
     load_ablation,
     main,
     run_ablation,
-    to_table,
 )
+from napari_baryir.training.ablation_table import to_table
 from napari_baryir.training.evaluate import INPUT
-from napari_baryir.training.unseen import UNSEEN
+from napari_baryir.training.unseen import MIXTURES, UNSEEN
 
 SHIPPED = Path(__file__).parents[1] / "training/ablation.toml"
 
@@ -102,26 +104,79 @@ def test_the_table_has_means_and_spreads_over_the_seeds() -> None:
     means = {
         INPUT: {"haze": [12.0, 12.0, 12.0], "snow": [20.0, 20.0, 20.0]},
         "full": {"haze": [19.0, 20.0, 21.0], "snow": [22.0, 22.0, 22.0]},
-        "L1 only": {"haze": [18.0], "snow": [23.0]},
+        "L1 only": {"haze": [18.0, 18.0, 18.0], "snow": [23.0, 24.0, 25.0]},
     }
     assert to_table(means, ["snow"]).splitlines() == [
         "| PSNR (dB) | input | full | L1 only |",
         "| --- | --- | --- | --- |",
-        "| haze | 12.00 | 20.00 ± 1.00 | 18.00 |",
-        "| **mean of seen** | 12.00 | 20.00 ± 1.00 | 18.00 |",
-        "| snow | 20.00 | 22.00 ± 0.00 | 23.00 |",
-        "| **mean of unseen** | 20.00 | 22.00 ± 0.00 | 23.00 |",
+        "| haze | 12.00 | 20.00 ± 1.00 | 18.00 ± 0.00 |",
+        "| **mean of seen** | 12.00 | 20.00 ± 1.00 | 18.00 ± 0.00 |",
+        "| snow | 20.00 | 22.00 ± 0.00 | 24.00 ± 1.00 |",
+        "| **mean of unseen** | 20.00 | 22.00 ± 0.00 | 24.00 ± 1.00 |",
         "",
-        "Seeds: full 3, L1 only 1",
+        "Seeds that all have finished: 3",
     ]
 
 
-def test_only_finished_runs_count(tiny: Ablation) -> None:
-    assert collect(tiny) == {}
-    folder = Path(tiny.recipe_of("full", 0).output)
+def test_mixtures_are_neither_seen_nor_unseen_in_the_table() -> None:
+    means = {
+        method: {"haze": [12.0], "snow": [20.0], "mixture rain + noise": [16.0]}
+        for method in (INPUT, "full")
+    }
+    rows = to_table(means, ["snow"], ["mixture rain + noise"]).splitlines()[2:-2]
+    assert [row.split("|")[1].strip() for row in rows] == [
+        "haze",
+        "**mean of seen**",
+        "snow",
+        "**mean of unseen**",
+        "mixture rain + noise",
+        "**mean of mixtures**",
+    ]
+
+
+def pretend(ablation: Ablation, variant: str, seed: int, psnr: int) -> Path:
+    """Scores as if a run were finished."""
+    folder = Path(ablation.recipe_of(variant, seed).output)
     folder.mkdir(parents=True)
-    (folder / SCORES).write_text("image,domain,method,psnr\na,haze,full,20\nb,haze,full,22\n")
-    assert collect(tiny) == {"full": {"haze": [21.0]}}
+    rows = [f"{i},haze,{variant},{psnr + i}" for i in (0, 2)]
+    (folder / SCORES).write_text("\n".join(["image,domain,method,psnr", *rows]) + "\n")
+    return folder
+
+
+def test_only_seeds_that_all_variants_have_finished_are_compared(tiny: Ablation) -> None:
+    both = tiny.model_copy(update={"seeds": (0, 1)})
+    assert collect(both) == {}
+    pretend(both, "full", 0, 20)
+    pretend(both, "full", 1, 30)
+    assert collect(both) == {}
+    pretend(both, "L1 only", 1, 10)
+    assert collect(both) == {"full": {"haze": [31.0]}, "L1 only": {"haze": [11.0]}}
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"overrides": ["steps=3"]}, "steps"),
+        ({"images": 2}, "images"),
+        ({"unseen": ("snow",)}, "unseen"),
+        ({"mixtures": ("mixture haze + rain",)}, "mixtures"),
+        ({"clean": "others/clean"}, "clean"),
+        ({"variants": {"L1 only": (), "full": ()}}, "losses"),
+    ],
+)
+def test_a_finished_run_of_other_settings_is_refused(
+    tiny: Ablation, change: dict[str, Any], named: str
+) -> None:
+    folder = pretend(tiny, "L1 only", 0, 20)
+    with pytest.raises(DataError, match="made with other values"):  # of nobody knows what
+        next(run_ablation(tiny))
+    told = tiny.identity_of(tiny.recipe_of("L1 only", 0))
+    (folder / IDENTITY).write_text(json.dumps(told))
+    assert next(run_ablation(tiny)).variant == "full"
+    if "overrides" in change:
+        change = {"overrides": (*tiny.overrides, *change["overrides"])}
+    with pytest.raises(DataError, match=f"other values of {named}; "):
+        next(run_ablation(tiny.model_copy(update=change)))
 
 
 def test_the_shipped_ablation_is_whole() -> None:
@@ -141,8 +196,9 @@ def test_the_shipped_ablation_is_whole() -> None:
     same = {r.model_dump_json(exclude={"name", "output", "losses"}) for r in recipes}
     assert len(same) == 1
     assert {r.losses.fidelity for r in recipes} == {"l1"}
-    assert not recipes[0].data.in_turn  # else mixtures would not be unseen
+    assert not recipes[0].data.in_turn  # mixtures are new to all of them
     assert set(ablation.unseen) <= set(UNSEEN)
+    assert set(ablation.mixtures) == set(MIXTURES)
 
 
 def test_mistakes_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -367,5 +367,11 @@ def test_the_help_states_the_protocol(capsys: pytest.CaptureFixture[str]) -> Non
     with pytest.raises(SystemExit):
         run_command("--help")
     text = capsys.readouterr().out
-    for stated in ("data_range=1", "without cropping", "clamped to [0, 1]", "true sigma"):
+    for stated in (
+        "data_range=1",
+        "without cropping",
+        "clamped to [0, 1]",
+        "true sigma",
+        "not unseen",
+    ):
         assert stated in text

@@ -9,8 +9,9 @@ import pytest
 from skimage import data, io
 
 from napari_baryir.errors import DataError, InputError
-from napari_baryir.training.degradations import DEGRADATIONS
-from napari_baryir.training.unseen import SALT_AND_PEPPER, UNSEEN, list_unseen
+from napari_baryir.training.degradations import DEGRADATIONS, SIGMA_MAX
+from napari_baryir.training.recipe import load_recipe
+from napari_baryir.training.unseen import ALL, DRAWN, MIXTURES, SALT_AND_PEPPER, UNSEEN, list_unseen
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:  # type: ignore[type-arg]
     return float(-10 * np.log10(np.mean((a - b) ** 2)))
 
 
-@pytest.mark.parametrize("domain", UNSEEN)
+@pytest.mark.parametrize("domain", ALL)
 def test_the_same_seed_degrades_the_same_and_keeps_8_bit_values(photo: Path, domain: str) -> None:
     (case,), (again,) = (list_unseen([photo], domains=[domain]) for _ in "12")
     (other,) = list_unseen([photo], domains=[domain], seed=1)
@@ -71,12 +72,42 @@ def test_noise_beyond_training_has_its_sigma(photo: Path) -> None:
     assert (pair.degraded - pair.clean)[middle].std() == pytest.approx(expected, rel=0.05)
 
 
-def test_none_of_them_is_a_domain_of_training() -> None:
+def test_none_of_them_is_a_domain_or_a_level_of_training(photo: Path) -> None:
     assert not set(UNSEEN) & set(DEGRADATIONS["photo"])
+    cases = list_unseen([photo], domains=list(UNSEEN))
+    sigmas = [pair.sigma * 255 for pair in (c.load() for c in cases) if pair.sigma is not None]
+    assert len(sigmas) == 2
+    assert min(sigmas) > SIGMA_MAX
+
+
+def test_mixtures_are_a_group_of_their_own_since_recipes_train_on_such(photo: Path) -> None:
+    assert load_recipe("photo-compact").data.in_turn > 0
+    listed = [case.domain for case in list_unseen([photo])]
+    mixed = [name for name in listed if "+" in name]
+    assert mixed == list(MIXTURES)
+    assert all(name.startswith("mixture ") for name in mixed)
+    assert set(listed) - set(mixed) == set(UNSEEN)
+
+
+@pytest.mark.parametrize("shape", [(64, 48), (64, 48, 3)])
+@pytest.mark.parametrize("name", DRAWN)
+def test_types_of_drawn_strength_spoil_images_of_any_kind(
+    name: str, shape: tuple[int, ...]
+) -> None:
+    clean = np.random.default_rng(0).random(shape, np.float32)
+    first, again, other = (DRAWN[name](clean, np.random.default_rng(s)) for s in (1, 1, 2))
+    assert (first.shape, first.dtype) == (clean.shape, np.float32)
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 0
+    assert 5 < psnr(first, clean) < 45
+    if name == "banding":
+        assert 4 <= len(np.unique(first)) <= 7
 
 
 def test_mistakes_are_named_before_any_work(photo: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no unseen degradation rain; use one of jpeg 10"):
+    with pytest.raises(
+        InputError, match="no unseen degradation or mixture rain; use one of jpeg 10"
+    ):
         list_unseen([photo], domains=["rain"])
     io.imsave(tmp_path / "grey.png", data.camera()[:64, :64], check_contrast=False)
     with pytest.raises(DataError, match="not one RGB photograph"):

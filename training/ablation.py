@@ -7,11 +7,12 @@ kept; one that was stopped goes on from its checkpoint.
 from __future__ import annotations
 
 import csv
+import json
 import logging
 import re
 import sys
 import tomllib
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,12 +20,14 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
-from napari_baryir.errors import BaryIRError, InputError
+from napari_baryir.errors import BaryIRError, DataError, InputError
 from napari_baryir.training import loop
+from napari_baryir.training.ablation_table import to_table
 from napari_baryir.training.cases import Case, list_synthetic
-from napari_baryir.training.evaluate import INPUT, Evaluation, iter_evaluate
+from napari_baryir.training.evaluate import Evaluation, iter_evaluate
 from napari_baryir.training.recipe import Recipe, load_recipe
 from napari_baryir.training.report import to_csv
+from napari_baryir.training.state import identity
 from napari_baryir.training.unseen import list_unseen
 from napari_baryir.weights.files import written_aside
 from napari_baryir.weights.registry import load_model
@@ -33,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 SCORES = "scores.csv"
 """In a run's folder once it is finished."""
+IDENTITY = "identity.json"
+"""Beside it: what was trained and measured."""
 TABLE = "table.md"
 """In the ablation's folder."""
 
@@ -56,6 +61,8 @@ class Ablation(BaseModel):
     """Changes to the recipe, the same for all variants."""
     unseen: tuple[str, ...]
     """Names in `UNSEEN` that the recipe does not train on."""
+    mixtures: tuple[str, ...] = ()
+    """Names in `MIXTURES`."""
     variants: dict[str, tuple[str, ...]]
     """Name to changes of the recipe."""
 
@@ -64,6 +71,15 @@ class Ablation(BaseModel):
         slug = re.sub(r"[^a-z0-9]+", "-", variant.lower()).strip("-")
         own = (f"name={slug}", f"seed={seed}", f"output={Path(self.output) / f'{slug}-{seed}'}")
         return load_recipe(self.recipe, [*self.overrides, *self.variants[variant], *own])
+
+    def identity_of(self, recipe: Recipe) -> dict[str, Any]:
+        """What scores of a run depend on, as plain JSON; of paths, the last two parts."""
+        told = identity(recipe)
+        for place in ("train", "validation"):
+            told["data"][place] = _end_of(told["data"][place])
+        own = self.model_dump(mode="json", include={"images", "unseen", "mixtures"})
+        init = None if recipe.init is None else _end_of(recipe.init)
+        return {**told, **own, "init": init, "clean": _end_of(self.clean)}
 
 
 @dataclass(frozen=True)
@@ -122,8 +138,9 @@ def run_ablation(ablation: Ablation) -> Generator[AblationProgress, None, Path]:
     Raises
     ------
     DataError
-        If images are missing.
+        If images are missing, or a finished run was made with other settings.
     """
+    _check_finished(ablation)
     for seed in ablation.seeds:
         for variant in ablation.variants:
             recipe = ablation.recipe_of(variant, seed)
@@ -163,6 +180,9 @@ def _run(
             break
         count += 1
         yield AblationProgress(variant, seed, count, "measuring")
+    # First, since the scores are what says that a run is finished.
+    with written_aside(Path(recipe.output) / IDENTITY) as aside:
+        aside.write_text(json.dumps(ablation.identity_of(recipe), indent=1), encoding="utf-8")
     with written_aside(Path(recipe.output) / SCORES) as aside:
         aside.write_text(to_csv(evaluation), encoding="utf-8", newline="")
 
@@ -171,21 +191,47 @@ def _cases(ablation: Ablation, recipe: Recipe) -> list[Case]:
     domains = [name for name in recipe.data.batch if name != "clean"]
     sources = [Path(ablation.clean)]
     seen = list_synthetic(sources, domains=domains, limit=ablation.images)
-    return [*seen, *list_unseen(sources, domains=ablation.unseen, limit=ablation.images)]
+    others = [*ablation.unseen, *ablation.mixtures]
+    if not others:  # which would be all of them
+        return list(seen)
+    return [*seen, *list_unseen(sources, domains=others, limit=ablation.images)]
 
 
-Means = Mapping[str, Mapping[str, Sequence[float]]]
-"""Method to domain to mean PSNR, one for each seed that is done."""
+def _check_finished(ablation: Ablation) -> None:
+    """Refuse runs that are finished, but not as the ablation says now."""
+    for seed in ablation.seeds:
+        for variant in ablation.variants:
+            recipe = ablation.recipe_of(variant, seed)
+            folder = Path(recipe.output)
+            if not (folder / SCORES).is_file():
+                continue
+            path = folder / IDENTITY
+            old = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+            new = ablation.identity_of(recipe)
+            changed = [key for key in new if key not in old or old[key] != new[key]]
+            if changed:
+                raise DataError(
+                    f"the finished run in {folder} was made with other values of "
+                    f"{', '.join(changed)}; restore them, or move that folder away, or choose "
+                    "another output"
+                )
+
+
+def _end_of(path: str) -> str:
+    return "/".join(Path(path).parts[-2:]).lstrip("/")
 
 
 def collect(ablation: Ablation) -> dict[str, dict[str, list[float]]]:
-    """Mean PSNR of every finished run, by method and domain, one value a seed."""
+    """Mean PSNR by method and domain, one value for each seed that all variants have finished.
+
+    Means over different seeds would not compare the variants alone.
+    """
     means: dict[str, dict[str, list[float]]] = {}
     for seed in ablation.seeds:
-        for variant in ablation.variants:
-            path = Path(ablation.recipe_of(variant, seed).output) / SCORES
-            if not path.is_file():
-                continue
+        paths = [Path(ablation.recipe_of(v, seed).output) / SCORES for v in ablation.variants]
+        if not all(path.is_file() for path in paths):
+            continue
+        for path in paths:
             scores: dict[tuple[str, str], list[float]] = {}
             with path.open(newline="", encoding="utf-8") as file:
                 for row in csv.DictReader(file):
@@ -195,49 +241,11 @@ def collect(ablation: Ablation) -> dict[str, dict[str, list[float]]]:
     return means
 
 
-def to_table(means: Means, unseen: Sequence[str]) -> str:
-    """Markdown: PSNR of the input, and of each method its mean and standard deviation over the
-    seeds (that of a sample, ``n - 1``), by domain and on average over seen and over unseen ones.
-
-    Parameters
-    ----------
-    means
-        From `collect`.
-    unseen
-        Domains that were not trained on.
-    """
-    methods = [INPUT, *(method for method in means if method != INPUT)]
-    domains = list(means.get(INPUT, {}))
-    seen = [domain for domain in domains if domain not in unseen]
-    new = [domain for domain in domains if domain in unseen]
-    lines = [
-        f"| PSNR (dB) | {' | '.join(methods)} |",
-        f"| --- |{' --- |' * len(methods)}",
-    ]
-    for title, group in (("seen", seen), ("unseen", new)):
-        rows = [[domain] for domain in group] + ([group] if group else [])
-        for row in rows:
-            name = f"**mean of {title}**" if row is group else row[0]
-            cells = [_cell(means[method], row, method == INPUT) for method in methods]
-            lines.append(f"| {name} | {' | '.join(cells)} |")
-    seeds = {m: len(next(iter(rows.values()))) for m, rows in means.items() if m != INPUT}
-    lines += ["", "Seeds: " + ", ".join(f"{method} {count}" for method, count in seeds.items())]
-    return "\n".join(lines) + "\n"
-
-
-def _cell(rows: Mapping[str, Sequence[float]], domains: Sequence[str], is_input: bool) -> str:
-    """Mean over the domains for each seed, then mean and spread over the seeds."""
-    if any(domain not in rows for domain in domains):
-        return ""
-    each = np.mean([rows[domain] for domain in domains], axis=0)  # (seeds,)
-    if is_input or len(each) < 2:
-        return f"{np.mean(each):.2f}"
-    return f"{np.mean(each):.2f} ± {np.std(each, ddof=1):.2f}"
-
-
 def _write_table(ablation: Ablation) -> None:
     with written_aside(Path(ablation.output) / TABLE) as aside:
-        aside.write_text(to_table(collect(ablation), ablation.unseen), encoding="utf-8")
+        aside.write_text(
+            to_table(collect(ablation), ablation.unseen, ablation.mixtures), encoding="utf-8"
+        )
 
 
 def main(arguments: Sequence[str]) -> int:

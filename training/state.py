@@ -182,10 +182,10 @@ def update_prototypes(state: TrainingState, residual: Tensor, sources: Tensor) -
 
 def save_state(state: TrainingState, recipe: Recipe) -> None:
     """Write a checkpoint to the output folder."""
-    save_checkpoint(recipe.output, state.as_dict() | {"recipe": _identity(recipe)})
+    save_checkpoint(recipe.output, state.as_dict() | {"recipe": identity(recipe)})
 
 
-def _identity(recipe: Recipe) -> dict[str, Any]:
+def identity(recipe: Recipe) -> dict[str, Any]:
     """What of a recipe must not change between a checkpoint and its resumption."""
     return recipe.model_dump(
         mode="json", include={"name", "seed", "network", "data", "optimizer", "losses", "steps"}
@@ -228,7 +228,7 @@ def resume(state: TrainingState, recipe: Recipe) -> None:
     if checkpoint is None:
         logger.info("no checkpoint in %s: starting anew", recipe.output)
         return
-    old, new = _with_defaults(checkpoint["recipe"], recipe), _identity(recipe)
+    old, new = _with_defaults(checkpoint["recipe"], recipe), identity(recipe)
     changed = [key for key in new if key not in ("data", "steps") and old.get(key) != new[key]]
     if checkpoint["step"] > recipe.optimizer.constant * min(old["steps"], new["steps"]):
         # The learning rate has begun to fall, at a place that `steps` decided.

@@ -1,8 +1,9 @@
 """Degradations of photographs that training never sees, to measure how a network generalises.
 
-Types that no recipe trains on (JPEG, salt and pepper, snow), levels beyond those of training
-(noise of sigma 60 and 75), and mixtures of two domains. All are seeded and end as 8-bit values, as
-those of `napari_baryir.training.degradations` do.
+Types that no recipe trains on (JPEG, salt and pepper, snow), and noise beyond training's levels.
+Mixtures of two domains are a group of their own: the later stages of the compact recipes train on
+such (`in_turn`). All are seeded and end as 8-bit values, as those of
+`napari_baryir.training.degradations` do.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ Array = NDArray[np.float32]
 
 QUALITIES = (10, 20, 30, 40)
 """Of JPEG, as in Pillow (libjpeg's scale)."""
-SIGMAS = (5.0, 15.0, 25.0, 50.0, 60.0, 75.0)
-"""Of Gaussian noise, of 255: mildest and strongest in training, the usual three, and two beyond."""
+SIGMAS = (60.0, 75.0)
+"""Of Gaussian noise, of 255: beyond `degradations.SIGMA_MAX`, the strongest in training."""
 SALT_AND_PEPPER = 0.05
 """Share of the pixels that turn black or white."""
 MIXTURE_LEVEL = 0.5
@@ -35,7 +36,7 @@ MIXTURE_LEVEL = 0.5
 
 
 def jpeg(image: Array, rng: np.random.Generator, *, quality: int) -> Array:
-    """Compress as JPEG (4:2:0, Pillow's default) and decompress; (H, W, 3) in [0, 1]."""
+    """Compress as JPEG (4:2:0, Pillow's default) and decompress; (H, W[, 3]) in [0, 1]."""
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -49,13 +50,18 @@ def gaussian_noise(image: Array, rng: np.random.Generator, *, sigma: float) -> A
     return degrade(image, "noise", rng, level=noise_level(sigma)).image
 
 
-def salt_and_pepper(image: Array, rng: np.random.Generator) -> Array:
-    """Turn `SALT_AND_PEPPER` of the pixels black or white, all colours of a pixel together."""
+def salt_and_pepper(image: Array, rng: np.random.Generator, *, share: float) -> Array:
+    """Turn a share of the pixels black or white, all colours of a pixel together."""
     drawn = rng.random(image.shape[:2])
     spoilt = image.copy()
-    spoilt[drawn < SALT_AND_PEPPER / 2] = 0
-    spoilt[drawn > 1 - SALT_AND_PEPPER / 2] = 1
+    spoilt[drawn < share] = 1
+    spoilt[drawn < share / 2] = 0
     return spoilt
+
+
+def banding(image: Array, rng: np.random.Generator, *, steps: int) -> Array:
+    """Leave ``steps + 1`` grey values of each colour; (H, W[, 3]) in [0, 1]."""
+    return (np.rint(np.clip(image, 0, 1) * steps) / steps).astype(np.float32)
 
 
 def snow(image: Array, rng: np.random.Generator) -> Array:
@@ -82,22 +88,44 @@ def mixture(image: Array, rng: np.random.Generator, *, domains: tuple[str, str])
     return image
 
 
-UNSEEN: Mapping[str, Callable[[Array, np.random.Generator], Array]] = {
+Degradation = Callable[[Array, np.random.Generator], Array]
+
+UNSEEN: Mapping[str, Degradation] = {
     **{f"jpeg {q}": partial(jpeg, quality=q) for q in QUALITIES},
     **{f"noise {s:g}": partial(gaussian_noise, sigma=s) for s in SIGMAS},
-    "salt and pepper": salt_and_pepper,
+    "salt and pepper": partial(salt_and_pepper, share=SALT_AND_PEPPER),
     "snow": snow,
-    "rain + noise": partial(mixture, domains=("rain", "noise")),
-    "haze + noise": partial(mixture, domains=("haze", "noise")),
-    "haze + rain": partial(mixture, domains=("haze", "rain")),
-    "low light + blur": partial(mixture, domains=("low light", "blur")),
 }
-"""Name to degradation of a photograph, (H, W, 3) float32 in [0, 1]."""
+"""Name to degradation of a photograph, (H, W, 3) float32 in [0, 1], that no recipe trains on."""
+
+MIXTURES: Mapping[str, Degradation] = {
+    f"mixture {first} + {second}": partial(mixture, domains=(first, second))
+    for first, second in (
+        ("rain", "noise"),
+        ("haze", "noise"),
+        ("haze", "rain"),
+        ("low light", "blur"),
+    )
+}
+"""The same for two degradations of training at once."""
+
+DRAWN: Mapping[str, Degradation] = {
+    "JPEG": lambda image, rng: jpeg(image, rng, quality=int(rng.integers(8, 21))),
+    "salt and pepper": lambda image, rng: salt_and_pepper(
+        image, rng, share=rng.uniform(0.02, 0.10)
+    ),
+    "banding": lambda image, rng: banding(image, rng, steps=int(rng.integers(3, 7))),
+}
+"""Types that no recipe trains on, of a strength that is drawn, for images of any kind, (H, W[, 3]):
+JPEG of quality 8 to 20, 2 to 10 % salt and pepper, 4 to 7 grey values."""
+
+ALL: Mapping[str, Degradation] = {**UNSEEN, **MIXTURES}
+"""Both groups."""
 
 
 @dataclass(frozen=True)
 class UnseenCase:
-    """A clean photograph, and which of `UNSEEN` it suffers."""
+    """A clean photograph, and which of `UNSEEN` or `MIXTURES` it suffers."""
 
     path: Path
     domain: str
@@ -117,7 +145,7 @@ class UnseenCase:
         """Read and degrade; the same seed, name and domain give the same pair."""
         (clean,) = clean_planes(self.path, "photo")
         key = zlib.crc32(f"{self.name}\n{self.domain}".encode())
-        image = UNSEEN[self.domain](clean, np.random.default_rng((self.seed, key)))
+        image = ALL[self.domain](clean, np.random.default_rng((self.seed, key)))
         degraded = _to_bytes(image).astype(np.float32) / np.float32(255)
         sigma = float(self.domain.split()[1]) / 255 if self.noisy else None
         return Pair(degraded, clean, "YXS", None, sigma)
@@ -130,14 +158,14 @@ def list_unseen(
     seed: int = 0,
     limit: int | None = None,
 ) -> list[UnseenCase]:
-    """List what clean photographs become under each degradation that training never sees.
+    """List what clean photographs become under degradations never seen, and under mixtures.
 
     Parameters
     ----------
     sources
         Files, and folders that are read recursively.
     domains
-        Names in `UNSEEN`; None for all.
+        Names in `UNSEEN` and `MIXTURES`; None for all.
     seed
         Of everything random.
     limit
@@ -150,15 +178,15 @@ def list_unseen(
     DataError
         If there are no images, or one is not an RGB photograph.
     """
-    unknown = [name for name in domains or () if name not in UNSEEN]
+    unknown = [name for name in domains or () if name not in ALL]
     if unknown:
         raise InputError(
-            f"no unseen degradation {', '.join(unknown)}; use one of {', '.join(UNSEEN)}"
+            f"no unseen degradation or mixture {', '.join(unknown)}; use one of {', '.join(ALL)}"
         )
     paths = spread(image_paths(sources), limit)
     for path in paths:
         clean_planes(path, "photo")  # refuses what is not a photograph before work is spent
-    return [UnseenCase(path, domain, seed) for domain in domains or UNSEEN for path in paths]
+    return [UnseenCase(path, domain, seed) for domain in domains or ALL for path in paths]
 
 
 def _to_bytes(image: Array) -> NDArray[np.uint8]:

@@ -53,7 +53,9 @@ protocol:
   cropped to multiples of 8 or 16 and cut noise off to integers instead of rounding it.
 
   --unseen degrades --clean photographs in ways that no recipe trains on: JPEG of quality 10 to 40,
-  5 % salt and pepper, snow, two degradations at once, and noise of sigma 5 to 75.
+  5 % salt and pepper, snow, and noise of sigma 60 and 75 (training has 5 to 50). It measures
+  mixtures too, two degradations at once, each named "mixture ..."; these are not unseen, since the
+  later stages of the compact recipes train on mixtures.
 
   --lpips adds LPIPS 0.1 with AlexNet on [-1, 1], if the package lpips is installed and AlexNet's
   weights can be had.
@@ -104,7 +106,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     seeded.add_argument("--level", type=float, help="0 (mildest) to 1 (strongest) for every image")
     seeded.add_argument(
-        "--unseen", action="store_true", help="degrade photographs in ways never trained on"
+        "--unseen",
+        action="store_true",
+        help="degrade photographs in ways never trained on, and by mixtures",
     )
     seeded.add_argument("--seed", type=int, default=0, help="of --paper's noise, too")
     parser.add_argument("--peers", action="store_true", help="measure classical denoisers too")
