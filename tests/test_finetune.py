@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
+from napari_baryir.degradation.calibration import Reading
 from napari_baryir.errors import DataError, InputError
 from napari_baryir.imaging.intensity import choose_intensity
 from napari_baryir.network import BaryIR
@@ -231,6 +232,30 @@ def test_noisy_images_alone_teach_and_no_clean_one_is_opened(
     assert progress[0].sample.clean is None
     # "noise" is what it learns by default: the model knows it already.
     assert load_weights(result.path).domains == DOMAINS
+
+
+def test_estimates_are_calibrated_where_there_are_clean_planes_enough(
+    start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finetune_run, "LEAST_GAIN", -1000.0)
+    for folder, offset in (("low", 300), ("high", 0)):
+        (tmp_path / folder).mkdir()
+        for i in range(4):
+            stack = np.stack([scene(3 * i + j) for j in range(3)]) + np.uint16(offset)
+            tifffile.imwrite(
+                tmp_path / folder / f"{i}.tif", stack, photometric="minisblack",
+                metadata={"axes": "ZYX"},
+            )  # fmt: skip
+    settings = FinetuneSettings(**{**QUICK, "calibration_scenes": 64}, domain="veil")
+    source = Pairs.of_folders(tmp_path / "low", tmp_path / "high")
+    _, result = finish(iter_finetune(start, source, "mine", settings))
+    model = load_weights(result.path)
+    assert model.domains == ("noise", "stripes", "veil", "clean")
+    assert model.prototypes is not None
+    assert model.prototypes.shape == (4, 32)
+    assert model.calibration["domains"] == ["noise", "stripes", "clean"]
+    assert "calibrated for noise, stripes, clean" in result.card.read_text("utf-8")
+    Reading.of(model, "mine")  # raises where the estimates cannot read it
 
 
 def test_noisy_images_alone_teach_to_denoise(start: Path, tmp_path: Path) -> None:
