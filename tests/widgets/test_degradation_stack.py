@@ -26,9 +26,10 @@ MOVIE = np.random.default_rng(0).integers(0, 4000, (5, 40, 48), np.uint16)
 
 def estimate(dock: DegradationDock, qtbot: QtBot) -> MapResult:
     """Click Estimate and wait for the maps."""
-    with qtbot.waitSignal(dock.session.finished) as finished:
-        dock.button.click()
-    result: MapResult = finished.args[0]
+    dock.button.click()
+    qtbot.waitUntil(lambda: dock.session.run is None)
+    result = dock.session.result
+    assert result is not None, dock.status.message.text()
     return result
 
 

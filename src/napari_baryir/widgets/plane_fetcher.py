@@ -62,25 +62,28 @@ class PlaneFetcher(QObject):
         worker.finished.connect(self._on_finished)
         worker.start()
 
-    def _on_returned(self, error: Exception | None) -> None:
+    def _on_returned(self, problem: Problem | None) -> None:
         if self._closed:
             return
-        if error is None:
+        if problem is None:
             self.fetched.emit()
             return
         self._waiting.clear()
-        self.failed.emit(Problem.of(error))
+        self.failed.emit(problem)
 
     def _on_finished(self) -> None:
         self._worker = None
         self._start_next()
 
 
-def _look(planes: LazyPlanes, place: Place) -> Exception | None:
-    """Compute a plane; an error is returned, so that nobody else reports it."""
+def _look(planes: LazyPlanes, place: Place) -> Problem | None:
+    """Compute a plane; what went wrong is returned, so that nobody else reports it.
+
+    As a `Problem`: an exception that a worker returns is to napari as if it had been raised.
+    """
     try:
         with cores_left_for_the_window():
             planes.get(place)
     except Exception as error:
-        return error
+        return Problem.of(error)
     return None
