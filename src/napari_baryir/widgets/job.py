@@ -13,6 +13,7 @@ import numpy as np
 
 from napari_baryir.imaging.checks import as_array, is_dask
 from napari_baryir.widgets.regions import Box
+from napari_baryir.widgets.torch_ahead import load_libraries
 
 if TYPE_CHECKING:
     from napari_baryir.results import Progress, Restoration
@@ -213,6 +214,7 @@ def _lazy(array: Any) -> Any:
 @contextmanager
 def cores_left_for_the_window() -> Iterator[None]:
     """Leave a core to the GUI thread where there are more than two."""
+    load_libraries()
     import torch
 
     before = torch.get_num_threads()
