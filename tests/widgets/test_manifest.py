@@ -109,7 +109,7 @@ def test_sample_and_dock_are_in_naparis_menus(make_napari_viewer: Any) -> None:
         return {item.command.id for item in menus.get_menu(menu) if hasattr(item, "command")}
 
     assert "napari-baryir.restore" in commands("napari/layers/filter")
-    assert "napari-baryir.restore" in commands("napari/plugins")
+    assert "napari-baryir.restore" in commands("napari/plugins/napari-baryir")
     assert "napari-baryir.estimate" in commands("napari/layers/filter")
-    assert "napari-baryir.estimate" in commands("napari/plugins")
+    assert "napari-baryir.estimate" in commands("napari/plugins/napari-baryir")
     assert "napari-baryir.photo_rain" in commands("napari/file/samples/napari-baryir")
