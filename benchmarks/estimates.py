@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+from skimage import filters
 
 from napari_baryir import estimate_degradation, load_model, restore
 from napari_baryir.degradation import DegradationEstimate
@@ -168,18 +169,24 @@ def severity(bench: Bench) -> Iterator[str]:
 
 
 def discs(bench: Bench) -> Iterator[str]:
-    """Intersection over union of a degraded disc in a clean picture with where clean is not."""
-    found = {}
+    """Intersection over union of a degraded disc in a clean picture with what the maps mark."""
+    by_domain, by_severity = {}, {}
     for domain in bench.domains[:-1]:
-        values = []
+        overlaps = []
         for number in range(min(DISCS, len(bench.images))):
             scene = bench.scene(number, [CLEAN, domain], kind="disc", level=0.6)
-            clean = bench.estimate(scene.degraded).probabilities[bench.domains.index(CLEAN)]
+            estimate = bench.estimate(scene.degraded)
+            severity = np.asarray(estimate.severity)
+            marked = (
+                estimate.probabilities[bench.domains.index(CLEAN)] < 0.5,
+                severity > filters.threshold_otsu(severity),
+            )
             inside = scene.second
-            values.append(float(((clean < 0.5) & inside).sum() / ((clean < 0.5) | inside).sum()))
-        found[domain] = float(np.mean(values))
+            overlaps.append([(each & inside).sum() / (each | inside).sum() for each in marked])
+        by_domain[domain], by_severity[domain] = (float(x) for x in np.mean(overlaps, axis=0))
     yield "Degraded disc in a clean picture, mean intersection over union (target 0.5):"
-    yield _numbers(found)
+    yield f"where clean is unlikely: {_numbers(by_domain)}"
+    yield f"where the severity is above Otsu's threshold: {_numbers(by_severity)}"
 
 
 def unseen(bench: Bench) -> Iterator[str]:

@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 PLUGIN, DOCK = "napari-baryir", "Degradation map"
 
+LINK = "#5b9bd5"
+"""Colour of the link: Qt's own is too dark on napari's dark themes."""
+
 MOST = 1024
 """Side of the part that is looked at, in pixels: a line is not worth a minute."""
 
@@ -157,7 +160,7 @@ def _sentence(summary: PlaneSummary | None) -> str:
         return ""
     clean = summary.shares.get(CLEAN, 0.0)
     wrong = {domain: share for domain, share in summary.shares.items() if domain != CLEAN}
-    link = '<a href="map">Map…</a>'
+    link = f'<a href="map" style="color: {LINK}">Map…</a>'
     if clean >= 0.5:
         return f"The original looked clean ({percent(clean)}). {link}"
     return f"What was wrong: {in_words(wrong)}; severity {summary.severity:.2f} of 1. {link}"
