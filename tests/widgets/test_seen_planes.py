@@ -12,6 +12,8 @@ import pytest
 
 pytest.importorskip("napari")
 
+from gui_clock import Clock
+
 from napari_baryir.engine import TileEngine
 from napari_baryir.errors import DeviceError
 from napari_baryir.widgets.blending import blend
@@ -55,10 +57,12 @@ def drawn(layer: Any) -> np.ndarray:
     return np.asarray(layer._slice.image.raw)
 
 
-def restore(dock: RestoreDock, qtbot: QtBot, data: Any, **properties: Any) -> Any:
+def restore(
+    dock: RestoreDock, qtbot: QtBot, data: Any, *, tile: str = "whole", **properties: Any
+) -> Any:
     dock.viewer.add_image(data, name="cells", **properties)
     dock.viewer.dims.set_current_step(0, 0)
-    dock.form.tile.value = "whole"
+    dock.form.tile.value = tile
     with qtbot.waitSignal(dock.session.finished) as finished:
         dock.button.click()
     return finished.args[0]
@@ -144,12 +148,26 @@ def test_seen_planes_are_drawn_at_once_and_follow_the_slider_without_the_network
     np.testing.assert_array_equal(np.asarray(result.layer.data[2]), half[2])
 
 
-def test_colour_planes_are_drawn_restored(dock: RestoreDock, qtbot: QtBot) -> None:
+@pytest.mark.parametrize("kind", ["rgb", "multiscale", "volume"])
+def test_every_kind_of_lazy_layer_is_drawn_restored(
+    dock: RestoreDock, qtbot: QtBot, kind: str, tiles: Tiles
+) -> None:
     image = np.random.default_rng(1).integers(0, 255, (2, 48, 64, 3), np.uint8)
-    result = restore(dock, qtbot, da.from_array(image, chunks=(1, 48, 64, 3)), rgb=True)
-    expected = result.restored[0].compute(scheduler="sync")
-    wait_until_drawn(qtbot, result.layer, expected[0])
-    np.testing.assert_array_equal(np.asarray(result.layer.data), expected)
+    data: Any = da.from_array(image, chunks=(1, 48, 64, 3))
+    if kind == "multiscale":
+        data = [da.from_array(STACK), da.from_array(STACK[:, ::2, ::2])]
+    if kind == "volume":
+        dock.viewer.dims.ndisplay = 3
+        data = da.from_array(STACK)
+    result = restore(dock, qtbot, data, rgb=kind == "rgb")
+    tiles.threads.clear()
+    level = result.layer.data_level
+    expected = result.restored[level].compute(scheduler="sync")
+    wait_until_drawn(qtbot, result.layer, expected if kind == "volume" else expected[0])
+    np.testing.assert_array_equal(
+        np.asarray(result.layer.data[level] if kind == "multiscale" else result.layer.data),
+        expected,
+    )
 
 
 def test_removing_the_layer_stops_within_a_tile(
@@ -185,3 +203,33 @@ def test_failure_is_told_once_and_the_original_stays(
         wait_until_idle(qtbot, result)
         np.testing.assert_array_equal(drawn(result.layer), STACK[step])
     assert told == ["The device fell asleep; wake it."]
+
+
+def test_asynchronous_slicing_of_napari_draws_it_too(
+    dock: RestoreDock, qtbot: QtBot, tiles: Tiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari.settings import get_settings
+
+    monkeypatch.setattr(get_settings().experimental, "async_", True)
+    result = restore(dock, qtbot, da.from_array(STACK, chunks=(1, 40, 40)))
+    expected = result.restored[0].compute(scheduler="sync")
+    tiles.threads.clear()
+    dock.viewer.dims.set_current_step(0, 2)
+    wait_until_drawn(qtbot, result.layer, expected[2])
+    assert threading.get_ident() not in tiles.threads
+
+
+def test_scrolling_does_not_wait_for_the_network(
+    dock: RestoreDock, qtbot: QtBot, tiles: Tiles
+) -> None:
+    image = np.random.default_rng(0).integers(0, 4000, (3, 2048, 2048), np.uint16)
+    tiles.open.clear()
+    lazy = da.from_array(image, chunks=(1, 512, 512))
+    result = restore(dock, qtbot, lazy, tile="256")
+    qtbot.waitUntil(tiles.reached.is_set)  # in the network from now on
+    with Clock() as clock:
+        for step in (1, 2, 0):
+            dock.viewer.dims.set_current_step(0, step)
+            wait_until_drawn(qtbot, result.layer, image[step])
+    clock.check()
+    assert len(tiles.threads) == 1

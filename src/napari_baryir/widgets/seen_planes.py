@@ -10,14 +10,13 @@ import sys
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import dask
 import dask.array
 import numpy as np
-from napari.qt.threading import GeneratorWorker, create_worker
 from numpy.typing import DTypeLike, NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
@@ -25,6 +24,7 @@ from napari_baryir.widgets import layers
 from napari_baryir.widgets.blending import blend
 from napari_baryir.widgets.errors import Problem, notify
 from napari_baryir.widgets.job import Done, Failed, cores_left_for_the_window
+from napari_baryir.widgets.part_worker import Part, PartWorker, computed, cut
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -39,9 +39,6 @@ MOST_BYTES = 2**28
 DRAWING = "napari.layers._scalar_field"
 """napari's modules that read a layer's values in order to draw them. Should they move, then planes
 are restored on the GUI thread again, as of any dask array; the values stay right."""
-
-Part = tuple[Any, ...]
-"""What was cut out of a level: the keys of its slices, one after the other."""
 
 Mix = Callable[[Any, Any], Any]
 """What to show of an original and its restored counterpart, NumPy or dask."""
@@ -59,10 +56,6 @@ def shown_data(done: Done, seen: Sequence[SeenPlanes]) -> Any:
     """Data for the layer of a lazy result with these `seen_levels`."""
     shown = [level.array(partial(blend, strength=1.0)) for level in seen]
     return shown if isinstance(done.data, list) else shown[0]
-
-
-class _Stopped(Exception):
-    """Nobody looks at it any more."""
 
 
 class SeenPlanes(QObject):
@@ -90,8 +83,13 @@ class SeenPlanes(QObject):
         """Original and, once it is there, restored values of parts; the latest last."""
         self._lock = threading.Lock()
         self._wanted: Part | None = None
-        self._in_work: Part | None = None
-        self._worker: GeneratorWorker[Any, None, None] | None = None
+        # Two, since an original should not wait for the tile in work of what was seen before.
+        self._reader = PartWorker(original)
+        self._restorer = PartWorker(restored, cores_left_for_the_window)
+        self._reader.made.connect(self._on_original)
+        self._restorer.made.connect(self._on_restored)
+        for worker in (self._reader, self._restorer):
+            worker.ended.connect(self._on_ended)
         self._was_shown = False
         self._problem: Problem | None = None
         self._complaint = ""
@@ -105,7 +103,7 @@ class SeenPlanes(QObject):
     @property
     def is_busy(self) -> bool:
         """Whether something in view is being restored, or about to be."""
-        return self._worker is not None or self._soon.isActive()
+        return self._reader.is_busy or self._restorer.is_busy or self._soon.isActive()
 
     def array(self, mix: Mix) -> SeenArray:
         """A dask array of what `mix` makes of the level."""
@@ -130,79 +128,72 @@ class SeenPlanes(QObject):
         """Original and restored values, computed here if they are not there; for other threads."""
         kept = self._kept.get(repr(part), [])
         if len(kept) < 2:
-            kept = [_computed(_cut(each, part)) for each in (self.original, self.restored)]
+            kept = [computed(cut(each, part)) for each in (self.original, self.restored)]
             self._keep(part, kept)
         return kept[0], kept[1]
 
     def _want(self, part: Part) -> None:
         """Have a part made instead of what is in work, which nobody looks at any more."""
-        self._wanted = part
-        if self._worker is None:
+        self._wanted = None if self._restorer.makes(part) else part
+        for worker in (self._reader, self._restorer):
+            if not worker.makes(part):
+                worker.stop()
+        if self._wanted is not None:
             self._soon.start()
-        elif part != self._in_work:
-            self._worker.quit()
-        elif not self._worker.abort_requested:
-            self._wanted = None
 
     def _start(self) -> None:
-        part, self._wanted = self._wanted, None
-        if part is None or self._worker is not None or not self._watching():
+        """Read the original of what is wanted, or restore it if that is there."""
+        part = self._wanted
+        if part is None or not self._watching():
+            self._wanted = None
             return
         self._was_shown = True
+        known = len(self._kept.get(repr(part), []))
+        worker = self._restorer if known else self._reader
+        if known < 2 and worker.is_busy:
+            return  # its end comes back here
+        if known:
+            self._wanted = None
+        if known < 2:
+            self.busy.emit(True)
+            worker.start(part)
 
-        def steps() -> Generator[list[Any] | Failed, None, None]:
-            def check(*_: object) -> None:
-                if worker.abort_requested:
-                    raise _Stopped
+    def _on_original(self, part: Part, values: NDArray[Any] | Failed) -> None:
+        self._on_made(part, [], values)
 
-            try:
-                with cores_left_for_the_window():
-                    original = _computed(_cut(self.original, part), check)
-                    yield [original]
-                    yield [original, _computed(_cut(self.restored, part), check)]
-            except _Stopped:
-                return
-            except Exception as error:  # one that gets out would reach the user as a traceback
-                yield Failed(error)
+    def _on_restored(self, part: Part, values: NDArray[Any] | Failed) -> None:
+        original = self._kept.get(repr(part), [])[:1]
+        if original:  # else it was dropped meanwhile, as nobody looked for long
+            self._on_made(part, original, values)
 
-        worker = create_worker(steps, _start_thread=False, _ignore_errors=True)
-        worker.yielded.connect(self._on_values)
-        worker.finished.connect(self._on_finished)
-        self._worker, self._in_work = worker, part
-        self.busy.emit(True)
-        worker.start()
-
-    def _on_values(self, values: list[Any] | Failed) -> None:
-        if self._in_work is None:
-            return
+    def _on_made(self, part: Part, kept: list[Any], values: NDArray[Any] | Failed) -> None:
         if isinstance(values, Failed):
-            self._on_failure(self._in_work, Problem.of(values.error))
+            self._on_failure(part, kept, Problem.of(values.error))
             return
-        self._keep(self._in_work, values)
+        self._keep(part, [*kept, values])
         for layer in self._watching():
             layers.refresh(layer)
 
-    def _on_failure(self, part: Part, problem: Problem) -> None:
+    def _on_failure(self, part: Part, kept: list[Any], problem: Problem) -> None:
         """Say it once; the part stays as it was."""
         self._problem = problem
-        kept = self._kept.get(repr(part)) or [np.asarray(0)]
-        self._keep(part, [kept[0], kept[0]])
+        self._keep(part, 2 * (kept or [np.asarray(0)]))
         if problem.sentence != self._complaint:
             notify(problem)
         self._complaint = problem.sentence
 
-    def _on_finished(self) -> None:
-        self._worker = self._in_work = None
+    def _on_ended(self) -> None:
         problem, self._problem = self._problem, None
         self._start()
         if problem is not None:
             self.failed.emit(problem)
-        elif self._worker is None:
+        elif not self._reader.is_busy and not self._restorer.is_busy:
             self.busy.emit(False)
 
     def _on_removed(self, event: Any) -> None:
-        if self._worker is not None and not self._watching():
-            self._worker.quit()
+        if not self._watching():
+            self._reader.stop()
+            self._restorer.stop()
 
     def _watching(self) -> list[Image]:
         """The layers that show it, with whatever mix."""
@@ -224,7 +215,7 @@ class SeenPlanes(QObject):
                 total -= sum(each.nbytes for each in oldest)
 
 
-class SeenArray(lazy.Array):  # type: ignore[misc]  # dask is Any here
+class SeenArray(lazy.Array):
     """A dask array like any other, but for napari's drawing, which gets what is there at once."""
 
     planes: SeenPlanes
@@ -273,18 +264,3 @@ class SeenArray(lazy.Array):  # type: ignore[misc]  # dask is Any here
                 drawn = np.zeros(self.shape, self.dtype)
         self._before[:] = [drawn]
         return drawn
-
-
-def _cut(array: Any, part: Part) -> Any:
-    for keys in part:
-        array = array[keys]
-    return array
-
-
-def _computed(array: Any, check: Callable[..., None] | None = None) -> NDArray[Any]:
-    """Compute a dask array, calling `check` before every task, a tile for instance."""
-    if check is None or dask.config.get("scheduler", None) is not None:  # somebody's own computers
-        return np.asarray(array.compute())
-    callbacks: Sequence[Any] = [(None, None, check, None, None)]
-    # Not napari's, which keep what was computed: they are not made for two threads.
-    return np.asarray(array.compute(scheduler="sync", callbacks=callbacks))
