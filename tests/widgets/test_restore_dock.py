@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -17,6 +17,8 @@ import pytest
 import torch
 
 pytest.importorskip("napari")
+
+from gui_clock import LIMIT, Clock
 
 from napari_baryir.engine import TileEngine
 from napari_baryir.errors import DeviceError
@@ -340,53 +342,56 @@ def test_somebody_else_s_key_stays_theirs(dock: RestoreDock) -> None:
     assert theirs in dock.viewer.keymap.values()
 
 
-TICKING = """
-import sys, threading, time
-over = threading.Event()
-threading.Thread(target=lambda: (sys.stdin.read(), over.set())).start()
-longest, last = 0.0, time.perf_counter()
-while not over.wait(0.005):
-    now = time.perf_counter()
-    longest, last = max(longest, now - last), now
-sys.stdout.write(str(longest))
-"""
-
-
-@contextlib.contextmanager
-def _busy_computer() -> Iterator[list[float]]:
-    """For how long, in seconds, an idle process had to wait for its turn meanwhile.
-
-    On a computer that others keep busy, that is no fault of ours.
-    """
-    pipe = subprocess.PIPE
-    waited: list[float] = []
-    with subprocess.Popen([sys.executable, "-c", TICKING], stdin=pipe, stdout=pipe) as process:
-        yield waited
-        out, _ = process.communicate(timeout=60)
-        waited.append(float(out))
-
-
 def test_window_is_never_blocked(dock: RestoreDock, qtbot: QtBot) -> None:
-    from qtpy.QtCore import QTimer
-
+    """For 100 ms; on slow computers, not for much longer than napari takes to add a layer."""
     image = np.random.default_rng(0).integers(0, 4000, (2048, 2048), np.uint16)
-    dock.viewer.add_image(image)
+    for _ in range(2):  # the first one takes longer
+        begin = time.thread_time()
+        dock.viewer.add_image(image)
+        adding = time.thread_time() - begin
     dock.form.tile.value = "512"
-    ticks: list[float] = []
-    timer = QTimer()
-    timer.setInterval(5)
-    timer.timeout.connect(lambda: ticks.append(time.perf_counter()))
-    timer.start()
-    with _busy_computer() as elsewhere, qtbot.waitSignal(dock.session.finished, timeout=250_000):
+    with Clock() as clock, qtbot.waitSignal(dock.session.finished, timeout=250_000):
         dock.button.click()
-    timer.stop()
-    assert len(ticks) > 20
-    longest = float(np.diff(ticks).max())
-    told = f"blocked for {1000 * longest:.0f} ms, another process for {1000 * elsewhere[0]:.0f} ms"
-    logging.getLogger(__name__).info(told)
-    assert longest < 0.1 + elsewhere[0], told
+    logging.getLogger(__name__).info("napari took %.0f ms to add a layer", 1000 * adding)
+    clock.check(max(LIMIT, 1.5 * adding))
 
 
 def test_dock_opens_without_torch() -> None:
     code = "import sys; import napari_baryir.widgets.restore_dock; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+OPENING = """
+import os
+import sys
+import napari
+from gui_clock import own_time
+from qtpy.QtWidgets import QApplication
+viewer = napari.Viewer(show=False)
+QApplication.processEvents()
+begin = own_time()
+viewer.window.add_plugin_dock_widget("napari-baryir", "Restore")
+QApplication.processEvents()
+sys.stdout.write(str(own_time() - begin))
+sys.stdout.flush()
+os._exit(0)
+"""
+
+
+@pytest.mark.usefixtures("qapp")  # that is, where there is a screen
+def test_dock_opens_in_less_than_a_second() -> None:
+    """In new processes, with all files read before; waiting for a busy computer left out."""
+    took = []
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", OPENING],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        )
+        assert done.returncode == 0, done.stderr
+        took.append(float(done.stdout))
+        if took[-1] < 1:
+            return
+    pytest.fail(f"the dock took {min(took):.1f} s to open")
