@@ -123,8 +123,8 @@ class DegradationMaps:
         """Mean of those planes that are known; None if none is."""
         summaries = (self.planes.summary(each) for each in self.matching(place))
         found = [each for each in summaries if each is not None]
-        if not found:
-            return None
+        if len(found) <= 1:  # no mean to take: a plot along a long stack asks for many
+            return found[0] if found else None
         shares = {
             domain: float(np.mean([each.shares.get(domain, 0.0) for each in found]))
             for domain in self.domains

@@ -152,8 +152,9 @@ class LazyMap:
             plane = self._planes.known(place)
             if plane is not None:
                 block[number] = self._values(plane)
-            elif self._planes.on_wanted is not None:
-                self._planes.on_wanted(place)
+            # Read once: closing the dock takes it away, and this is napari's slicing thread.
+            elif (wanted := self._planes.on_wanted) is not None:
+                wanted(place)
         return block
 
     def _spelled_out(self, index: Any) -> list[Any]:
