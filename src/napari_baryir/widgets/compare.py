@@ -147,9 +147,14 @@ class Comparison(QObject):
         data = left if result.layer.multiscale else left[0]
         if self.wipe_layer is None:
             self._wipe = layers.add_above(
-                self._viewer, result.layer, result.source, result.box, data, name="before | after"
+                self._viewer,
+                result.layer,
+                result.source,
+                result.box,
+                data,
+                name="before | after",
+                record={"kind": "before"},
             )
-            layers.set_record(self._wipe, {"kind": "before"})
         else:
             layers.show_data(self.wipe_layer, data)
 

@@ -68,8 +68,9 @@ def add_result(
     *,
     name: str,
     record: dict[str, Any] | None = None,
+    select: bool = False,
 ) -> Image:
-    """Add a restored image right above its source, and keep the source selected.
+    """Add a restored image right above its source.
 
     Parameters
     ----------
@@ -81,15 +82,22 @@ def add_result(
         Of the layer.
     record
         Kept as ``metadata["napari_baryir"]``.
+    select
+        Select it if only its source is selected now; else the selection stays.
     """
-    layer = add_above(viewer, source, source, box, data, name=name)
-    if record:
-        set_record(layer, record)
-    return layer
+    return add_above(viewer, source, source, box, data, name=name, record=record, select=select)
 
 
 def add_above(
-    viewer: ViewerModel, below: Layer, source: Image, box: Box, data: Any, *, name: str
+    viewer: ViewerModel,
+    below: Layer,
+    source: Image,
+    box: Box,
+    data: Any,
+    *,
+    name: str,
+    record: dict[str, Any] | None = None,
+    select: bool = False,
 ) -> Image:
     """Add values on `box` of `source` that look like it, right above another layer."""
     from napari.layers import Image
@@ -98,9 +106,10 @@ def add_above(
         data,
         name=name,
         multiscale=isinstance(data, list),
+        metadata={KEY: record} if record else {},  # now, since docks follow the layers that appear
         **copied_properties(source, box),
     )
-    insert_above(viewer, below, layer)
+    insert_above(viewer, below, layer, select=select)
     return layer
 
 
@@ -167,14 +176,26 @@ def signed_colormap() -> Colormap:
     return Colormap(colors, name="less blue, more orange")
 
 
-def insert_above(viewer: ViewerModel, below: Layer, layer: Layer) -> None:
-    """Add a layer right above another, or on top if that is gone; the selection stays."""
+def insert_above(viewer: ViewerModel, below: Layer, layer: Layer, *, select: bool = False) -> None:
+    """Add a layer right above another, or on top if that is gone.
+
+    The selection stays, unless it is the layer below and `select` is asked for.
+    """
     chosen = set(viewer.layers.selection)
     active = viewer.layers.selection.active
     place = viewer.layers.index(below) + 1 if below in viewer.layers else len(viewer.layers)
     viewer.layers.insert(place, layer)
-    viewer.layers.selection = chosen
+    if select and chosen == {below}:
+        return  # napari selects what is new; every change of the selection takes it milliseconds
+    if len(chosen) != 1:
+        viewer.layers.selection = chosen
     viewer.layers.selection.active = active
+
+
+def select_instead(viewer: ViewerModel, before: Layer, layer: Layer) -> None:
+    """Select a layer if only `before` was, as napari does with new layers; else leave it."""
+    if set(viewer.layers.selection) == {before}:
+        viewer.layers.selection.active = layer
 
 
 def remove(viewer: ViewerModel, layer: Layer | None) -> None:

@@ -190,13 +190,15 @@ class RestoreSession(QObject):
             from napari_baryir.widgets.seen_planes import shown_data
 
             data = shown_data(done, seen)
+        # Selected, since saving it or changing its contrast comes next; the original may be hidden.
         if partial is None:
             layer = layers.add_result(
-                self.viewer, source, self._box, data, name=name, record=record
+                self.viewer, source, self._box, data, name=name, record=record, select=True
             )
         else:
             layer = partial
             layers.finish(layer, name=name, record=record)
+            layers.select_instead(self.viewer, source, layer)
         multiscale = layer.multiscale
         result = Result(
             source=source,

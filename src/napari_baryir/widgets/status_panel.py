@@ -106,9 +106,9 @@ def _describe(run: Run, ahead: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words that fit their size."""
+    """Seconds in words that fit their size; number and unit stay on one line."""
     if seconds < 90:
-        return f"{max(1, round(seconds))} s"
+        return f"{max(1, round(seconds))}\N{NO-BREAK SPACE}s"
     if seconds < 5400:
-        return f"{round(seconds / 60)} min"
-    return f"{seconds / 3600:.1f} h"
+        return f"{round(seconds / 60)}\N{NO-BREAK SPACE}min"
+    return f"{seconds / 3600:.1f}\N{NO-BREAK SPACE}h"
