@@ -49,13 +49,16 @@ def settle_in(home: Path, model: str) -> None:
 
 def _make_all(out: Path, home: Path, model: str) -> None:
     import napari
+    from napari._app_model import get_app_model
     from napari.settings import get_settings
+    from qtpy.QtTest import QTest
 
     get_settings().application.gui_notification_level = "none"  # they would cover the next picture
     viewer = napari.Viewer(show_welcome_screen=False)
     viewer.window.resize(*SIZE)
-    _, dock = viewer.window.add_plugin_dock_widget("napari-baryir", "Restore")
-    dock.parentWidget().setWindowTitle("Restore (BaryIR)")  # as from the Plugins menu
+    # As the Plugins menu does; add_plugin_dock_widget would give another title.
+    get_app_model().commands.execute_command("napari-baryir.restore").result()
+    dock = viewer.window._wrapped_dock_widgets["Restore (BaryIR)"].inner_widget()
     window = Window(viewer, out)
     window.picture("empty")
 
@@ -66,8 +69,13 @@ def _make_all(out: Path, home: Path, model: str) -> None:
         dock.session.changed, lambda: _is_halfway(dock.session.run), dock.button.click, "running"
     )
     window.wait(dock.session.finished)
+    looking = dock.summary.run
+    if looking is not None:  # it tells what was wrong with the image
+        window.wait(looking.ended)
     window.picture("done")
 
+    dock.advanced.expand(animate=False)  # for the last picture
+    QTest.qWait(300)  # until the new scroll bar has its place
     dock.tabs.setCurrentWidget(dock.batch)
     folder = home / "images"
     _write_images(folder)
@@ -84,7 +92,6 @@ def _make_all(out: Path, home: Path, model: str) -> None:
     dock.tabs.setCurrentIndex(0)
     dock.form.layer.value = layer
     dock.form.tile.value = "5"
-    dock.advanced.expand(animate=False)
     get_settings().application.gui_notification_level = "info"
     dock.button.click()
     window.wait(dock.session.failed)
