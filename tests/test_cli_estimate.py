@@ -160,3 +160,28 @@ def test_contributions_need_a_folder(
     words = ["estimate", str(images), "-o", str(tmp_path / "t.csv"), "--model", model]
     assert main([*words, "--contributions"]) == 2
     assert "give a folder" in capsys.readouterr().err
+
+
+def test_the_terminal_says_the_mean_over_the_planes_and_where_the_files_are(
+    images: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main(["estimate", str(images), "-o", str(out), "--model", model]) == 0
+    said = capsys.readouterr().out
+    assert f"maps and figures: {out / '*-degradation.*'}" in said
+    with (out / "estimates.json").open() as file:
+        (movie,) = [each for each in json.load(file) if each["file"].endswith("movie.ome.tif")]
+    severities = [plane["severity"] for plane in movie["planes"]]
+    assert f"severity {np.mean(severities):.2f} (mean of 6 planes)" in said
+
+
+def test_mistakes_are_told_once_and_before_anything_is_written(
+    images: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo = str(images / "photo.png")
+    assert main(["estimate", photo, "-o", str(tmp_path / "map.png"), "--model", model]) == 2
+    assert "named as an image; give a folder" in capsys.readouterr().err
+    assert not (tmp_path / "map.png").exists()
+    missing = str(images / "nothing.tif")
+    assert main(["estimate", missing, "-o", str(tmp_path / "out"), "--model", model]) != 0
+    assert capsys.readouterr().err.count("nothing.tif") == 1

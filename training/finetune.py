@@ -195,8 +195,9 @@ def _finish(run: Run) -> FinetuneResult:
     if not run.best_step:
         raise DataError(
             f"none of the {run.state.step} steps made the model better on the validation images "
-            f"({run.before.restored[YOURS]:.2f} dB before), so that nothing was written; try more "
-            "steps or mode full, and check that the images lie pixel on pixel"
+            f"({run.before.restored[YOURS]:.2f} dB before) without losing as much on its old "
+            "domains, so that nothing was written; try more steps or mode full, and check that "
+            "the images lie pixel on pixel"
         )
     card = write_result(run, stopped=False)
     run.forget_checkpoint()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,9 +14,11 @@ from napari_baryir.commands.restore import (
     Models,
     add_computing,
     axes_argument,
+    failure,
     intensity_argument,
 )
 from napari_baryir.errors import DeviceError, InputError, WeightsError
+from napari_baryir.files.formats import format_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,6 +99,8 @@ def run(args: argparse.Namespace) -> int:
 
     out = Path(args.output)
     to_table = out.suffix.lower() in TABLES and not out.is_dir()
+    if not to_table and not out.is_dir() and format_name(out) is not None:
+        raise InputError(f"-o {out} is named as an image; give a folder, or a .csv or .json file")
     if to_table and args.contributions:
         raise InputError(f"-o {out} holds a table only; give a folder for contributions")
     # As if it were a folder, so that no input seems to be overwritten.
@@ -105,6 +110,8 @@ def run(args: argparse.Namespace) -> int:
         _estimate_all(jobs, args, done, to_table)
     finally:  # whatever stops the rest, what is done is kept
         if done.entries:
+            if not to_table and not (args.no_figures and args.maps == "none"):
+                echo(f"maps and figures: {out / '*-degradation.*'}")
             _write_tables([out] if to_table else [out / f"estimates{s}" for s in TABLES], done)
     if done.failed:
         echo(f"failed {len(done.failed)}: {', '.join(done.failed)}")
@@ -125,7 +132,7 @@ def _estimate_all(
         except Exception as error:  # one bad file must not stop the rest, whatever is wrong with it
             logger.debug("%s", job.source, exc_info=True)
             done.failed.append(str(job.source))
-            remark(f"failed: {job.source}: {' '.join(str(error).split()) or type(error).__name__}")
+            remark(failure(job, error))
         else:
             done.entries.append(entry)
             echo(_line(entry))
@@ -196,9 +203,13 @@ def _tell_notes(source: Path, image: ImageFile, *, guessed: bool) -> None:
 
 
 def _line(entry: TableEntry) -> str:
-    """One line for the terminal: the first plane, and how many there are."""
+    """One line for the terminal: the mean over the planes, and how many there are."""
     count = len(entry.planes)
-    _, summary, severity = entry.planes[0]
-    shares = ", ".join(f"{name} {share:.0%}" for name, share in summary.items() if share >= 0.05)
-    planes = "" if count == 1 else f" (first of {count} planes)"
+    sums: Counter[str] = Counter()
+    for _, summary, _ in entry.planes:
+        sums.update(summary)
+    severity = sum(each for _, _, each in entry.planes) / count
+    means = [(name, total / count) for name, total in sums.most_common()]
+    shares = ", ".join(f"{name} {share:.0%}" for name, share in means if share >= 0.05)
+    planes = "" if count == 1 else f" (mean of {count} planes)"
     return f"{entry.file}: {shares}; severity {severity:.2f}{planes}"

@@ -180,7 +180,7 @@ def run(args: argparse.Namespace) -> int:
         except Exception as error:  # one bad file must not stop the rest, whatever is wrong with it
             logger.debug("%s", job.source, exc_info=True)
             tally.failed.append(str(job.source))
-            remark(_reason(job, error))
+            remark(failure(job, error))
         else:
             tally.restored += 1
             echo(line)
@@ -243,7 +243,7 @@ def _tell_notes(job: Job, image: ImageFile, done: Restoration, *, guessed: bool)
         remark(f"{job.source}: {note}")
 
 
-def _reason(job: Job, error: Exception) -> str:
+def failure(job: Job, error: Exception) -> str:
     """One line that names the file."""
     text = " ".join(str(error).split()) or type(error).__name__
     if not isinstance(error, InputError):

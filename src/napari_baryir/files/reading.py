@@ -36,6 +36,8 @@ def read_image(path: str | os.PathLike[str]) -> ImageFile:
         If the file is missing, empty, damaged, or of a kind that is not supported.
     """
     where = Path(path)
+    if not where.exists():
+        raise InputError(f"{where}: there is no such file or folder")
     name = require_format(where)
     _require_there(where, name)
     with damage_reported(where, FORMATS[name].title):
@@ -60,8 +62,6 @@ def damage_reported(path: Path, title: str) -> Iterator[None]:
 
 
 def _require_there(path: Path, name: str) -> None:
-    if not path.exists():
-        raise InputError(f"{path}: there is no such file")
     if FORMATS[name].is_folder:
         if not path.is_dir():
             raise InputError(f"{path}: an {FORMATS[name].title} is a folder, but this is a file")
