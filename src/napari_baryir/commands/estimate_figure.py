@@ -89,7 +89,8 @@ def draw_domains(axes: Axes, estimate: DegradationEstimate) -> None:
     likeliest = _first(estimate.probabilities, 3).argmax(axis=0)
     axes.imshow(palette[likeliest], extent=_extent(estimate), interpolation="nearest")
     _fit(axes, estimate)
-    shown = [(n, s) for n, s in estimate.summary[0].items() if s >= 0.01]
+    drawn = {estimate.domains[k] for k in np.unique(likeliest)}
+    shown = [(n, s) for n, s in estimate.summary[0].items() if s >= 0.01 or n in drawn]
     axes.legend(
         handles=[
             Patch(facecolor=colours[name], edgecolor="black", label=f"{name} {share:.0%}")
@@ -98,8 +99,9 @@ def draw_domains(axes: Axes, estimate: DegradationEstimate) -> None:
         loc="center left",
         bbox_to_anchor=(1.0, 0.5),
         frameon=False,
+        title="mean probability",
     )
-    axes.set_title("domain")
+    axes.set_title("likeliest domain")
 
 
 def _first(maps: Any, inner: int) -> NDArray[np.float32]:
@@ -117,4 +119,5 @@ def _fit(axes: Axes, estimate: DegradationEstimate) -> None:
     height, width = (estimate.image_shape[estimate.image_axes.index(letter)] for letter in "YX")
     axes.set_xlim(-0.5, width - 0.5)
     axes.set_ylim(height - 0.5, -0.5)
-    axes.axis("off")
+    axes.set_xticks([])  # the frame stays: clean is as white as the page
+    axes.set_yticks([])
