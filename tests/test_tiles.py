@@ -97,3 +97,13 @@ def test_filling_takes_nearby_values() -> None:
     filled = fill_invalid(values, invalid)
     assert filled[10, 5] == 0
     assert filled[50, 60] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5)])
+def test_a_colour_without_any_valid_value_is_filled_with_zero(shape: tuple[int, int]) -> None:
+    values = np.full((*shape, 3), 0.5, np.float32)
+    invalid = np.zeros(values.shape, bool)
+    invalid[..., 1] = True
+    filled = fill_invalid(values, invalid)
+    np.testing.assert_array_equal(filled[..., 1], 0)
+    np.testing.assert_array_equal(filled[..., [0, 2]], 0.5)

@@ -181,9 +181,10 @@ def fill_invalid(values: NDArray[np.float32], invalid: NDArray[np.bool_]) -> NDA
     """
     valid = ~invalid
     known = np.where(valid, values, np.float32(0))
-    if valid.all() or not valid.any():
-        return known
     height, width, channels = values.shape
+    # At one pixel a colour that has no valid value anywhere stays 0, whatever the others have.
+    if valid.all() or not valid.any() or height == width == 1:
+        return known
     even = ((0, height % 2), (0, width % 2), (0, 0))
     blocks = (-(-height // 2), 2, -(-width // 2), 2, channels)
     counts = np.pad(valid, even).reshape(blocks).sum((1, 3), dtype=np.float32)
