@@ -47,3 +47,15 @@ def test_every_file_is_drawn_as_often_however_many_planes_it_has(
         monkeypatch.setattr(f"napari_baryir.training.variety.{share}", 0.0)
     means = [varied_field(files(), 32, np.random.default_rng(seed)).mean() for seed in range(200)]
     assert 0.4 < np.mean(np.array(means) > 0.4) < 0.6
+
+
+def test_some_fields_are_as_smooth_as_from_a_finely_sampling_microscope(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for share in ("SUPERPOSED", "BENT"):
+        monkeypatch.setattr(f"napari_baryir.training.variety.{share}", 0.0)
+    steps = []
+    for seed in range(60):
+        field = varied_field(files(), 80, np.random.default_rng(seed))
+        steps.append(float(np.abs(np.diff(field, axis=0)).max() / np.ptp(field)))
+    assert min(steps) < 0.5 * 0.125  # twice as smooth as the file's waves: 1 / (4 * 2) at most

@@ -28,6 +28,8 @@ CLEAN = "clean"
 
 SIGMA_MIN, SIGMA_MAX = 5.0, 50.0
 """Standard deviations of photographic noise at levels 0 and 1, in grey values of 255."""
+DEFOCUS = 1.5, 5.0
+"""Radii of a microscope's defocus at levels 0 and 1, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -147,11 +149,13 @@ def _haze(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
 
 def _blur(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
     """Motion over 4 to 16 pixels, or defocus with a radius of 1 to 4 pixels."""
+    return convolve(image, _blur_kernel(level, rng))
+
+
+def _blur_kernel(level: float, rng: np.random.Generator) -> Array:
     if rng.random() < 0.5:
-        kernel = line_kernel(_between(4, 16, level), rng.uniform(0, 180), 0.4)
-    else:
-        kernel = disc_kernel(_between(1.0, 4.0, level))
-    return convolve(image, kernel)
+        return line_kernel(_between(4, 16, level), rng.uniform(0, 180), 0.4)
+    return disc_kernel(_between(1.0, 4.0, level))
 
 
 def _low_light(image: Array, level: float, rng: np.random.Generator) -> Array:
@@ -177,7 +181,7 @@ def _shot_noise(image: Array, level: float, rng: np.random.Generator) -> AnyArra
 
 def _defocus(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
     """Defocus, a disc or Gaussian with a radius of 1.5 to 5 pixels, and faint noise."""
-    radius = _between(1.5, 5.0, level)
+    radius = _between(*DEFOCUS, level)
     if rng.random() < 0.5:
         blurred = convolve(image, disc_kernel(radius))
     else:
@@ -188,12 +192,14 @@ def _defocus(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
 def _background(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
     """Out-of-focus light: the image's own wide blur and a smooth glow, 0.15 to 0.8 in all.
 
+    The glow is of neighbours above and below: 32 to 96 pixels apart, whatever the image's size.
     Without the even part, which nobody can tell from the camera's offset.
     """
     strength = _between(0.15, 0.8, level)
     own = ndimage.gaussian_filter(image, rng.uniform(12, 32), mode="reflect")
     own = own / max(float(own.max()), 1e-6)
-    glow = _smooth_field(image.shape, rng)
+    spacing = rng.uniform(32, 96)
+    glow = _splines(image.shape, [max(3, round(s / spacing)) for s in image.shape], rng)
     share = rng.uniform(0.2, 0.8)
     light = share * own + (1 - share) * glow
     light = strength * (light - light.min()) / max(float(np.ptp(light)), 1e-6)
@@ -247,18 +253,34 @@ def line_kernel(length: float, angle: float, thickness: float) -> Array:
 
 def _smooth_field(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
     """A smooth random field over [0, 1]: a tilted plane plus cubic splines through coarse noise."""
-    height, width = shape
     side = int(rng.integers(3, 7))
-    coarse = rng.random((side, side))
-    rows = np.linspace(0, side - 1, height)
-    columns = np.linspace(0, side - 1, width)
-    field = ndimage.map_coordinates(
-        coarse, np.meshgrid(rows, columns, indexing="ij"), order=3, mode="nearest"
-    )
+    field = _splines(shape, [side, side], rng)
     tilt = rng.normal(size=2)
-    field = field + tilt[0] * rows[:, None] / side + tilt[1] * columns[None, :] / side
+    slope = [t * np.linspace(0, (side - 1) / side, s) for t, s in zip(tilt, shape, strict=True)]
+    return _over_unit_range(field + slope[0][:, None] + slope[1][None, :])
+
+
+def _splines(shape: tuple[int, ...], knots: list[int], rng: np.random.Generator) -> AnyArray:
+    """Cubic splines through that many random values of [0, 1] along each side."""
+    coarse = rng.random(knots)
+    places = [np.linspace(0, k - 1, s) for k, s in zip(knots, shape, strict=True)]
+    field = ndimage.map_coordinates(
+        coarse, np.meshgrid(*places, indexing="ij"), order=3, mode="nearest"
+    )
+    return np.asarray(field)
+
+
+def _over_unit_range(field: AnyArray) -> Array:
     low, high = field.min(), field.max()
     return np.asarray((field - low) / max(high - low, 1e-6), np.float32)
+
+
+def random_blur(profile: str, rng: np.random.Generator) -> Array:
+    """A kernel of a profile's "blur", of a random level: (h, w), odd sides, sums to 1."""
+    level = float(rng.random())
+    if profile == "photo":
+        return _blur_kernel(level, rng)
+    return disc_kernel(_between(*DEFOCUS, level))
 
 
 DEGRADATIONS: Mapping[str, Mapping[str, Degradation]] = {

@@ -6,6 +6,7 @@ import copy
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,20 @@ from torch import Tensor, nn
 from napari_baryir import __version__
 from napari_baryir.errors import DataError
 from napari_baryir.network import BaryIR
+from napari_baryir.network.config import GatedConfig
 from napari_baryir.training.checkpoint import load_checkpoint, save_checkpoint
+from napari_baryir.training.degradations import random_blur
 from napari_baryir.training.losses import Congruence
 from napari_baryir.training.potentials import Potentials
 from napari_baryir.training.recipe import OptimizerSettings, Recipe
+from napari_baryir.training.wiener import deblurring_filters
 from napari_baryir.weights.files import ESTIMATES, save_weights
 from napari_baryir.weights.registry import load_model
 
 logger = logging.getLogger(__name__)
 
+BANK = "decoder.bank."
+"""Where a compact network keeps its large filters."""
 PROTOTYPE_DECAY = 0.99
 """Per step: prototypes average the last few hundred batches."""
 
@@ -72,6 +78,7 @@ def start_state(recipe: Recipe, device: torch.device) -> TrainingState:
     """Networks, potentials and optimisers before the first step."""
     torch.manual_seed(recipe.seed)
     model = BaryIR(recipe.network, domains=tuple(recipe.data.batch))
+    seed_bank(model, recipe.data.profile)
     if recipe.init is not None:
         _start_from(model, recipe.init)
     return state_around(
@@ -116,17 +123,34 @@ def state_around(
     )
 
 
+def seed_bank(model: BaryIR, profile: str) -> None:
+    """Start the bank of large filters, if the network has one, as `deblurring_filters`."""
+    if isinstance(model.config, GatedConfig) and model.config.kernel_bank:
+        filters = deblurring_filters(
+            partial(random_blur, profile), model.config.kernel_bank, model.config.kernel_size
+        )
+        with torch.no_grad():
+            model.get_parameter(f"{BANK}filters.weight").copy_(filters[:, None])
+
+
 def _start_from(model: BaryIR, name: str) -> None:
-    """Take over the weights of another model."""
+    """Take over the weights of another model; a bank of filters of another size stays new."""
     start = load_model(name)
+    # What the estimates read is of the old weights: this run makes its own.
+    tensors = {k: v for k, v in start.state_dict().items() if k not in ESTIMATES}
+    network = start.config
+    if isinstance(network, GatedConfig) and isinstance(model.config, GatedConfig):
+        bank = {key: getattr(model.config, key) for key in ("kernel_bank", "kernel_size")}
+        if network != network.model_copy(update=bank):
+            network = network.model_copy(update=bank)
+            tensors = {k: v for k, v in tensors.items() if not k.startswith(BANK)}
+            tensors |= {k: v for k, v in model.state_dict().items() if k.startswith(BANK)}
     for what, ours, theirs in (
-        ("network", model.config, start.config),
+        ("network", model.config, network),
         ("domains", model.domains, start.domains),
     ):
         if ours != theirs:
             raise DataError(f"init: the {what} of {name} are {theirs}, but the recipe's are {ours}")
-    # What the estimates read is of the old weights: this run makes its own.
-    tensors = {k: v for k, v in start.state_dict().items() if k not in ESTIMATES}
     model.load_state_dict(tensors, strict=True)
 
 

@@ -12,8 +12,10 @@ from scipy import ndimage
 
 from napari_baryir.training.patches import random_square, turn
 
-FINEST, COARSEST = 0.5, 1.6
-"""Magnifications: below 1 structures get smaller and sharper, above 1 larger and smoother."""
+FINEST, COARSEST = 0.5, 3.0
+"""Magnifications: below 1 structures get smaller and sharper, above 1 larger and smoother. Well
+above, as many a microscope samples finer than it resolves: its clean images are smooth, and a
+network that never saw any takes them for blurred."""
 RESCALED, SUPERPOSED, BENT = 0.7, 0.25, 0.5
 """Shares of the fields with another magnification, a second field on top, another contrast."""
 BEND = 1.7
@@ -47,4 +49,5 @@ def _magnified(files: Files, side: int, rng: np.random.Generator) -> Array:
         piece = piece[: 2 * half, : 2 * half].reshape(half, 2, half, 2).mean(axis=(1, 3))
     if len(piece) == side:
         return piece
-    return np.asarray(ndimage.zoom(piece, side / len(piece), order=1, mode="nearest"))
+    order = 3 if side > len(piece) else 1  # linear interpolation would leave creases
+    return np.asarray(ndimage.zoom(piece, side / len(piece), order=order, mode="nearest"))

@@ -177,17 +177,26 @@ class KernelBank(nn.Module):
     def __init__(self, channels: int, kernels: int, size: int) -> None:
         super().__init__()
         self.mix = nn.Conv2d(channels, kernels, 1)
-        self.filters = nn.Conv2d(1, kernels, size, padding=size // 2, bias=False)
+        self.filters = nn.Conv2d(1, kernels, size, bias=False)
         nn.init.zeros_(self.mix.weight)
         nn.init.zeros_(self.mix.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, features: Tensor) -> Tensor:
         batch, colours, height, width = x.shape
         weights = F.interpolate(self.mix(features).float(), scale_factor=8.0, mode="bilinear")
-        filtered = self.filters(x.reshape(batch * colours, 1, height, width))
+        planes = x.reshape(batch * colours, 1, height, width)
+        half = self.filters.kernel_size[0] // 2
+        # Mirrored, as zeros around the image would be a sharp edge to filters that sharpen.
+        filtered = self.filters(mirrored(planes, half))
         filtered = filtered.reshape(batch, colours, -1, height, width)
         mixed: Tensor = (filtered * weights.unsqueeze(1)).sum(dim=2)
         return mixed
+
+
+def mirrored(planes: Tensor, margin: int) -> Tensor:
+    """Continue (B, C, H, W) by its reflection, or its edge where it is narrower than that."""
+    mode = "reflect" if margin < min(planes.shape[-2:]) else "replicate"
+    return F.pad(planes, (margin,) * 4, mode=mode)
 
 
 class Decoder(nn.Module):
