@@ -10,6 +10,7 @@ import torch
 
 from napari_baryir.network import BaryIR
 from napari_baryir.network.variants import VARIANTS
+from published_checkpoints import save_whole_module
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
@@ -36,3 +37,17 @@ def tiny_model() -> BaryIR:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return BaryIR(VARIANTS["tiny-restormer"]).eval()
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """Where imported weights go."""
+    return tmp_path / "out.safetensors"
+
+
+@pytest.fixture
+def checkpoint(tiny_model: BaryIR, tmp_path: Path) -> Path:
+    """`tiny_model` as a whole pickled module, as published."""
+    path = tmp_path / "whole.pth"
+    save_whole_module(tiny_model, path)
+    return path

@@ -11,10 +11,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 from napari_baryir.network import BaryIR, RestormerConfig
+from napari_baryir.weights.importer import import_published_weights
 from napari_baryir.weights.published import UNUSED, published_names
 
 
@@ -100,3 +102,11 @@ class Call:
 
     def __reduce__(self) -> tuple[object, ...]:
         return self.reduced
+
+
+def assert_refused(path: Path, out: Path, message: str, kind: type[Exception]) -> None:
+    """A file is not imported: the error names it, and nothing is written."""
+    with pytest.raises(kind, match=message) as caught:
+        import_published_weights(path, out)
+    assert path.name in str(caught.value)
+    assert not out.exists()

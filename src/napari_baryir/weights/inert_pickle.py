@@ -8,6 +8,7 @@ Here the same instructions are walked, but they can only make plain values and t
 from __future__ import annotations
 
 import pickletools
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -40,7 +41,10 @@ def read_inert(data: bytes) -> Any:
         If it is damaged or not a checkpoint's pickle.
     """
     try:
-        return _Reader().run(data)
+        with warnings.catch_warnings():
+            # Of strings with unknown escapes; damaged files have them, and none is looked up.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return _Reader().run(data)
     except (ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError) as error:
         if isinstance(error, WeightsError):
             raise
