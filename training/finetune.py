@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_baryir.devices import is_out_of_memory
 from napari_baryir.errors import DataError, DeviceError
+from napari_baryir.training.calibrate import CalibrationProgress
 from napari_baryir.training.device import choose_device
-from napari_baryir.training.finetune_card import write_result
+from napari_baryir.training.finetune_card import write_calibrated, write_stopped
 from napari_baryir.training.finetune_data import complete
 from napari_baryir.training.finetune_plan import YOURS
 from napari_baryir.training.finetune_run import Run, Sample, begin, check_not_start, output_path
@@ -25,6 +26,7 @@ from napari_baryir.training.finetune_sources import (
 )
 from napari_baryir.training.log import TrainingLog
 from napari_baryir.training.loop import make_batches, training_step
+from napari_baryir.training.processes import refuse_several
 from napari_baryir.training.state import set_rate
 from napari_baryir.training.validation import Scores
 from napari_baryir.weights.files import load_weights
@@ -49,6 +51,12 @@ class FinetuneProgress:
     """A validation image before and after, where a validation came with this step."""
     best_step: int
     """The step whose weights are kept so far; 0: the starting model is still the best."""
+    before: Scores
+    """Of the starting model."""
+    best: Scores
+    """Of the weights that are kept so far."""
+    calibrating: CalibrationProgress | None = None
+    """After the last step: how far the calibration of the estimates is."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +103,8 @@ def iter_finetune(
     Yields
     ------
     FinetuneProgress
-        Once before the first step, with the scores of the starting model, then after every step.
+        Once before the first step, with the scores of the starting model, then after every step,
+        and while the estimates are calibrated at the end.
 
     Returns
     -------
@@ -112,6 +121,7 @@ def iter_finetune(
     InputError, WeightsError
         If the output or the model cannot be used.
     """
+    refuse_several("fine-tuning")
     settings = settings or FinetuneSettings()
     path = output_path(os.fspath(output))
     device, autocast = choose_device(settings)
@@ -123,7 +133,7 @@ def iter_finetune(
     if settings.resume:
         run.resume()
     yield from _steps(run)
-    return _finish(run)
+    return (yield from _finish(run))
 
 
 def _steps(run: Run) -> Generator[FinetuneProgress, None, None]:
@@ -167,7 +177,7 @@ def _steps(run: Run) -> Generator[FinetuneProgress, None, None]:
             if between_steps:  # else the state is one that an uninterrupted run never has
                 run.save()
             if run.best_step:
-                write_result(run, stopped=True)
+                write_stopped(run)
 
 
 def _validated(run: Run, terms: dict[str, float], log: TrainingLog) -> FinetuneProgress:
@@ -184,22 +194,40 @@ def _progress(
     run: Run, terms: dict[str, float], scores: Scores | None = None, sample: Sample | None = None
 ) -> FinetuneProgress:
     state = run.state
+    assert run.before is not None
+    assert run.best is not None
     return FinetuneProgress(
-        state.step, run.settings.steps, state.seconds, terms, scores, sample, run.best_step
-    )
+        state.step, run.settings.steps, state.seconds, terms, scores, sample, run.best_step,
+        run.before, run.best,
+    )  # fmt: skip
 
 
-def _finish(run: Run) -> FinetuneResult:
+def _finish(run: Run) -> Generator[FinetuneProgress, None, FinetuneResult]:
+    """Calibrate and write; what is kept is written uncalibrated if it is left before its end."""
     assert run.before is not None
     assert run.best is not None
     if not run.best_step:
+        run.forget_checkpoint()
         raise DataError(
             f"none of the {run.state.step} steps made the model better on the validation images "
             f"({run.before.restored[YOURS]:.2f} dB before) without losing as much on its old "
             "domains, so that nothing was written; try more steps or mode full, and check that "
             "the images lie pixel on pixel"
         )
-    card = write_result(run, stopped=False)
+    calibration = write_calibrated(run)
+    try:
+        while True:
+            try:
+                calibrating = next(calibration)
+            except StopIteration as stop:
+                card = stop.value
+                break
+            yield replace(_progress(run, {}), calibrating=calibrating)
+    except (GeneratorExit, KeyboardInterrupt):
+        write_stopped(run)
+        raise
+    finally:
+        calibration.close()
     run.forget_checkpoint()
     return FinetuneResult(
         run.path, card, run.before, run.best, run.best_step, run.state.step, run.material.notes

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Generator
 from pathlib import Path
 
 import torch
 
 from napari_baryir import __version__
 from napari_baryir.network import BaryIR
-from napari_baryir.training.calibrate import HELD_OUT, calibrate
+from napari_baryir.training.calibrate import HELD_OUT, CalibrationProgress, calibrate
 from napari_baryir.training.degradations import CLEAN, DEGRADATIONS
 from napari_baryir.training.finetune_plan import YOURS
 from napari_baryir.training.finetune_run import Run
@@ -18,15 +19,23 @@ from napari_baryir.weights.files import save_weights, written_aside
 logger = logging.getLogger(__name__)
 
 
-def write_result(run: Run, *, stopped: bool) -> Path:
-    """Write the best weights so far and the card beside them.
+def write_stopped(run: Run) -> Path:
+    """Write the best weights of a run that the user stopped; uncalibrated, for somebody waits."""
+    return _write(run, run.best_model(), stopped=True, calibrated="")
+
+
+def write_calibrated(run: Run) -> Generator[CalibrationProgress, None, Path]:
+    """Calibrate the estimates of the best weights, and write them with the card beside them.
 
     Parameters
     ----------
     run
-        With a best step.
-    stopped
-        Whether the user stopped it; the estimates are then left uncalibrated, for somebody waits.
+        That is over, with a best step.
+
+    Yields
+    ------
+    CalibrationProgress
+        After every picture that the estimates are calibrated on. Left there, it writes nothing.
 
     Returns
     -------
@@ -34,6 +43,11 @@ def write_result(run: Run, *, stopped: bool) -> Path:
         The model card.
     """
     model = run.best_model()
+    calibrated = yield from calibrated_for(model, run)
+    return _write(run, model, stopped=False, calibrated=calibrated)
+
+
+def _write(run: Run, model: BaryIR, *, stopped: bool, calibrated: str) -> Path:
     told = run.start.provenance
     parent = str(told.get("name", run.start.weights_hash))
     titles = ", ".join(run.material.targets)
@@ -51,7 +65,6 @@ def write_result(run: Run, *, stopped: bool) -> Path:
         "torch": torch.__version__,
         "licence": str(told.get("licence", "unknown")),
     }
-    calibrated = "" if stopped else calibrated_for(model, run)
     save_weights(model, run.path, dtype=torch.float16)
     card = run.path.with_suffix(".md")
     with written_aside(card) as aside:
@@ -59,7 +72,7 @@ def write_result(run: Run, *, stopped: bool) -> Path:
     return card
 
 
-def calibrated_for(model: BaryIR, run: Run) -> str:
+def calibrated_for(model: BaryIR, run: Run) -> Generator[CalibrationProgress, None, str]:
     """Calibrate the estimates on the user's clean training images.
 
     Returns what it was calibrated for; nothing where it could not be: without clean images, or with
@@ -73,8 +86,7 @@ def calibrated_for(model: BaryIR, run: Run) -> str:
     domains, prototypes = model.domains, model.prototypes
     model.domains = known
     clean = run.material.train.clean
-    for _ in calibrate(model, clean, profile, scenes=scenes, seed=run.settings.seed):
-        pass
+    yield from calibrate(model, clean, profile, scenes=scenes, seed=run.settings.seed)
     told = model.calibration["domains"]
     # Calibration puts the prototypes of what it can make anew; the others stay as training left it.
     if prototypes is not None and model.prototypes is not None:

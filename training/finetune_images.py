@@ -72,6 +72,8 @@ class Opened:
     name: str
     array: NDArray[Any]
     axes: str
+    whole: Opened | None = None
+    """The image that it is a part of, whose intensities it is seen with."""
 
     @property
     def layout(self) -> PlaneLayout:

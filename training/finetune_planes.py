@@ -43,6 +43,7 @@ def plane_values(image: Opened, plane: int) -> NDArray[Any]:
 
 def channel_maps(image: Opened) -> list[IntensityMap]:
     """The map of each channel, as `restore` chooses it."""
+    image = image.whole or image
     layout = image.layout
     return [
         choose_intensity(layout.channel_values(image.array, channel), rgb=layout.rgb)
@@ -93,8 +94,8 @@ def _matched(clean: Array, degraded: Array) -> Array:
 
 def clean_planes(image: Opened, profile: Profile) -> list[NDArray[np.generic]]:
     """Planes of a clean image as `PairDataset` has them: uint8 RGB, or float32 about [0, 1]."""
-    layout, planes = image.layout, []
-    values = [layout.channel_values(image.array, c) for c in range(layout.channels)]
+    layout, planes, seen = image.layout, [], image.whole or image
+    values = [seen.layout.channel_values(seen.array, c) for c in range(layout.channels)]
     maps = [
         choose_intensity(v if layout.rgb else np.asarray(v, np.float32), rgb=layout.rgb)
         for v in values

@@ -14,7 +14,11 @@ from torch import Tensor
 
 from napari_baryir.errors import DataError, InputError
 from napari_baryir.network import BaryIR
-from napari_baryir.training.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
+from napari_baryir.training.checkpoint import (
+    load_checkpoint,
+    remove_checkpoint,
+    save_checkpoint,
+)
 from napari_baryir.training.degradations import CLEAN
 from napari_baryir.training.finetune_plan import YOURS, Plan, make_plan
 from napari_baryir.training.finetune_settings import FinetuneSettings, choose_sizes
@@ -29,6 +33,16 @@ FORGIVEN = 0.3
 """dB that an old domain may lose; what it loses beyond that counts against the gain."""
 LEAST_GAIN = 0.01
 """dB that a validation must gain to count as better."""
+
+IDENTITY = {
+    "settings": "settings",
+    "sizes": "batch or patch sizes",
+    "start": "starting model",
+    "domains": "degradations",
+    "train": "training images",
+    "validation": "validation images",
+}
+"""What `Run.identity` compares, in words."""
 
 
 class Sample(NamedTuple):
@@ -151,13 +165,9 @@ class Run:
         DataError
             If there is none, or it was another one.
         """
-        saved = load_checkpoint(self.folder)
-        if saved is None:
-            raise DataError(
-                f"there is no stopped run in {self.folder} to go on with; start without resume"
-            )
-        old, new = saved.get("finetune", {}), self.identity()
-        changed = [name for name in new if old.get(name) != new[name]]
+        saved = _stopped(self.folder)
+        old, new = saved["finetune"], self.identity()
+        changed = [IDENTITY[name] for name in new if old.get(name) != new[name]]
         if changed:
             raise DataError(
                 f"the stopped run in {self.folder} had other {', '.join(changed)}; "
@@ -170,7 +180,7 @@ class Run:
 
     def forget_checkpoint(self) -> None:
         """Delete the checkpoint of a run that is over."""
-        (self.folder / CHECKPOINT).unlink(missing_ok=True)
+        remove_checkpoint(self.folder)
 
 
 def begin(
@@ -182,7 +192,11 @@ def begin(
     autocast: torch.dtype | None,
 ) -> Run:
     """Set up the network, its potentials and the data of a run."""
-    sizes = choose_sizes(settings, start, device)
+    if settings.resume:  # memory may have become free, or scarce, since
+        batch, patch = _stopped(path.with_suffix(".run"))["finetune"]["sizes"]
+        sizes = (settings.batch or batch, settings.patch or patch)
+    else:
+        sizes = choose_sizes(settings, start, device)
     plan = make_plan(material, start, settings, *sizes)
     torch.manual_seed(settings.seed)
     model = tuned_copy(start, material.domains, settings)
@@ -191,6 +205,29 @@ def begin(
         for row, name in enumerate(start.domains):
             state.prototypes[material.domains.index(name)] = start.prototypes[row]
     return Run(settings, path, start, material, plan, state, device, autocast, sizes)
+
+
+def stopped_settings(output: str, settings: FinetuneSettings) -> FinetuneSettings:
+    """Settings to go on with the run that was stopped beside an output: its own.
+
+    Device, precision and calibration are those of `settings`.
+
+    Raises
+    ------
+    DataError
+        If there is no such run.
+    """
+    own = _stopped(output_path(output).with_suffix(".run"))["finetune"]["settings"]
+    kept = {name: getattr(settings, name) for name in ("device", "precision", "calibration_scenes")}
+    return FinetuneSettings.model_validate({**own, **kept, "resume": True})
+
+
+def _stopped(folder: Path) -> dict[str, Any]:
+    """The checkpoint of a run that was stopped."""
+    saved = load_checkpoint(folder)
+    if saved is None or "finetune" not in saved:
+        raise DataError(f"there is no stopped run in {folder} to go on with; start without resume")
+    return saved
 
 
 def tuned_copy(start: BaryIR, domains: tuple[str, ...], settings: FinetuneSettings) -> BaryIR:

@@ -13,6 +13,7 @@ from napari_baryir.errors import DataError
 from napari_baryir.network import BaryIR
 from napari_baryir.training.clean_images import Profile
 from napari_baryir.training.degradations import CLEAN, DEGRADATIONS
+from napari_baryir.training.finetune_camera import in_words, noise_of, seen_by_profile
 from napari_baryir.training.finetune_images import (
     Opened,
     UserImage,
@@ -29,10 +30,10 @@ from napari_baryir.training.finetune_planes import (
     clean_planes,
     noisy_file,
     pair_file,
-    plane_values,
 )
 from napari_baryir.training.finetune_settings import FinetuneSettings
-from napari_baryir.training.photon_transfer import CameraNoise, fit_camera_noise
+from napari_baryir.training.finetune_split import parts_of
+from napari_baryir.training.photon_transfer import CameraNoise
 
 OWN = "own"
 """The domain of degradations that nobody named."""
@@ -168,14 +169,12 @@ def gather(source: Source, start: BaryIR, settings: FinetuneSettings) -> Materia
     odd = colour_problem([row[0] for row in rows])
     problems += [odd] if odd else []
     given = len(source.pairs) if isinstance(source, Pairs) else len(source.images)
-    if given == 1 and not source.problems:
-        problems.append(
-            "there is only one file to learn from, and none to validate by; give two or more "
-            "(a long stack can be saved in parts)"
-        )
+    if given == 1:
+        rows = parts_of(rows, problems)
     elif given == 0 and not source.problems:
         problems.append("there are no images; give two or more")
-    noise = _camera(source, problems)
+    notes: list[str] = []
+    noise = _camera(source, problems, notes)
     refuse(problems)
     profile = _profile(source, start, rows[0][0].layout.rgb)
     made = _made(source) if noise is None else ()
@@ -187,20 +186,20 @@ def gather(source: Source, start: BaryIR, settings: FinetuneSettings) -> Materia
         _part([rows[i] for i in sorted(chosen)], source, profile, settings, matched)
         for chosen in (order[held:].tolist(), order[:held].tolist())
     )
-    notes = _notes(matched, len(rows))
+    notes += _notes(matched, len(rows))
     kind = {Pairs: "pairs", CleanImages: "clean images, degraded", NoisyImages: "noisy images"}
     return Material(
-        kind[type(source)], profile, domains, targets, made, train, validation, noise, notes
+        kind[type(source)], profile, domains, targets, made, train, validation, noise, tuple(notes)
     )
 
 
-def _notes(matched: list[str], count: int) -> tuple[str, ...]:
+def _notes(matched: list[str], count: int) -> list[str]:
     if not matched:
-        return ()
-    return (
+        return []
+    return [
         f"the ranges of {len(matched)} of {count} clean images ({matched[0]} among them) were "
-        "matched to those of the degraded ones",
-    )
+        "matched to those of the degraded ones"
+    ]
 
 
 def _open_pairs(source: Pairs, problems: list[str]) -> list[tuple[Opened, ...]]:
@@ -217,24 +216,20 @@ def _open_pairs(source: Pairs, problems: list[str]) -> list[tuple[Opened, ...]]:
     return rows
 
 
-def _camera(source: Source, problems: list[str]) -> CameraNoise | None:
+def _camera(source: Source, problems: list[str], notes: list[str]) -> CameraNoise | None:
     """Noise of the image that `like` gives, in units of clean images."""
     if not isinstance(source, CleanImages) or source.like is None:
         return None
     image = open_image(source.like, problems)
     if image is None:
         return None
-    layout = image.layout
-    values = [plane_values(image, i) for i in range(layout.planes)]
-    planes = [v[..., c] for v in values for c in range(3)] if layout.rgb else values
     try:
-        noise = fit_camera_noise(planes)
+        noise = noise_of(image)
     except DataError as error:
-        problems.append(f"{image.name}: {error}")
+        problems.append(str(error))
         return None
-    # Photographs are degraded in [0, 1] of their full range, microscopy from dark to bright.
-    full = float(np.iinfo(image.array.dtype).max) if image.array.dtype.kind in "ui" else 1.0
-    return noise.scaled(0.0, full) if layout.rgb else noise.scaled(noise.low, noise.high)
+    notes.append(f"measured on {image.name}: {in_words(noise)}")
+    return seen_by_profile(noise, image)
 
 
 def _profile(source: Source, start: BaryIR, rgb: bool) -> Profile:

@@ -1,0 +1,115 @@
+"""What a window that shows a fine-tuning needs: best so far, stopping late, going on by itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from napari_baryir.errors import DataError
+from napari_baryir.network import BaryIR
+from napari_baryir.network.variants import VARIANTS
+from napari_baryir.training import finetune_run
+from napari_baryir.training.finetune import FinetuneSettings, Pairs, iter_finetune
+from napari_baryir.training.finetune_images import UserImage
+from napari_baryir.training.finetune_run import stopped_settings
+from napari_baryir.weights.files import load_weights, save_weights
+
+QUICK: dict[str, Any] = {
+    "steps": 4, "validate_every": 2, "batch": 2, "patch": 32, "device": "cpu",
+    "precision": "float32", "calibration_scenes": 0, "rate": 2e-3, "ema": 0.5,
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def always_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four steps teach little."""
+    monkeypatch.setattr(finetune_run, "LEAST_GAIN", -1000.0)
+    monkeypatch.setattr(finetune_run, "FORGIVEN", 1000.0)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Path:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = BaryIR(VARIANTS["tiny"], domains=("noise", "stripes", "clean")).eval()
+    save_weights(model, tmp_path / "tiny.safetensors")
+    return tmp_path / "tiny.safetensors"
+
+
+@pytest.fixture
+def source() -> Pairs:
+    rng = np.random.default_rng(0)
+    clean = rng.integers(0, 4000, (10, 48, 48)).astype(np.uint16)
+    noisy = (clean // 2 + 300).astype(np.uint16)
+    images = [
+        UserImage(name, array=array, axes="ZYX")
+        for name, array in (("noisy", noisy), ("clean", clean))
+    ]
+    return Pairs(((images[0], images[1]),))
+
+
+def test_every_progress_knows_the_start_and_the_best(start: Path, source: Pairs) -> None:
+    progress = list(iter_finetune(start, source, "mine", FinetuneSettings(**QUICK)))
+    assert all(each.before == progress[0].scores for each in progress)
+    assert progress[1].best == progress[0].scores
+    assert progress[-1].best_step == 4
+    assert progress[-1].best == progress[-1].scores
+
+
+def test_a_run_goes_on_with_its_own_settings_and_sizes(
+    start: Path, source: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = str(tmp_path / "mine.safetensors")
+    free = {**QUICK, "batch": None, "patch": None}
+    monkeypatch.setattr(finetune_run, "choose_sizes", lambda *_: (2, 32))
+    steps = iter_finetune(start, source, output, FinetuneSettings(**free))
+    while next(steps).step < 3:
+        pass
+    steps.close()
+    monkeypatch.setattr(finetune_run, "choose_sizes", lambda *_: (4, 48))  # memory became free
+    settings = stopped_settings(
+        output, FinetuneSettings(steps=9, device="cpu", calibration_scenes=0)
+    )
+    assert (settings.steps, settings.resume, settings.batch) == (4, True, None)
+    steps = iter_finetune(start, source, output, settings)
+    assert [each.step for each in steps] == [4]
+
+
+def test_no_stopped_run_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no stopped run"):
+        stopped_settings(str(tmp_path / "mine.safetensors"), FinetuneSettings())
+
+
+def test_other_images_are_named_in_words(start: Path, source: Pairs, tmp_path: Path) -> None:
+    output = tmp_path / "mine.safetensors"
+    steps = iter_finetune(start, source, output, FinetuneSettings(**QUICK))
+    next(steps)
+    next(steps)
+    steps.close()
+    (pair,) = source.pairs
+    renamed = UserImage("other", array=pair[0].array, axes="ZYX")
+    again = iter_finetune(
+        start, Pairs(((renamed, pair[1]),)), output, FinetuneSettings(**QUICK, resume=True)
+    )
+    with pytest.raises(DataError, match="other training images, validation images"):
+        next(again)
+
+
+def test_stopping_the_calibration_keeps_the_weights(start: Path, source: Pairs) -> None:
+    settings = FinetuneSettings(**{**QUICK, "calibration_scenes": 64})
+    steps = iter_finetune(start, source, "mine", settings)
+    for progress in steps:
+        if progress.calibrating is not None and progress.calibrating.done == 3:
+            break
+    steps.close()
+    path = finetune_run.output_path("mine")
+    assert load_weights(path).calibration == {}
+    assert "not calibrated" in path.with_suffix(".md").read_text("utf-8")
+    # Going on calibrates it.
+    on = iter_finetune(start, source, "mine", stopped_settings("mine", settings))
+    assert [each.step for each in on] == [4] * 64
+    assert load_weights(path).calibration
