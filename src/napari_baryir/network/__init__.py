@@ -4,6 +4,7 @@ from napari_baryir.network.baryir import BaryIR, BaryIROutput, Latents
 from napari_baryir.network.config import (
     BaryIRConfig,
     GatedConfig,
+    PromptConfig,
     RestormerConfig,
     parse_config,
 )
@@ -14,6 +15,7 @@ __all__ = [
     "BaryIROutput",
     "GatedConfig",
     "Latents",
+    "PromptConfig",
     "RestormerConfig",
     "parse_config",
 ]

@@ -56,6 +56,21 @@ class GatedConfig(_Frozen):
         return size
 
 
+class PromptConfig(_Frozen):
+    """Prompts of the decoder, as in PromptIR (Potlapalli et al., NeurIPS 2023).
+
+    Three places with five components each, as there. Each triple is for H/8, H/4 and H/2.
+    """
+
+    length: PositiveInt = 5
+    """Components that a prompt is mixed from."""
+    sizes: tuple[PositiveInt, PositiveInt, PositiveInt] = (16, 32, 64)
+    """Side of the components: that of the features of a patch of 128 pixels. Resized to those of
+    other images."""
+    channels: tuple[PositiveInt, PositiveInt, PositiveInt] = (320, 128, 64)
+    """Channels of the prompts."""
+
+
 class RestormerConfig(_Frozen):
     """The published network ("BaryNet"): transformer blocks with transposed attention.
 
@@ -83,6 +98,9 @@ class RestormerConfig(_Frozen):
     """Weight of the residual pyramid where it is added to a skip."""
     shared_norm: bool = True
     """One layer norm for z and b, as published. With it, orthogonality pulls r to zero."""
+    prompts: PromptConfig | None = None
+    """Prompts in the decoder, the paper's best variant, of which no code is published. None: as the
+    published code is."""
 
 
 BaryIRConfig = Annotated[GatedConfig | RestormerConfig, Field(discriminator="backbone")]

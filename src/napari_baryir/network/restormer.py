@@ -1,6 +1,7 @@
 """The published backbone: transformer blocks with attention between channels ("BaryNet").
 
-Written from its mathematics, and held to its numbers by the conformance tests.
+Written from its mathematics, and held to its numbers by the conformance tests. With prompts in the
+decoder it is the paper's best variant, of which neither code nor numbers of layers are published.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from napari_baryir.errors import InputError
 from napari_baryir.network.config import RestormerConfig
 from napari_baryir.network.layers import LayerNorm2d, norm_in_full_precision
+from napari_baryir.network.prompts import PromptBlock
 from napari_baryir.network.transformer import (
     EPS,
     Downsample,
@@ -21,7 +23,8 @@ from napari_baryir.network.transformer import (
 )
 
 NOISE_HEADS = 4
-"""The fusion block and the two noise blocks of the decoder have four heads at every width."""
+"""The fusion block and the two noise blocks of the decoder have four heads at every width. So do
+the blocks that read prompts."""
 
 
 class Encoder(nn.Module):
@@ -113,7 +116,11 @@ class ResidualPyramid(nn.Module):
 
 
 class Decoder(nn.Module):
-    """D: barycenter, residual and skips become the restored image."""
+    """D: barycenter, residual and skips become the restored image.
+
+    With `config.prompts`, a prompt block comes last at H/8, H/4 and H/2, before each upsampling; at
+    H/8 it sees barycenter and residual fused.
+    """
 
     def __init__(self, config: RestormerConfig) -> None:
         super().__init__()
@@ -142,6 +149,8 @@ class Decoder(nn.Module):
         self.refinement = make_blocks(config.refinement_blocks, 2 * d, h[0], expansion)
         self.output = conv3x3(2 * d, 3)
 
+        self.prompt3, self.prompt2, self.prompt1 = _prompt_blocks(config, (4 * d, 4 * d, 2 * d))
+
     def forward(self, x: Tensor, b: Tensor, r: Tensor, skips: tuple[Tensor, ...]) -> Tensor:
         """Restore an image.
 
@@ -161,17 +170,38 @@ class Decoder(nn.Module):
         """
         p1, p2, p3 = self.pyramid(r)
         e1, e2, e3 = skips
-        u = self.up3(self.fuse_reduce(self.fuse_noise(torch.cat((b, r), 1))))  # (B, 2D, H/4, W/4)
+        u = self.prompt3(self.fuse_reduce(self.fuse_noise(torch.cat((b, r), 1))))
+        u = self.up3(u)  # (B, 2D, H/4, W/4)
         u = self.join3(torch.cat((u, self._conditioned(e3, p3)), 1))  # (B, 4D, H/4, W/4)
-        u = self.up2(self.reduce3(self.noise3(self.level3(u))))  # (B, 2D, H/2, W/2)
+        u = self.prompt2(self.reduce3(self.noise3(self.level3(u))))
+        u = self.up2(u)  # (B, 2D, H/2, W/2)
         u = self.join2(torch.cat((u, self._conditioned(e2, p2)), 1))
-        u = self.up1(self.reduce2(self.noise2(self.level2(u))))  # (B, D, H, W)
+        u = self.prompt1(self.reduce2(self.noise2(self.level2(u))))
+        u = self.up1(u)  # (B, D, H, W)
         u = torch.cat((u, self._conditioned(e1, p1)), 1)  # (B, 2D, H, W)
         restored: Tensor = self.output(self.refinement(self.level1(u)))
         return restored.to(x.dtype) + x
 
     def _conditioned(self, skip: Tensor, pyramid: Tensor) -> Tensor:
         return torch.add(skip, pyramid, alpha=self.skip_factor)
+
+
+def _prompt_blocks(config: RestormerConfig, features: tuple[int, int, int]) -> list[nn.Module]:
+    """Prompt blocks at H/8, H/4 and H/2; what changes nothing where there are none."""
+    prompts = config.prompts
+    if prompts is None:
+        return [nn.Identity() for _ in features]
+    return [
+        PromptBlock(
+            width,
+            length=prompts.length,
+            channels=channels,
+            size=size,
+            heads=NOISE_HEADS,
+            expansion=config.expansion,
+        )
+        for width, channels, size in zip(features, prompts.channels, prompts.sizes, strict=True)
+    ]
 
 
 def _check_heads(config: RestormerConfig) -> None:
@@ -184,10 +214,14 @@ def _check_heads(config: RestormerConfig) -> None:
     """
     d, h = config.width, config.heads
     needs = [(d * 2**i, h[i]) for i in range(4)] + [(2 * d, h[0]), (2 * d, NOISE_HEADS)]
+    if config.prompts is not None:
+        widths = zip((4 * d, 4 * d, 2 * d), config.prompts.channels, strict=True)
+        needs += [(features + channels, NOISE_HEADS) for features, channels in widths]
     for channels, heads in needs:
         if channels % heads:
             raise InputError(
-                f"{channels} channels do not divide into {heads} heads; choose another width"
+                f"{channels} channels do not divide into {heads} heads; choose another width "
+                "or, with prompts, other channels of theirs"
             )
     if d % 2:
         raise InputError(f"width {d} is odd; downsampling needs an even one")

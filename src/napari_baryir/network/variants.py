@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from napari_baryir.network.config import BaryIRConfig, GatedConfig, RestormerConfig
+from napari_baryir.network.config import (
+    BaryIRConfig,
+    GatedConfig,
+    PromptConfig,
+    RestormerConfig,
+)
 
 VARIANTS: dict[str, BaryIRConfig] = {
     # As published ("BaryNet"): 53.5 M parameters.
     "published": RestormerConfig(),
+    # The paper's best variant: the same with PromptIR's prompts in the decoder: 62.0 M.
+    "promptir": RestormerConfig(prompts=PromptConfig()),
     # What photo-compact and microscopy-compact are: 1.8 M parameters.
     "compact": GatedConfig(
         width=32,
@@ -31,6 +38,15 @@ VARIANTS: dict[str, BaryIRConfig] = {
         residual_blocks=(1, 1),
         decoder_blocks=(1, 1, 1),
         refinement_blocks=1,
+    ),
+    "tiny-promptir": RestormerConfig(
+        width=8,
+        encoder_blocks=(1, 1, 1, 1),
+        barycenter_blocks=1,
+        residual_blocks=(1, 1),
+        decoder_blocks=(1, 1, 1),
+        refinement_blocks=1,
+        prompts=PromptConfig(length=3, sizes=(2, 4, 8), channels=(8, 8, 8)),
     ),
 }
 """Variant name to configuration."""
