@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from napari_baryir.errors import DataError, InputError
+from napari_baryir.network.variants import VARIANTS
 from napari_baryir.training import loop
 from napari_baryir.training.layouts import PairPaths
 from napari_baryir.training.losses import congruence_penalty
@@ -20,7 +21,7 @@ from napari_baryir.training.potentials import Potentials
 from napari_baryir.training.recipe import Recipe, load_recipe
 from napari_baryir.training.state import set_rates, start_state
 
-PAPER = ("paper_3d", "paper_5d", "paper_3d_ours", "paper_5d_ours")
+PAPER = ("paper_3d", "paper_5d", "paper_5d_promptir", "paper_3d_ours", "paper_5d_ours")
 CPU = torch.device("cpu")
 TINY = [
     "network={backbone='gated', width=4, encoder_blocks=[1,1,1], barycenter_blocks=1, "
@@ -33,6 +34,11 @@ TINY = [
     "device=cpu",
     "precision=float32",
 ]
+PROMPTED = (
+    "network={backbone='restormer', width=8, encoder_blocks=[1,1,1,1], barycenter_blocks=1, "
+    "residual_blocks=[0,0], decoder_blocks=[0,0,0], refinement_blocks=0, "
+    "prompts={length=3, sizes=[2,4,8], channels=[8,8,8]}}"
+)
 
 
 def save(path: Path, value: int, size: tuple[int, int] = (40, 48)) -> None:
@@ -220,16 +226,29 @@ def test_missing_and_half_present_data_are_listed_before_training(root: Path) ->
         load_paper_data(settings.data.model_copy(update={"train": "nowhere"}), 0)
 
 
-@pytest.mark.parametrize("name", ["paper_5d", "paper_5d_ours"])
-def test_the_papers_recipes_train(root: Path, name: str) -> None:
-    settings = recipe(
-        name, root, "steps=2", "validate_every=2", "checkpoint_every=2", "optimizer.warm_up=0"
-    )
+def test_the_recipe_of_the_best_variant_is_the_published_one_with_prompts() -> None:
+    plain, prompted = load_recipe("paper_5d"), load_recipe("paper_5d_promptir")
+    assert prompted.network == VARIANTS["promptir"]
+    different = {key for key, value in prompted if value != getattr(plain, key)}
+    assert different == {"name", "description", "output", "network"}
+
+
+@pytest.mark.parametrize(
+    ("name", "override"),
+    [
+        ("paper_5d", []),
+        ("paper_5d_ours", []),
+        ("paper_5d_promptir", [PROMPTED]),
+    ],
+)
+def test_the_papers_recipes_train(root: Path, name: str, override: list[str]) -> None:
+    short = ["steps=2", "validate_every=2", "checkpoint_every=2", "optimizer.warm_up=0"]
+    settings = recipe(name, root, *short, *override)
     progress = list(loop.train(settings))
     assert [p.step for p in progress] == [1, 2]
     assert progress[-1].scores is not None
     assert set(progress[-1].scores.restored) == set(settings.data.batch)
-    assert ("congruence" in progress[0].terms) == (name == "paper_5d")
+    assert ("congruence" in progress[0].terms) == (name != "paper_5d_ours")
 
 
 @pytest.mark.parametrize(
