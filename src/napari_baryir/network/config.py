@@ -47,6 +47,8 @@ class GatedConfig(_Frozen):
     """Number of large learnt filters mixed per place (0: none); for blur."""
     kernel_size: PositiveInt = 13
     """Side of the large filters, in pixels; odd."""
+    spectrum: Annotated[int, Field(ge=0, le=1024)] = 0
+    """Hidden channels of the parts that read the local power spectrum (0: none); for blur."""
 
     @field_validator("kernel_size")
     @classmethod

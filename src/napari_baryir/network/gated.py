@@ -14,9 +14,14 @@ from torch import Tensor, nn
 
 from napari_baryir.network.config import GatedConfig
 from napari_baryir.network.layers import LayerNorm2d, norm_in_full_precision
+from napari_baryir.network.spectrum import SpectrumReader, log_spectrum, mirrored, window_mean
 
 MAX_LOG_GAIN = 3.0
 """Bound on the log of the coarse gain: 20 times, more than the darkest training image needs."""
+
+MIX_GAIN = 4.0
+"""Of the spectrum's say in the mixture: weights of filters are of the order of 1, and an optimiser
+at the rate of a network's other parts would take long to get there."""
 
 CELL_STATISTICS = 9
 """Channels of `cell_statistics`."""
@@ -84,19 +89,18 @@ class ContextBlock(nn.Module):
         return x + update
 
 
-def window_mean(x: Tensor, half_width: int) -> Tensor:
-    """Mean of ``x`` (B, C, H, W) over squares of ``2 * half_width + 1``, cut off at the edges."""
-    side = 2 * half_width + 1
-    rows = F.avg_pool2d(x, (side, 1), 1, (half_width, 0), count_include_pad=False)
-    return F.avg_pool2d(rows, (1, side), 1, (0, half_width), count_include_pad=False)
-
-
 def cell_statistics(x: Tensor) -> Tensor:
     """Mean, minimum (the dark channel of He et al., CVPR 2009) and maximum of each 8x8 cell.
 
     (B, 3, H, W) to (B, 9, H/8, W/8).
     """
     return torch.cat((F.avg_pool2d(x, 8), -F.max_pool2d(-x, 8), F.max_pool2d(x, 8)), dim=1)
+
+
+def _reader(config: GatedConfig, channels: int) -> SpectrumReader | None:
+    if not config.spectrum:
+        return None
+    return SpectrumReader(config.spectrum, channels)
 
 
 def _blocks(channels: int, count: int) -> nn.Sequential:
@@ -108,7 +112,10 @@ def _context_blocks(channels: int, count: int, context: int) -> nn.Sequential:
 
 
 class Encoder(nn.Module):
-    """(B, 3, H, W) to z, (B, 4 width, H/8, W/8), and the skips at H/2 and H/4."""
+    """(B, 3, H, W) to z, (B, 4 width, H/8, W/8), and the skips at H/2 and H/4.
+
+    If the network reads the spectrum, that is a third skip, (B, FEATURES, H/8, W/8).
+    """
 
     def __init__(self, config: GatedConfig) -> None:
         super().__init__()
@@ -120,6 +127,8 @@ class Encoder(nn.Module):
         self.level2 = _blocks(c2, n2)
         self.down2 = nn.Conv2d(c2, c3, 2, stride=2)
         self.statistics = nn.Conv2d(CELL_STATISTICS, c3, 1)
+        self.context = config.context
+        self.spectrum = _reader(config, c3)
         self.level3 = _context_blocks(c3, n3, config.context)
         self.norm = LayerNorm2d(c3)
 
@@ -127,8 +136,13 @@ class Encoder(nn.Module):
         e1 = self.level1(self.stem(F.pixel_unshuffle(x, 2)))
         e2 = self.level2(self.down1(e1))
         # Norms all but remove absolute brightness, and haze and darkness are just that.
-        e3 = self.level3(self.down2(e2) + self.statistics(cell_statistics(x)))
-        return norm_in_full_precision(self.norm, e3), (e1, e2)
+        e3 = self.down2(e2) + self.statistics(cell_statistics(x))
+        skips: tuple[Tensor, ...] = (e1, e2)
+        if self.spectrum is not None:
+            spectrum = log_spectrum(x, self.context)
+            e3 = e3 + self.spectrum(spectrum)
+            skips = (*skips, spectrum)
+        return norm_in_full_precision(self.norm, self.level3(e3)), skips
 
 
 class BarycenterMap(nn.Module):
@@ -171,19 +185,25 @@ class SkipCondition(nn.Module):
 class KernelBank(nn.Module):
     """Large learnt filters, mixed per place: the wide receptive field that blur needs.
 
-    Adds ``sum_k w_k(p) (f_k * x)(p)`` to each colour channel; the weights w come from H/8.
+    Adds ``sum_k w_k(p) (f_k * x)(p)`` to each colour channel; the weights w come from H/8, and from
+    the spectrum where the network reads it.
     """
 
-    def __init__(self, channels: int, kernels: int, size: int) -> None:
+    def __init__(self, channels: int, config: GatedConfig) -> None:
         super().__init__()
+        kernels, size = config.kernel_bank, config.kernel_size
         self.mix = nn.Conv2d(channels, kernels, 1)
         self.filters = nn.Conv2d(1, kernels, size, bias=False)
         nn.init.zeros_(self.mix.weight)
         nn.init.zeros_(self.mix.bias)  # type: ignore[arg-type]
+        self.spectrum = _reader(config, kernels)
 
-    def forward(self, x: Tensor, features: Tensor) -> Tensor:
+    def forward(self, x: Tensor, features: Tensor, spectrum: Tensor | None = None) -> Tensor:
         batch, colours, height, width = x.shape
-        weights = F.interpolate(self.mix(features).float(), scale_factor=8.0, mode="bilinear")
+        mix = self.mix(features).float()
+        if self.spectrum is not None:
+            mix = mix + MIX_GAIN * self.spectrum(spectrum).float()
+        weights = F.interpolate(mix, scale_factor=8.0, mode="bilinear")
         planes = x.reshape(batch * colours, 1, height, width)
         half = self.filters.kernel_size[0] // 2
         # Mirrored, as zeros around the image would be a sharp edge to filters that sharpen.
@@ -191,12 +211,6 @@ class KernelBank(nn.Module):
         filtered = filtered.reshape(batch, colours, -1, height, width)
         mixed: Tensor = (filtered * weights.unsqueeze(1)).sum(dim=2)
         return mixed
-
-
-def mirrored(planes: Tensor, margin: int) -> Tensor:
-    """Continue (B, C, H, W) by its reflection, or its edge where it is narrower than that."""
-    mode = "reflect" if margin < min(planes.shape[-2:]) else "replicate"
-    return F.pad(planes, (margin,) * 4, mode=mode)
 
 
 class Decoder(nn.Module):
@@ -226,15 +240,13 @@ class Decoder(nn.Module):
         self.corrected = nn.Conv2d(3 * 4, c1, 1)
         self.level1 = _blocks(c1, n1)
         self.output = nn.Conv2d(c1, 3 * 4, 3, padding=1)
-        self.bank = (
-            KernelBank(c3, config.kernel_bank, config.kernel_size) if config.kernel_bank else None
-        )
+        self.bank = KernelBank(c3, config) if config.kernel_bank else None
         for layer in (self.coarse, self.output):  # the untouched image is the starting point
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, b: Tensor, r: Tensor, skips: tuple[Tensor, ...]) -> Tensor:
-        e1, e2 = skips
+        e1, e2, *spectrum = skips
         y = self.level3(self.fuse(torch.cat((b, r), dim=1)))
         around = window_mean(cell_statistics(x), self.context)
         hidden = F.relu(self.coarse_hidden(torch.cat((y, around), dim=1)))
@@ -243,7 +255,7 @@ class Decoder(nn.Module):
         corrected = x * torch.exp(MAX_LOG_GAIN * torch.tanh(log_gain / MAX_LOG_GAIN)) + offset
         p2 = F.pixel_shuffle(self.pyramid2(r), 2)
         p1 = F.pixel_shuffle(self.pyramid1(p2), 2)
-        restored = corrected if self.bank is None else corrected + self.bank(x, y)
+        restored = corrected if self.bank is None else corrected + self.bank(x, y, *spectrum)
         y = self.level2(F.pixel_shuffle(self.up2(y), 2) + self.condition2(e2, p2))
         y = F.pixel_shuffle(self.up1(y), 2) + self.condition1(e1, p1)
         y = self.level1(y + self.corrected(F.pixel_unshuffle(corrected, 2)))

@@ -1,0 +1,99 @@
+"""What the local power spectrum says of an image: along which line, and how widely, it is blurred.
+
+A blur multiplies the spectrum by its own, and leaves the valleys of it there for all to see; white
+noise adds a plain. Convolutions would first have to learn to look for either.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SIDE = 32
+"""Of the windows whose spectra are taken, in pixels; one window around each cell of 8 pixels."""
+CELL = 8
+BINS = SIDE * (SIDE // 2 + 1)
+FEATURES = BINS + 1
+"""Channels of `log_spectrum`."""
+FLOOR = 2e-6
+"""Added to the power: about the variance of rounding to 8 bits, below which all is equal."""
+MEAN_LOG, SPREAD_LOG = -8.0, 3.0
+"""Of the mean log power of photographs, roughly: brings it to about [-1, 1]."""
+
+
+def window_mean(x: Tensor, half_width: int) -> Tensor:
+    """Mean of ``x`` (B, C, H, W) over squares of ``2 * half_width + 1``, cut off at the edges."""
+    side = 2 * half_width + 1
+    rows = F.avg_pool2d(x, (side, 1), 1, (half_width, 0), count_include_pad=False)
+    return F.avg_pool2d(rows, (1, side), 1, (0, half_width), count_include_pad=False)
+
+
+def mirrored(planes: Tensor, margin: int) -> Tensor:
+    """Continue (B, C, H, W) by its reflection, or its edge where it is narrower than that."""
+    mode = "reflect" if margin < min(planes.shape[-2:]) else "replicate"
+    return F.pad(planes, (margin,) * 4, mode=mode)
+
+
+@torch.no_grad()
+def log_spectrum(image: Tensor, half_width: int) -> Tensor:
+    """Log power spectrum around each cell: shape without contrast, and contrast.
+
+    Parameters
+    ----------
+    image
+        (B, 3, H, W), about [0, 1]; H and W multiples of 8. Its mean over colours is looked at.
+    half_width
+        The power is averaged over ``2 * half_width + 1`` cells in each direction.
+
+    Returns
+    -------
+    Tensor
+        (B, FEATURES, H/8, W/8): for each frequency how far the log power is above that of natural
+        images (which falls with the square of the frequency), and last the mean over frequencies.
+        No gradient runs through it.
+    """
+    grey = image.mean(dim=1, keepdim=True)
+    grey = mirrored(grey.float() if grey.dtype.itemsize < 4 else grey, (SIDE - CELL) // 2)
+    windows = grey[:, 0].unfold(1, SIDE, CELL).unfold(2, SIDE, CELL)  # (B, h, w, SIDE, SIDE)
+    windows = windows - windows.mean(dim=(-2, -1), keepdim=True)
+    taper, expected = _taper_and_expected(grey.device, grey.dtype)
+    power = torch.view_as_real(torch.fft.rfft2(windows * taper)).square().sum(dim=-1)
+    power = window_mean(power.flatten(-2).movedim(-1, 1), half_width)
+    log_power = power.add_(FLOOR).log_()
+    mean = log_power.mean(dim=1, keepdim=True)
+    shape = log_power.sub_(mean + expected[:, None, None]).mul_(0.5)
+    return torch.cat((shape, (mean - MEAN_LOG) / SPREAD_LOG), dim=1)
+
+
+@functools.lru_cache(maxsize=8)
+def _taper_and_expected(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Hann window whose square sums to 1, (SIDE, SIDE), and natural log power, (BINS,), mean 0."""
+    hann = torch.hann_window(SIDE, device=device, dtype=dtype)
+    taper = hann[:, None] * hann
+    down = torch.fft.fftfreq(SIDE, device=device, dtype=dtype)
+    right = torch.fft.rfftfreq(SIDE, device=device, dtype=dtype)
+    expected = -torch.log(down[:, None] ** 2 + right**2 + 1 / SIDE**2).flatten()
+    return taper / taper.square().sum().sqrt(), expected - expected.mean()
+
+
+class SpectrumReader(nn.Module):
+    """A small network on each cell's `log_spectrum`: (B, FEATURES, h, w) to (B, channels, h, w).
+
+    Answers 0 at the start, so that it can be added to a network that is trained already.
+    """
+
+    def __init__(self, hidden: int, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(FEATURES, hidden, 1)
+        self.second = nn.Conv2d(hidden, hidden, 1)
+        self.last = nn.Conv2d(hidden, channels, 1)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
+
+    def forward(self, spectrum: Tensor) -> Tensor:
+        y = F.relu(self.first(spectrum))
+        answer: Tensor = self.last(F.relu(self.second(y)))
+        return answer
