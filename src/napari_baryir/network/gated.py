@@ -185,8 +185,9 @@ class SkipCondition(nn.Module):
 class KernelBank(nn.Module):
     """Large learnt filters, mixed per place: the wide receptive field that blur needs.
 
-    Adds ``sum_k w_k(p) (f_k * x)(p)`` to each colour channel; the weights w come from H/8, and from
-    the spectrum where the network reads it.
+    Gives ``sum_k w_k(p) (f_k * g)(p)``, (B, 1, H, W), of the mean g over colours, to be added to
+    each colour: blur strikes all of them, and their detail is much the same. The weights w come
+    from H/8, and from the spectrum where the network reads it.
     """
 
     def __init__(self, channels: int, config: GatedConfig) -> None:
@@ -199,18 +200,13 @@ class KernelBank(nn.Module):
         self.spectrum = _reader(config, kernels)
 
     def forward(self, x: Tensor, features: Tensor, spectrum: Tensor | None = None) -> Tensor:
-        batch, colours, height, width = x.shape
         mix = self.mix(features).float()
         if self.spectrum is not None:
             mix = mix + MIX_GAIN * self.spectrum(spectrum).float()
         weights = F.interpolate(mix, scale_factor=8.0, mode="bilinear")
-        planes = x.reshape(batch * colours, 1, height, width)
-        half = self.filters.kernel_size[0] // 2
         # Mirrored, as zeros around the image would be a sharp edge to filters that sharpen.
-        filtered = self.filters(mirrored(planes, half))
-        filtered = filtered.reshape(batch, colours, -1, height, width)
-        mixed: Tensor = (filtered * weights.unsqueeze(1)).sum(dim=2)
-        return mixed
+        grey = mirrored(x.mean(dim=1, keepdim=True), self.filters.kernel_size[0] // 2)
+        return (self.filters(grey).float() * weights).sum(dim=1, keepdim=True)
 
 
 class Decoder(nn.Module):
