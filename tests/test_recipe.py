@@ -84,6 +84,8 @@ def test_a_recipe_is_frozen_and_survives_being_written(tmp_path: Path) -> None:
     assert tomllib.loads(shipped_recipes()["smoke"].read_text("utf-8"))["name"] == "smoke"
 
 
-@pytest.mark.parametrize("name", ["photo-compact", "microscopy-compact"])
-def test_shipped_models_are_the_compact_variant(name: str) -> None:
-    assert load_recipe(name).network == VARIANTS["compact"]
+@pytest.mark.parametrize(
+    ("name", "variant"), [("photo-compact", "compact-photo"), ("microscopy-compact", "compact")]
+)
+def test_shipped_models_are_named_variants(name: str, variant: str) -> None:
+    assert load_recipe(name).network == VARIANTS[variant]

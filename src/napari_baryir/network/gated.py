@@ -206,7 +206,8 @@ class KernelBank(nn.Module):
         weights = F.interpolate(mix, scale_factor=8.0, mode="bilinear")
         # Mirrored, as zeros around the image would be a sharp edge to filters that sharpen.
         grey = mirrored(x.mean(dim=1, keepdim=True), self.filters.kernel_size[0] // 2)
-        return (self.filters(grey).float() * weights).sum(dim=1, keepdim=True)
+        mixed: Tensor = (self.filters(grey).float() * weights).sum(dim=1, keepdim=True)
+        return mixed
 
 
 class Decoder(nn.Module):
