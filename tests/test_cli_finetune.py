@@ -68,7 +68,9 @@ def test_the_command_trains_and_says_what_was_gained(
              "0.003", "--device", "cpu", "--calibration-scenes", "0", "--brightness", "keep",
              "--mode", "full"]  # fmt: skip
     assert cli.main(words) == 0
-    told = capsys.readouterr().out
+    told, progress = capsys.readouterr()
+    assert re.search(r"^step 4/4: fidelity ", progress, re.MULTILINE)  # no terminal, no bar
+    assert "step 2: PSNR your images" in progress
     assert "before: PSNR your images" in told
     assert "to have it in the plugin's list of models, copy it to" in told
     assert (tmp_path / "out.safetensors").is_file()

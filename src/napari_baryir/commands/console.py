@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Sequence
-from typing import TYPE_CHECKING, TypeVar
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from napari_baryir.restoration import Progress, Restoration
 
 Result = TypeVar("Result")
+
+LINE_SECONDS = 30.0
+"""Between lines of progress where no bar can be drawn: some twenty in a fine-tuning of ten minutes,
+which says that it runs, and no flood in a log of hours."""
 
 
 def echo(text: str = "") -> None:
@@ -44,6 +49,90 @@ def run_with_bar(steps: Generator[Progress, None, Result], title: str) -> Result
                 return result
             bar.total = progress.total
             bar.update(progress.done - bar.n)
+
+
+class StepsShown:
+    """Progress of long work: a bar on a terminal; elsewhere, as in a log file, a line now and then.
+
+    Work may have several parts, one after the other, each with a title of its own.
+
+    Parameters
+    ----------
+    silent
+        Whether to show nothing at all.
+    clock
+        Seconds.
+    """
+
+    def __init__(
+        self, *, silent: bool = False, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._silent = silent
+        self._clock = clock
+        self._title: str | None = None
+        self._bar: Any = None
+
+    def __enter__(self) -> StepsShown:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def show(
+        self, title: str, done: int, total: int, terms: Mapping[str, float] | None = None
+    ) -> None:
+        """Say how far it is.
+
+        Parameters
+        ----------
+        title
+            Of this part: what is counted, for instance "step".
+        done, total
+            How many; the first call of a part may start anywhere, as resumed work does.
+        terms
+            Names to values, such as losses, to be shown beside.
+        """
+        if title != self._title:
+            self._begin(title, done, total)
+        self._bar.update(done - self._bar.n)
+        values = {name: f"{value:.3f}" for name, value in (terms or {}).items()}
+        if not self._bar.disable:
+            self._bar.set_postfix(values, refresh=False)
+        elif not self._silent:
+            self._line(done, total, values)
+
+    def _begin(self, title: str, done: int, total: int) -> None:
+        from tqdm import tqdm
+
+        if self._bar is not None:
+            self._bar.close()
+        # None: no bar where stderr is no terminal.
+        disable = True if self._silent else None
+        self._bar = tqdm(desc=title, total=total, initial=done, disable=disable, file=sys.stderr)
+        self._title = title
+        self._first = done
+        self._start = self._said = self._clock()
+
+    def _line(self, done: int, total: int, values: Mapping[str, str]) -> None:
+        now = self._clock()
+        if now - self._said < LINE_SECONDS and not done == total > self._first:
+            return
+        self._said = now
+        line = f"{self._title} {done}/{total}"
+        new, elapsed = done - self._first, now - self._start
+        if new and done < total:
+            line += f", about {as_duration((total - done) * elapsed / new)} left"
+        terms = "  ".join(f"{name} {value}" for name, value in values.items())
+        remark(f"{line}: {terms}" if terms else line)
+
+
+def as_duration(seconds: float) -> str:
+    """Give a duration as people say it: ``40 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
 
 
 def as_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

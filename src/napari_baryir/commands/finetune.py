@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from napari_baryir.commands.console import echo, remark
+from napari_baryir.commands.console import StepsShown, echo, remark
 from napari_baryir.errors import InputError
 
 if TYPE_CHECKING:
@@ -91,18 +90,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Fine-tune, with a progress bar, and say what was gained and lost."""
-    from tqdm import tqdm
-
+    """Fine-tune, with a progress bar or lines, and say what was gained and lost."""
     from napari_baryir.training.finetune import iter_finetune
     from napari_baryir.weights.cache import model_folder
 
     settings = _settings(args)
     steps = iter_finetune(args.model, _source(args), args.output, settings)
-    with tqdm(total=settings.steps, unit="step", disable=None, file=sys.stderr) as bar:
+    with StepsShown() as shown:
         try:
             while True:
-                _show(next(steps), bar)
+                _show(next(steps), shown)
         except StopIteration as stop:
             result = stop.value
         finally:
@@ -158,13 +155,15 @@ def _source(args: argparse.Namespace) -> Source:
     return Pairs.of_folders(*args.pairs)
 
 
-def _show(progress: FinetuneProgress, bar: Any) -> None:
-    bar.update(progress.step - bar.n)
-    if progress.terms and progress.step % 10 == 0:
-        bar.set_postfix({name: f"{value:.3f}" for name, value in progress.terms.items()})
+def _show(progress: FinetuneProgress, shown: StepsShown) -> None:
+    calibrating = progress.calibrating
+    if calibrating is not None:
+        shown.show("calibrating the estimates", calibrating.done, calibrating.total)
+        return
+    shown.show("step", progress.step, progress.steps, progress.terms)
     if progress.scores is not None:
         kept = f", best so far: step {progress.best_step}" if progress.step else ""
-        bar.write(f"step {progress.step}: {_as_text(progress.scores)}{kept}", file=sys.stderr)
+        remark(f"step {progress.step}: {_as_text(progress.scores)}{kept}")
 
 
 def _as_text(scores: Scores) -> str:
