@@ -25,6 +25,7 @@ from napari_baryir.training import loop
 from napari_baryir.training.ablation_table import to_table
 from napari_baryir.training.cases import Case, list_synthetic
 from napari_baryir.training.evaluate import Evaluation, iter_evaluate
+from napari_baryir.training.processes import refuse_several
 from napari_baryir.training.recipe import Recipe, load_recipe
 from napari_baryir.training.report import to_csv
 from napari_baryir.training.state import identity
@@ -139,7 +140,10 @@ def run_ablation(ablation: Ablation) -> Generator[AblationProgress, None, Path]:
     ------
     DataError
         If images are missing, or a finished run was made with other settings.
+    InputError
+        If several processes were started.
     """
+    refuse_several("an ablation")
     _check_finished(ablation)
     for seed in ablation.seeds:
         for variant in ablation.variants:

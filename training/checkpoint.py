@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,18 @@ import torch
 from napari_baryir.errors import DataError
 from napari_baryir.weights.files import written_aside
 
+logger = logging.getLogger(__name__)
+
 CHECKPOINT = "checkpoint.pt"
 """File name in a run's output folder."""
+PREVIOUS = "checkpoint.previous.pt"
+"""The one before it, which is read where the newest is damaged or was just being put in place."""
 
 
 def save_checkpoint(folder: str | os.PathLike[str], state: dict[str, Any]) -> None:
     """Write a run's state, whole or not at all: it is written aside and renamed.
+
+    Whenever the process dies, or the computer, the newest or the one before it is there and whole.
 
     Parameters
     ----------
@@ -25,27 +32,52 @@ def save_checkpoint(folder: str | os.PathLike[str], state: dict[str, Any]) -> No
     state
         Tensors, numbers, strings, and lists and dicts of these.
     """
-    with written_aside(Path(folder) / CHECKPOINT) as aside:
+    path = Path(folder) / CHECKPOINT
+    with written_aside(path) as aside:
         torch.save(state, aside)
+        with aside.open("rb+") as file:  # else a name may outlive a power cut, and its bytes not
+            os.fsync(file.fileno())
+        if path.is_file():
+            os.replace(path, path.with_name(PREVIOUS))
 
 
 def load_checkpoint(folder: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """Read the state that `save_checkpoint` wrote; None if there is none. Runs nothing from the
-    file.
+    """Read the newest state that `save_checkpoint` wrote and that can be read; None if there is
+    none. Runs nothing from the file.
 
     Raises
     ------
     DataError
-        If the file is damaged.
+        If there are only damaged ones.
     """
-    path = Path(folder) / CHECKPOINT
-    if not path.is_file():
-        return None
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        # torch raises many types here; to the user they all mean the same.
+    damaged: list[tuple[Path, Exception]] = []
+    for path in (Path(folder) / CHECKPOINT, Path(folder) / PREVIOUS):
+        if not path.is_file():
+            continue
+        try:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:
+            # torch raises many types here; to the user they all mean the same.
+            damaged.append((path, error))
+            continue
+        for other, why in damaged:
+            logger.warning("%s cannot be read (%s); going on from %s", other, why, path.name)
+        return state
+    if damaged:
+        path, why = damaged[0]
         raise DataError(
-            f"the checkpoint {path} cannot be read ({error}); delete it to start anew"
-        ) from error
-    return state
+            f"the checkpoint {path} cannot be read ({why}); delete it to start anew"
+        ) from why
+    return None
+
+
+def remove_checkpoint(folder: str | os.PathLike[str]) -> None:
+    """Delete the checkpoints of a run that is over."""
+    for name in (CHECKPOINT, PREVIOUS):
+        (Path(folder) / name).unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: str | os.PathLike[str]) -> None:
+    """Delete what a killed run was writing aside."""
+    for path in Path(folder).glob(".*.part"):
+        path.unlink(missing_ok=True)

@@ -7,12 +7,13 @@ from torch.utils.data import Dataset
 from napari_baryir.training.clean_images import load_clean_files
 from napari_baryir.training.datasets import Batch, PairDataset
 from napari_baryir.training.paper_data import load_paper_data
+from napari_baryir.training.processes import WHOLE, Share
 from napari_baryir.training.recipe import Recipe
 from napari_baryir.training.validation import Pair, validation_pairs
 
 
-def load_data(recipe: Recipe) -> tuple[Dataset[Batch], dict[str, list[Pair]]]:
-    """Training batches by step, and validation pairs by domain.
+def load_data(recipe: Recipe, share: Share = WHOLE) -> tuple[Dataset[Batch], dict[str, list[Pair]]]:
+    """Training batches by step, or a share of each; and validation pairs by domain.
 
     Raises
     ------
@@ -21,7 +22,7 @@ def load_data(recipe: Recipe) -> tuple[Dataset[Batch], dict[str, list[Pair]]]:
     """
     data = recipe.data
     if data.layout == "paper":
-        return load_paper_data(data, recipe.seed)
+        return load_paper_data(data, recipe.seed, share)
     files = load_clean_files(data.train, data.profile)
     pairs = validation_pairs(data)
     dataset = PairDataset(
@@ -32,5 +33,6 @@ def load_data(recipe: Recipe) -> tuple[Dataset[Batch], dict[str, list[Pair]]]:
         recipe.seed,
         data.in_turn,
         data.side_by_side,
+        share,
     )
     return dataset, pairs

@@ -1,8 +1,8 @@
 """Pairs of degraded and clean patches, made on the fly from clean images.
 
-A batch is a function of the recipe's seed and its step and of nothing else. Resuming at a step
-therefore continues with the very data that an uninterrupted run would have seen, whatever the
-number of worker processes.
+A sample is a function of the recipe's seed, its step and its number in the batch and of nothing
+else. Resuming at a step therefore continues with the very data that an uninterrupted run would have
+seen, whatever the number of worker processes and of processes that train.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from napari_baryir.training.clean_images import Profile
 from napari_baryir.training.degradations import degrade
 from napari_baryir.training.mixtures import NO_DOMAIN, Plan, apply_plan, draw_plan
 from napari_baryir.training.patches import random_square, turn
+from napari_baryir.training.processes import WHOLE, Share
 from napari_baryir.training.variety import varied_field
 
 SMALLEST_FIELD, LARGEST_FIELD = 128, 224
@@ -60,6 +61,8 @@ class PairDataset(Dataset[Batch]):
     in_turn, side_by_side
         Further samples in every batch: with two degradations on top of each other, and with two
         beside each other.
+    share
+        Which samples of every batch to make. A sample depends on its number in the whole batch.
     """
 
     files: list[list[NDArray[np.generic]]]
@@ -69,10 +72,12 @@ class PairDataset(Dataset[Batch]):
     seed: int
     in_turn: int = 0
     side_by_side: int = 0
+    share: Share = WHOLE
 
     def __getitem__(self, step: int) -> Batch:
         samples = []
-        for number in range(sum(self.composition.values()) + self.in_turn + self.side_by_side):
+        size = sum(self.composition.values()) + self.in_turn + self.side_by_side
+        for number in self.share.numbers(size):
             rng = np.random.default_rng((self.seed, step, number))
             samples.append(self._sample(self._plan(number, rng), rng))
         degraded, clean, places = zip(*samples, strict=True)

@@ -1,4 +1,4 @@
-"""The one training loop, to be read from top to bottom."""
+"""The one training loop, for one process and for several, to be read from top to bottom."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from napari_baryir.errors import DataError
 from napari_baryir.training import losses
+from napari_baryir.training.checkpoint import remove_unfinished
 from napari_baryir.training.data import load_data
 from napari_baryir.training.datasets import Batch
 from napari_baryir.training.device import choose_device
-from napari_baryir.training.log import TrainingLog
+from napari_baryir.training.log import RunLog
+from napari_baryir.training.pictures import sample_pictures
+from napari_baryir.training.processes import ALONE, Processes, join
 from napari_baryir.training.recipe import LossSettings, Recipe, StepSettings
 from napari_baryir.training.state import (
     TrainingState,
@@ -28,9 +31,10 @@ from napari_baryir.training.state import (
     set_rates,
     start_state,
     update_prototypes,
+    weights_path,
     write_weights,
 )
-from napari_baryir.training.validation import Scores, validate
+from napari_baryir.training.validation import Pair, Scores, validate
 
 Drawn = TypeVar("Drawn")
 """What a dataset gives for one step."""
@@ -47,11 +51,15 @@ class TrainingProgress:
     terms: dict[str, float]
     """Loss terms of this step by name."""
     scores: Scores | None
-    """Of the averaged weights, where this step ended with a validation."""
+    """Of the averaged weights, where this step ended with a validation; of several processes, the
+    first one has them."""
 
 
 def train(recipe: Recipe) -> Generator[TrainingProgress, None, Path]:
     """Train a network; closing the generator stops it after a last checkpoint.
+
+    Under ``torchrun`` every process calls this, with the same recipe: each makes its share of every
+    batch, the first one validates and writes. Close the generator in all of them or in none.
 
     Parameters
     ----------
@@ -74,15 +82,19 @@ def train(recipe: Recipe) -> Generator[TrainingProgress, None, Path]:
         If images are missing or unreadable, or the checkpoint belongs to another recipe.
     DeviceError
         If the device is not there.
+    InputError
+        If several processes cannot share the batch.
     """
     device, autocast = choose_device(recipe)
-    dataset, pairs = load_data(recipe)
-    output = Path(recipe.output)
-    output.mkdir(parents=True, exist_ok=True)
+    together = join(device, recipe.data.size)
+    dataset, pairs = load_data(recipe, together.share)
+    Path(recipe.output).mkdir(parents=True, exist_ok=True)
     state = start_state(recipe, device)
     if recipe.resume:
         resume(state, recipe)
-    log = TrainingLog(output / "log.csv", state.step)
+    together.check_step(state.step)
+    # The first process alone logs, validates and writes; the others wait for it in their next step.
+    log = _start_log(recipe, state.step) if together.first else None
 
     started = time.monotonic()
     saved = state.step
@@ -93,7 +105,7 @@ def train(recipe: Recipe) -> Generator[TrainingProgress, None, Path]:
             batch = next(batches)
             between_steps = False
             set_rates(state, recipe.optimizer, recipe.steps)
-            terms = training_step(state, recipe, batch, device, autocast)
+            terms = training_step(state, recipe, batch, device, autocast, together)
             state.step += 1
             between_steps = True
             now = time.monotonic()
@@ -101,21 +113,45 @@ def train(recipe: Recipe) -> Generator[TrainingProgress, None, Path]:
             started = now
 
             scores = None
-            if state.step % recipe.validate_every == 0 or state.step == recipe.steps:
-                state.averaged.eval()
-                scores = validate(state.averaged, pairs, state.prototypes, device, autocast)
-            log.write(state.step, terms, scores)
-            if state.step % recipe.checkpoint_every == 0:
-                save_state(state, recipe)
-                saved = state.step
+            if log is not None:
+                if state.step % recipe.validate_every == 0 or state.step == recipe.steps:
+                    scores = _validate(state, pairs, device, autocast, log)
+                log.write(state.step, terms, scores)
+                if state.step % recipe.checkpoint_every == 0:
+                    save_state(state, recipe)
+                    saved = state.step
             yield TrainingProgress(state.step, recipe.steps, terms, scores)
     finally:
         batches.close()
-        # Stopped in the middle of a step (by Ctrl-C, say), the state is one that an uninterrupted
-        # run never has: the last checkpoint stands.
-        if between_steps and state.step != saved:
-            save_state(state, recipe)
-    return write_weights(state, recipe)
+        if log is not None:
+            log.close()
+            # Stopped in the middle of a step (by Ctrl-C, say), the state is one that an
+            # uninterrupted run never has: the last checkpoint stands.
+            if between_steps and state.step != saved:
+                save_state(state, recipe)
+    if log is not None:
+        write_weights(state, recipe)
+    together.wait()
+    return weights_path(recipe)
+
+
+def _start_log(recipe: Recipe, step: int) -> RunLog:
+    remove_unfinished(recipe.output)
+    return RunLog(recipe, step)
+
+
+def _validate(
+    state: TrainingState,
+    pairs: dict[str, list[Pair]],
+    device: torch.device,
+    autocast: torch.dtype | None,
+    log: RunLog,
+) -> Scores:
+    """Measure the averaged weights, and show what they restore."""
+    model = state.averaged.eval()
+    if log.wants_pictures(state.step):
+        log.show(state.step, sample_pictures(model, pairs, device, autocast))
+    return validate(model, pairs, state.prototypes, device, autocast)
 
 
 def training_step(
@@ -124,14 +160,27 @@ def training_step(
     batch: Batch,
     device: torch.device,
     autocast: torch.dtype | None,
+    together: Processes = ALONE,
 ) -> dict[str, float]:
-    """One descent of T, E and D, then one ascent of the potentials. Returns the loss terms."""
+    """One descent of T, E and D, then one ascent of the potentials. Returns the loss terms.
+
+    Parameters
+    ----------
+    state, recipe
+        What moves, and how.
+    batch
+        This process's share of the step's samples.
+    device, autocast
+        Where, and the dtype of autocast (None: none).
+    together
+        The processes that make the other shares.
+    """
     settings = recipe.losses
     x = batch.degraded.to(device, memory_format=torch.channels_last)
     clean = batch.clean.to(device, memory_format=torch.channels_last)
     places = batch.places.to(device)
-    sources = losses.window_sources(places, 1)  # (B,), -1 for mixtures
-    alone = sources >= 0
+    # Mixtures belong to no source, and so not to the game.
+    alone = losses.window_sources(places, 1) >= 0  # (b,)
     model, potentials = state.model.train(), state.potentials
     weights = potentials.weights
 
@@ -140,11 +189,17 @@ def training_step(
         restored = model.decode(x, latents)
         # The barycenter terms see T(z.detach()): if the encoder paid for transport too, it would
         # lower the cost by making the sources alike, and the residual would die.
-        # Mixtures belong to no source, and so not to the game.
-        z, b, sources = latents.source[alone], latents.barycenter[alone], sources[alone]
+        z, b = latents.source[alone], latents.barycenter[alone]
         if settings.detach_source:
             z = z.detach()
             b = model.barycenter_map(z)
+    # Until here each process had its own b samples; every loss is over all B of the step.
+    z, b = together.gather_some(z, alone), together.gather_some(b, alone)
+    restored, clean, places = map(together.gather, (restored, clean, places))
+    residual, barycenter = map(together.gather, (latents.residual, latents.barycenter))
+    sources = losses.window_sources(places, 1)  # (B,), -1 for mixtures
+    alone = sources >= 0
+    sources = sources[alone]
     fidelity = losses.fidelity_loss(
         restored,
         clean,
@@ -159,8 +214,8 @@ def training_step(
     terms["potential"] = own
     contrast, orthogonality = [], []
     for grid in settings.windows:
-        residuals = losses.pooled_windows(latents.residual, grid)  # (B grid^2, D)
-        barycenters = losses.pooled_windows(latents.barycenter, grid)
+        residuals = losses.pooled_windows(residual, grid)  # (B grid^2, D)
+        barycenters = losses.pooled_windows(barycenter, grid)
         labels = losses.window_sources(places, grid)
         known = labels >= 0
         contrast.append(
@@ -178,6 +233,7 @@ def training_step(
         raise DataError(f"the loss is {float(total)} at step {state.step}; lower optimizer.rate")
     state.model_optimizer.zero_grad(set_to_none=True)
     total.backward()
+    together.average_gradients(model)
     if recipe.optimizer.clip is not None:
         nn.utils.clip_grad_norm_(model.parameters(), recipe.optimizer.clip)
     state.model_optimizer.step()
@@ -189,10 +245,11 @@ def training_step(
         terms["congruence"] = losses.congruence_penalty(values, weights)
         ascent = ascent + terms["congruence"]
     ascent.backward()
+    together.average_gradients(potentials)
     state.potentials_optimizer.step()
 
     average_weights(state.averaged, model, min(recipe.ema, (1 + state.step) / (10 + state.step)))
-    update_prototypes(state, latents.residual.detach()[alone], sources)
+    update_prototypes(state, residual.detach()[alone], sources)
     return {name: float(value.detach()) for name, value in terms.items()}
 
 

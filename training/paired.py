@@ -1,7 +1,7 @@
 """Batches from files that come in pairs: the paper's training data in its published layout.
 
-As in `napari_baryir.training.datasets`, a batch is a function of the recipe's seed and its step and
-of nothing else.
+As in `napari_baryir.training.datasets`, a sample is a function of the recipe's seed, its step and
+its number in the batch and of nothing else.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from napari_baryir.training.degradations import degrade, noise_level
 from napari_baryir.training.layouts import PairPaths
 from napari_baryir.training.mixtures import GRID
 from napari_baryir.training.patches import random_square, turn
+from napari_baryir.training.processes import WHOLE, Share
 from napari_baryir.training.validation import Pair
 
 
@@ -74,6 +75,8 @@ class PairedDataset(Dataset[Batch]):
         domain stands as often as `epoch` says, as published.
     epoch
         Domain to its samples per epoch; its files follow each other in turns.
+    share
+        Which samples of every batch to make.
     """
 
     sources: tuple[Source, ...]
@@ -82,11 +85,12 @@ class PairedDataset(Dataset[Batch]):
     composition: Mapping[str, int]
     shuffled: int | None = None
     epoch: Mapping[str, int] | None = None
+    share: Share = WHOLE
 
     def __getitem__(self, step: int) -> Batch:
         size = self.shuffled or sum(self.composition.values())
         degraded, clean, places = [], [], []
-        for number in range(size):
+        for number in self.share.numbers(size):
             rng = np.random.default_rng((self.seed, step, number))
             index, file, sigma = self._choose(step * size + number, number, rng)
             ours, theirs = self._sample(self.sources[index], file, sigma, rng)

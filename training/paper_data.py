@@ -21,6 +21,7 @@ from napari_baryir.training.layouts import (
     size_problems,
 )
 from napari_baryir.training.paired import PairedDataset, Source, validation_of
+from napari_baryir.training.processes import WHOLE, Share
 from napari_baryir.training.recipe import DataSettings
 from napari_baryir.training.validation import Pair
 
@@ -56,7 +57,7 @@ TRAINING_SETS = {
 
 
 def load_paper_data(
-    settings: DataSettings, seed: int
+    settings: DataSettings, seed: int, share: Share = WHOLE
 ) -> tuple[Dataset[Batch], dict[str, list[Pair]]]:
     """Look through the training data, hold some out for validation, and read none of the rest yet.
 
@@ -102,6 +103,7 @@ def load_paper_data(
         settings.batch,
         settings.shuffled,
         settings.epoch or None,
+        share,
     )
     pairs = {
         domain: validation_of(source, index, settings.validation_images, settings.validation_side)

@@ -100,6 +100,11 @@ class DataSettings(_Frozen):
             raise ValueError("shuffled needs epoch")
 
     @property
+    def size(self) -> int:
+        """Samples of a step, mixtures included."""
+        return self.shuffled or sum(self.batch.values()) + self.in_turn + self.side_by_side
+
+    @property
     def samples(self) -> list[int]:
         """n_k in the order of the domains: lambda_k is proportional to 1 / n_k."""
         return [(self.epoch or self.batch)[domain] for domain in self.batch]
@@ -187,6 +192,8 @@ class Recipe(_Frozen):
     """Steps."""
     resume: bool = True
     """Whether to go on from the output folder's checkpoint, where there is one."""
+    pictures: Annotated[int, Field(ge=0)] = 50
+    """At most so many validations of a run also show sample pictures, spread evenly; 0: none."""
     workers: Annotated[int, Field(ge=0, le=64)] = 1
     """Processes that make pairs; 0 makes them in the loop."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999

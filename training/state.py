@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 BANK = "decoder.bank."
 """Where a compact network keeps its large filters."""
+_NOT_OF_RESULT = {"output", "device", "workers", "resume", "pictures"}
+"""Keys of a recipe that say nothing of what comes out."""
 PROTOTYPE_DECAY = 0.99
 """Per step: prototypes average the last few hundred batches."""
 
@@ -232,7 +234,7 @@ def _with_defaults(saved: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
 
 def _portable(recipe: Recipe) -> dict[str, Any]:
     """A recipe without what says something of this computer only; of data, the folders' names."""
-    values = recipe.model_dump(mode="json", exclude={"output", "device", "workers", "resume"})
+    values = recipe.model_dump(mode="json", exclude=_NOT_OF_RESULT)
     if recipe.init is not None:
         values["init"] = Path(recipe.init).name
     for place in ("train", "validation"):
@@ -271,6 +273,11 @@ def resume(state: TrainingState, recipe: Recipe) -> None:
     logger.info("going on from step %d of %d", state.step, recipe.steps)
 
 
+def weights_path(recipe: Recipe) -> Path:
+    """Where the final weights go."""
+    return Path(recipe.output) / f"{recipe.name}.safetensors"
+
+
 def write_weights(state: TrainingState, recipe: Recipe) -> Path:
     """Write the averaged weights with everything that says where they come from."""
     model = state.averaged.eval()
@@ -285,6 +292,6 @@ def write_weights(state: TrainingState, recipe: Recipe) -> Path:
         "torch": torch.__version__,
         "licence": recipe.licence,
     }
-    path = Path(recipe.output) / f"{recipe.name}.safetensors"
+    path = weights_path(recipe)
     save_weights(model, path, dtype=torch.float16 if recipe.half_precision_file else torch.float32)
     return path

@@ -10,6 +10,9 @@ Examples:
   napari-baryir train smoke output=runs/smoke
   napari-baryir train photo-compact data.train=photos/train data.validation=photos/val steps=2000
 
+  torchrun --nproc-per-node 4 -m napari_baryir train paper_5d_ours data.train=data/Train \
+      'data.batch={noise=4, rain=4, haze=4, blur=4, "low light"=4}'
+
 Keys are those of the recipe: output, steps, seed, device, checkpoint_every, resume (true or false),
 data.train, optimizer.rate and so on. A run that was interrupted goes on where it was.
 """
@@ -35,11 +38,14 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from napari_baryir.training.loop import train
+    from napari_baryir.training.processes import launched
     from napari_baryir.training.recipe import load_recipe
 
     recipe = load_recipe(args.recipe, args.overrides)
+    first = launched().number == 0  # of several processes, one speaks
     training = train(recipe)
-    with tqdm(total=recipe.steps, unit="step", disable=None, file=sys.stderr) as bar:
+    silent = None if first else True  # None: where nobody looks
+    with tqdm(total=recipe.steps, unit="step", disable=silent, file=sys.stderr) as bar:
         try:
             while True:
                 progress = next(training)
@@ -60,5 +66,6 @@ def run(args: argparse.Namespace) -> int:
             path = stop.value
         finally:
             training.close()
-    sys.stdout.write(f"weights: {path}\n")
+    if first:
+        sys.stdout.write(f"weights: {path}\n")
     return 0

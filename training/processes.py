@@ -1,0 +1,200 @@
+"""Several processes that train one network: each makes its share of every batch.
+
+``torchrun`` starts them, Lightning Fabric joins them: on CPUs by gloo, on GPUs by NCCL. Fabric and
+not Accelerate, since its ``all_gather`` carries gradients, which contrast over the whole batch
+needs, and since it brings one small package instead of a client for a model hub. Gradients are
+averaged here rather than in a DDP module: the loop calls encode, decode and barycenter_map, and DDP
+counts on forward alone.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from napari_baryir.errors import DataError, InputError
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+PATIENCE = timedelta(hours=2)
+"""How long processes wait for the first one, which validates and writes."""
+
+
+class Share(NamedTuple):
+    """Which part of every batch a process makes: one of several blocks of the same size."""
+
+    number: int = 0
+    of: int = 1
+
+    def numbers(self, batch: int) -> range:
+        """Numbers of its samples in a batch of that many."""
+        each = batch // self.of
+        return range(self.number * each, (self.number + 1) * each)
+
+
+WHOLE = Share()
+
+
+@dataclass(frozen=True)
+class Launched:
+    """How ``torchrun`` started this process; the only one where it did not."""
+
+    number: int = 0
+    count: int = 1
+    local_number: int = 0
+    """Among those on this computer."""
+    local_count: int = 1
+
+
+def launched() -> Launched:
+    """Read what ``torchrun`` says in the environment."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return Launched()
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+    return Launched(*(int(os.environ[name]) for name in names))
+
+
+def refuse_several(what: str) -> None:
+    """Refuse to do in several processes what would write the same files.
+
+    Raises
+    ------
+    InputError
+        If there are several.
+    """
+    count = launched().count
+    if count > 1:
+        raise InputError(f"{what} runs in one process, not in {count}; start it without torchrun")
+
+
+class Processes:
+    """This process and those that it trains with; alone where no Fabric is given.
+
+    What is gathered is the same in every process, and so are losses and gradients of everything
+    that is computed from it. Going backward, gathering adds up the gradients of all processes,
+    which are equal: `average_gradients` then leaves what one process would have had.
+    """
+
+    def __init__(self, fabric: Fabric | None = None) -> None:
+        self._fabric = fabric
+        number, count = (0, 1) if fabric is None else (fabric.global_rank, fabric.world_size)
+        self.share = Share(number, count)
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that validates, logs and writes."""
+        return self.share.number == 0
+
+    def gather(self, share: Tensor) -> Tensor:
+        """Put the shares of all processes together, with gradients: (b, ...) to (B, ...)."""
+        if self._fabric is None:
+            return share
+        gathered = self._fabric.all_gather(share, sync_grads=True)
+        assert isinstance(gathered, Tensor)
+        return gathered.flatten(0, 1)
+
+    def gather_some(self, rows: Tensor, which: Tensor) -> Tensor:
+        """Put together what processes have for some of their samples only.
+
+        Parameters
+        ----------
+        rows
+            (n, ...), for those n of the b samples of this process that `which` names.
+        which
+            (b,), bool.
+        """
+        if self._fabric is None:
+            return rows
+        # Gathering wants the same shape everywhere.
+        padded = rows.new_zeros(len(which), *rows.shape[1:])
+        padded = padded.index_copy(0, which.nonzero().squeeze(1), rows)
+        return self.gather(padded)[self.gather(which.long()).bool()]
+
+    def average_gradients(self, module: nn.Module) -> None:
+        """Give every process the mean of the gradients of all."""
+        if self._fabric is None:
+            return
+        gradients = [p.grad for p in module.parameters() if p.grad is not None]
+        # One message for all of them.
+        mean = self._fabric.all_reduce(torch.cat([g.flatten() for g in gradients]))
+        assert isinstance(mean, Tensor)
+        for gradient, own in zip(
+            gradients, mean.split([g.numel() for g in gradients]), strict=True
+        ):
+            gradient.copy_(own.view_as(gradient))
+
+    def check_step(self, step: int) -> None:
+        """Wait for all, and see that they start from the same step.
+
+        Raises
+        ------
+        DataError
+            If they do not.
+        """
+        if self._fabric is None:
+            return
+        steps = self.gather(torch.tensor([step], device=self._fabric.device)).tolist()
+        if len(set(steps)) > 1:
+            raise DataError(
+                f"the processes start from steps {steps}: they do not see the same checkpoint; "
+                "output must be a folder that all computers share"
+            )
+
+    def wait(self) -> None:
+        """Wait for all."""
+        if self._fabric is not None:
+            self._fabric.barrier()
+
+
+ALONE = Processes()
+
+
+def join(device: torch.device, batch: int) -> Processes:
+    """Meet the other processes, if ``torchrun`` started any.
+
+    Parameters
+    ----------
+    device
+        This process's own, as `choose_device` says.
+    batch
+        Samples of a step, all processes together.
+
+    Raises
+    ------
+    InputError
+        If they cannot share the batch evenly, or Lightning Fabric is not installed.
+    """
+    place = launched()
+    if place.count == 1:
+        return ALONE
+    if batch % place.count:
+        raise InputError(
+            f"a step has {batch} samples, which {place.count} processes cannot share evenly; make "
+            "data.batch, with data.in_turn and data.side_by_side (or data.shuffled), a multiple of "
+            f"{place.count}, or start another number of processes"
+        )
+    # Fabric's own call of a function of PyTorch's, about which nobody here can do anything.
+    warnings.filterwarnings("ignore", r"torch\.distributed\.nn\.functional\.all_gather is depr")
+    try:
+        from lightning_fabric import Fabric
+        from lightning_fabric.strategies.ddp import DDPStrategy
+    except ImportError as error:
+        raise InputError(
+            "training in several processes needs Lightning Fabric; "
+            "install it with: pip install 'napari-baryir[train]'"
+        ) from error
+    fabric = Fabric(
+        accelerator=device.type,
+        devices=place.local_count,
+        num_nodes=place.count // place.local_count,
+        strategy=DDPStrategy(timeout=PATIENCE),
+    )
+    fabric.launch()
+    return Processes(fabric)
