@@ -117,6 +117,29 @@ def dock(viewer: Viewer, qtbot: Any, tiny_model: BaryIR, tmp_path: Path) -> Iter
 
 
 @pytest.fixture
+def another_form(viewer: Viewer) -> Iterator[Callable[[Any], Any]]:
+    """Makes forms of the viewer and puts their controls into a dock, so that they go with it.
+
+    PySide6 would keep loose ones for ever: magicgui's FloatSlider connects a function that refers
+    to it, which Python's garbage collector cannot see (napari#3238).
+    """
+    from napari_baryir.widgets.form_parts import lay_out
+
+    made: list[Any] = []
+
+    def make(kind: Callable[[Any], Any]) -> Any:
+        form = kind(viewer)
+        page = lay_out([*form.basic, *form.advanced])
+        viewer.window.add_dock_widget(page, name=f"form {len(made)}")
+        made.append(form)
+        return form
+
+    yield make
+    for form in made:
+        form.close()
+
+
+@pytest.fixture
 def map_dock(viewer: Viewer, qtbot: Any, tmp_path: Path) -> Iterator[DegradationDock]:
     """The Degradation map dock in the viewer's window, with a tiny calibrated model, on the CPU."""
     from qtpy.QtCore import QSettings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -201,7 +201,7 @@ def test_weights_without_calibration_say_what_to_do(
 
 
 def test_settings_are_remembered_apart_from_the_restore_docks(
-    map_dock: DegradationDock, qtbot: QtBot
+    map_dock: DegradationDock, qtbot: QtBot, another_form: Callable[..., Any]
 ) -> None:
     from napari_baryir.widgets.estimate_form import EstimateForm
     from napari_baryir.widgets.restore_form import RestoreForm
@@ -211,12 +211,10 @@ def test_settings_are_remembered_apart_from_the_restore_docks(
     map_dock.form.parts.value = "differences"
     with qtbot.waitSignal(map_dock.session.finished):
         map_dock.button.click()
-    again, other = EstimateForm(map_dock.viewer), RestoreForm(map_dock.viewer)
+    again, other = (another_form(each) for each in (EstimateForm, RestoreForm))
     assert (again.model.value, again.region.value) == ("calibrated", "plane")
     assert again.parts.value == "differences"
     assert other.region.value == "layer"
-    again.close()
-    other.close()
 
 
 def test_panel_follows_the_selected_layer_and_forgets_removed_maps(

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
 
     from napari_baryir.widgets.restore_dock import RestoreDock
+    from napari_baryir.widgets.restore_form import RestoreForm
 
 STACK = np.random.default_rng(0).integers(0, 4000, (4, 40, 40), np.uint16)
 
@@ -248,7 +249,9 @@ def test_unsuitable_layers_say_why_before_running(dock: RestoreDock) -> None:
     assert "must have Y" in dock.status.message.text()
 
 
-def test_settings_are_remembered(dock: RestoreDock, qtbot: QtBot) -> None:
+def test_settings_are_remembered(
+    dock: RestoreDock, qtbot: QtBot, another_form: Callable[..., RestoreForm]
+) -> None:
     from napari_baryir.widgets.restore_form import RestoreForm
 
     dock.viewer.add_image(STACK)
@@ -256,24 +259,21 @@ def test_settings_are_remembered(dock: RestoreDock, qtbot: QtBot) -> None:
     dock.form.strength.value = 0.6
     with qtbot.waitSignal(dock.session.finished):
         dock.button.click()
-    again = RestoreForm(dock.viewer)
+    again = another_form(RestoreForm)
     assert (again.model.value, again.region.value, again.tile.value) == ("tiny", "plane", "32")
     assert again.strength.value == pytest.approx(0.6)
     assert again.axes.value == "ZYX"
-    again.close()
 
 
 def test_preferences_changed_later_come_before_what_is_remembered(
-    dock: RestoreDock, monkeypatch: pytest.MonkeyPatch
+    dock: RestoreDock, monkeypatch: pytest.MonkeyPatch, another_form: Callable[..., RestoreForm]
 ) -> None:
     from napari_baryir.widgets import layer_form
     from napari_baryir.widgets.restore_form import RestoreForm
     from napari_baryir.widgets.settings import Defaults
 
     def precision() -> str:
-        again = RestoreForm(dock.viewer)
-        again.close()
-        return str(again.precision.value)
+        return str(another_form(RestoreForm).precision.value)
 
     dock.form.precision.value = "float32"
     dock.form.remember()
@@ -307,8 +307,11 @@ def test_closed_dock_opens_anew_from_the_menu(viewer: Any, qtbot: QtBot, tmp_pat
         return viewer.window._wrapped_dock_widgets["Restore (BaryIR)"]
 
     frame = open_from_menu()
-    with qtbot.waitSignal(frame.inner_widget().destroyed):
-        frame.destroyOnClose()
+    destroyed: list[bool] = []
+    # No waitSignal: pytest-qt then disconnects from what is gone, of which PySide6 warns.
+    frame.inner_widget().destroyed.connect(lambda: destroyed.append(True))
+    frame.destroyOnClose()
+    qtbot.waitUntil(lambda: bool(destroyed))
     viewer.add_image(STACK)
     assert open_from_menu().inner_widget().button.isEnabled()
 

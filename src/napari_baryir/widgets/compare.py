@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.qt.threading import FunctionWorker, create_worker
+from napari.qt.threading import create_worker
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_baryir.imaging.checks import is_dask
@@ -67,7 +67,6 @@ class Comparison(QObject):
         self.strength = 1.0
         self._closed = False
         self._wipe: Image | None = None
-        self._workers: set[FunctionWorker[Any]] = set()
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(SETTLE_MS)
@@ -201,10 +200,8 @@ class Comparison(QObject):
 
     def _in_thread(self, compute: Callable[[], Any], then: Callable[[Any], None]) -> None:
         worker = create_worker(compute, _start_thread=False)
-        self._workers.add(worker)
         worker.returned.connect(then)
-        worker.finished.connect(lambda: self._workers.discard(worker))
-        worker.start()
+        worker.start()  # from now on, napari keeps it until it has ended
 
     def _put(self, result: Result, data: list[Any], *, settled: bool = True) -> None:
         layer = result.layer

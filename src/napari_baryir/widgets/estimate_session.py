@@ -195,20 +195,26 @@ class EstimateSession(QObject):
     def _fetcher(self, result: MapResult, planes: LazyPlanes) -> PlaneFetcher:
         """Look at planes as one scrolls to them, and draw them."""
         fetcher = PlaneFetcher(planes)
-
-        def show() -> None:
-            layers.refresh(result.severity)
-            layers.refresh(result.domains)
-            self.computed.emit()
-
-        def complain(problem: Problem) -> None:
-            notify(problem)
-            self.failed.emit(problem)
-
-        fetcher.fetched.connect(show)
-        fetcher.failed.connect(complain)
-        show()  # asks for what has come into view since the run began
+        # Methods, since PySide6 keeps functions with all that they refer to: here, the maps.
+        fetcher.fetched.connect(self._on_fetched)
+        fetcher.failed.connect(self._on_fetch_failed)
+        self._draw(result)  # asks for what has come into view since the run began
         return fetcher
+
+    def _draw(self, result: MapResult) -> None:
+        """Draw maps of which more is known."""
+        layers.refresh(result.severity)
+        layers.refresh(result.domains)
+        self.computed.emit()
+
+    def _on_fetched(self) -> None:
+        for result in self.results:
+            if result.fetcher is self.sender():
+                self._draw(result)
+
+    def _on_fetch_failed(self, problem: Problem) -> None:
+        notify(problem)
+        self.failed.emit(problem)
 
     def _look_at(self, result: MapResult | None) -> None:
         self.result = result

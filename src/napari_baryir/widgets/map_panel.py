@@ -54,7 +54,7 @@ class MapPanel(QGroupBox):
         self.plot.picked.connect(self._on_picked)
         self.axis.currentTextChanged.connect(self._on_axis)
         session.shown.connect(self._on_shown)
-        session.finished.connect(lambda _: self.show_view("domains"))
+        session.finished.connect(self._on_finished)
         session.computed.connect(self._refresh)
         dims = viewer.dims.events
         self._events: list[Any] = [dims.current_step, dims.ndisplay]
@@ -138,6 +138,9 @@ class MapPanel(QGroupBox):
         ]
         self.plot.set_planes(self._letter, planes, result.maps.domains)
         self.plot.set_current(place[along] or 0)
+
+    def _on_finished(self) -> None:
+        self.show_view("domains")
 
     def _on_axis(self) -> None:
         self._refresh()
