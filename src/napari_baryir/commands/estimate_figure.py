@@ -8,24 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_baryir.domain_colors import colors_of
 from napari_baryir.files.atomic import written_aside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from napari_baryir.degradation import DegradationEstimate
-
-COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#f0e442")
-"""Of the degradations, in order: Okabe and Ito's, which colour-blind people can tell apart."""
-CLEAN_COLOUR, UNKNOWN_COLOUR = "#ffffff", "#808080"
-
-
-def domain_colours(domains: tuple[str, ...]) -> dict[str, str]:
-    """A colour for each domain; clean white, unknown grey."""
-    fixed = {"clean": CLEAN_COLOUR, "unknown": UNKNOWN_COLOUR}
-    named = [name for name in domains if name not in fixed]
-    return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(named)} | fixed
-
 
 def write_figure(
     path: Path, estimate: DegradationEstimate, plane: NDArray[Any], title: str
@@ -81,11 +70,10 @@ def draw_severity(axes: Axes, estimate: DegradationEstimate) -> Any:
 
 def draw_domains(axes: Axes, estimate: DegradationEstimate) -> None:
     """The likeliest domain of each cell of the first plane, with a legend of shares."""
-    from matplotlib.colors import to_rgb
     from matplotlib.patches import Patch
 
-    colours = domain_colours(estimate.domains)
-    palette = np.array([to_rgb(colours[name]) for name in estimate.domains])
+    colours = colors_of(estimate.domains)
+    palette = np.array([colours[name] for name in estimate.domains])
     likeliest = _first(estimate.probabilities, 3).argmax(axis=0)
     axes.imshow(palette[likeliest], extent=_extent(estimate), interpolation="nearest")
     _fit(axes, estimate)

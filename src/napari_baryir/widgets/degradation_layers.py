@@ -14,8 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_baryir.widgets import layers
-from napari_baryir.widgets.degradation_maps import LEVELS, PENDING, DegradationMaps
-from napari_baryir.widgets.domain_colors import label_colors
+from napari_baryir.widgets.degradation_maps import (
+    LEVELS,
+    PENDING,
+    DegradationMaps,
+    label_colors,
+)
 from napari_baryir.widgets.regions import Box
 
 if TYPE_CHECKING:

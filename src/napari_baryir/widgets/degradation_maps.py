@@ -5,13 +5,14 @@ Knows neither Qt nor napari.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_baryir.domain_colors import colors_of
 from napari_baryir.imaging.checks import is_dask
 
 if TYPE_CHECKING:
@@ -211,3 +212,28 @@ def labels_of(
     named = LEVELS * (domain + 1) + level
     clean = domains.index(CLEAN) if CLEAN in domains else -1
     return np.where(domain == clean, 0, named)
+
+
+def label_colors(
+    domains: Sequence[str], only: str | None = None
+) -> dict[int | None, tuple[float, float, float, float]]:
+    """Colour and opacity of each label of the domain map; opacity is severity.
+
+    Parameters
+    ----------
+    domains
+        In the order of the estimate.
+    only
+        Domain to show alone; None for all but clean.
+    """
+    colors = colors_of(domains)
+    table: dict[int | None, tuple[float, float, float, float]] = {None: (0.0, 0.0, 0.0, 0.0)}
+    # Clean has one label and no severity worth showing; alone, it is veiled in white.
+    table[0] = (*colors.get(CLEAN, (1.0, 1.0, 1.0)), 0.5 if only == CLEAN else 0.0)
+    for number, domain in enumerate(domains, start=1):
+        if domain == CLEAN:
+            continue
+        for level in range(LEVELS):
+            alpha = (level + 0.5) / LEVELS if only in (None, domain) else 0.0
+            table[LEVELS * number + level] = (*colors[domain], alpha)
+    return table

@@ -9,8 +9,8 @@ from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QBrush, QColor, QPainter, QPen, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
+from napari_baryir.domain_colors import colors_of, hex_of
 from napari_baryir.widgets.degradation_maps import CLEAN, PlaneSummary
-from napari_baryir.widgets.domain_colors import colors_of, hex_of
 from napari_baryir.widgets.legend import in_words
 
 LEFT, RIGHT, TOP, BOTTOM = 34, 6, 32, 20
@@ -32,6 +32,8 @@ class StackPlot(QWidget):
         self.only: str | None = None
         self._letter = ""
         self._planes: Sequence[PlaneSummary | None] = ()
+        self.highest = 1.0
+        """Severity at the top of the plot."""
         self._colors: dict[str, QColor] = {}
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -50,6 +52,8 @@ class StackPlot(QWidget):
         """Draw these planes along the axis of that letter; None for planes not known yet."""
         self._letter = letter
         self._planes = planes
+        most = max((plane.severity for plane in planes if plane is not None), default=0.0)
+        self.highest = next((step for step in STEPS if most <= step), 1.0)
         self._colors = {d: QColor(hex_of(color)) for d, color in colors_of(domains).items()}
         self.update()
 
@@ -62,12 +66,6 @@ class StackPlot(QWidget):
         """Draw only the part of one domain, or of all."""
         self.only = domain
         self.update()
-
-    @property
-    def highest(self) -> float:
-        """Severity at the top of the plot."""
-        most = max((plane.severity for plane in self._planes if plane is not None), default=0.0)
-        return next((step for step in STEPS if most <= step), 1.0)
 
     def plane_at(self, x: float) -> int:
         """The plane whose bar is at a horizontal position, in pixels."""

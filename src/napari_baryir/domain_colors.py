@@ -1,10 +1,8 @@
-"""One colour per domain, the same in the map, the legend and the plot."""
+"""One colour per domain, the same in maps, legends, plots and figures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from napari_baryir.widgets.degradation_maps import CLEAN, LEVELS, UNKNOWN
 
 Color = tuple[float, float, float]
 """Red, green, blue in [0, 1]."""
@@ -17,8 +15,8 @@ NAMED: dict[str, Color] = {
     "low light": (0.36, 0.40, 0.98),
     "background": (0.95, 0.62, 0.00),
     "stripes": (0.90, 0.25, 0.10),
-    CLEAN: (1.0, 1.0, 1.0),
-    UNKNOWN: (0.6, 0.6, 0.6),
+    "clean": (1.0, 1.0, 1.0),
+    "unknown": (0.6, 0.6, 0.6),
 }
 """Bright ones after Okabe and Ito, whose colours colour-blind eyes tell apart.
 
@@ -43,31 +41,6 @@ def colors_of(domains: Sequence[str]) -> dict[str, Color]:
         domain: NAMED.get(domain) or OTHERS[others.index(domain) % len(OTHERS)]
         for domain in domains
     }
-
-
-def label_colors(
-    domains: Sequence[str], only: str | None = None
-) -> dict[int | None, tuple[float, float, float, float]]:
-    """Colour and opacity of each label of the domain map; opacity is severity.
-
-    Parameters
-    ----------
-    domains
-        In the order of the estimate.
-    only
-        Domain to show alone; None for all but clean.
-    """
-    colors = colors_of(domains)
-    table: dict[int | None, tuple[float, float, float, float]] = {None: (0.0, 0.0, 0.0, 0.0)}
-    # Clean has one label and no severity worth showing; alone, it is veiled in white.
-    table[0] = (*colors.get(CLEAN, (1.0, 1.0, 1.0)), 0.5 if only == CLEAN else 0.0)
-    for number, domain in enumerate(domains, start=1):
-        if domain == CLEAN:
-            continue
-        for level in range(LEVELS):
-            alpha = (level + 0.5) / LEVELS if only in (None, domain) else 0.0
-            table[LEVELS * number + level] = (*colors[domain], alpha)
-    return table
 
 
 def hex_of(color: Color) -> str:
