@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 from typing import Any
 
@@ -277,8 +278,9 @@ def test_the_command_trains_and_says_where_the_weights_are(
 ) -> None:
     settings = [*TINY, "steps=2", f"output={tmp_path}"]
     assert main(["train", "smoke", *settings]) == 0
-    out = capsys.readouterr().out
-    assert "PSNR noise" in out
+    out, err = capsys.readouterr()
+    assert re.search(r"^step 2/2: fidelity ", err, re.MULTILINE)  # no terminal, no bar
+    assert "step 2: PSNR noise" in err
     assert out.splitlines()[-1] == f"weights: {tmp_path / 'smoke.safetensors'}"
     assert main(["train", "smoke", *settings, "seed=1"]) == 2
     assert "other values of seed" in capsys.readouterr().err

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
+from typing import TYPE_CHECKING
+
+from napari_baryir.commands.console import StepsShown, echo, remark
+
+if TYPE_CHECKING:
+    from napari_baryir.training.validation import Scores
 
 EPILOG = """\
 Examples:
@@ -34,9 +39,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, with a progress bar of losses and validation PSNR."""
-    from tqdm import tqdm
-
+    """Train, with a progress bar or lines of losses, and validation PSNR."""
     from napari_baryir.training.loop import train
     from napari_baryir.training.processes import launched
     from napari_baryir.training.recipe import load_recipe
@@ -44,28 +47,27 @@ def run(args: argparse.Namespace) -> int:
     recipe = load_recipe(args.recipe, args.overrides)
     first = launched().number == 0  # of several processes, one speaks
     training = train(recipe)
-    silent = None if first else True  # None: where nobody looks
-    with tqdm(total=recipe.steps, unit="step", disable=silent, file=sys.stderr) as bar:
+    with StepsShown(silent=not first) as shown:
         try:
             while True:
                 progress = next(training)
-                bar.update(progress.step - bar.n)
-                if progress.step % 10 == 0:
-                    bar.set_postfix({k: f"{v:.3f}" for k, v in progress.terms.items()})
-                if progress.scores is not None:
-                    scores = progress.scores
-                    table = "  ".join(
-                        f"{domain} {value:.2f} ({value - scores.untouched[domain]:+.2f})"
-                        for domain, value in scores.restored.items()
-                    )
-                    bar.write(
-                        f"step {progress.step}: PSNR {table}; right domain "
-                        f"{scores.accuracy:.0%}, residual {scores.residual_length:.3f}"
-                    )
+                shown.show("step", progress.step, recipe.steps, progress.terms)
+                if progress.scores is not None and first:
+                    remark(f"step {progress.step}: {_as_text(progress.scores)}")
         except StopIteration as stop:
             path = stop.value
         finally:
             training.close()
     if first:
-        sys.stdout.write(f"weights: {path}\n")
+        echo(f"weights: {path}")
     return 0
+
+
+def _as_text(scores: Scores) -> str:
+    table = "  ".join(
+        f"{domain} {value:.2f} ({value - scores.untouched[domain]:+.2f})"
+        for domain, value in scores.restored.items()
+    )
+    return (
+        f"PSNR {table}; right domain {scores.accuracy:.0%}, residual {scores.residual_length:.3f}"
+    )
