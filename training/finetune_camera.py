@@ -44,8 +44,19 @@ def seen_by_profile(noise: CameraNoise, image: Opened) -> CameraNoise:
 
 def in_words(noise: CameraNoise) -> str:
     """What was measured, for a person who knows the camera."""
+    dark, bright = (
+        max(noise.variance + noise.gain * level, 0.0) ** 0.5 for level in (noise.low, noise.high)
+    )
     if not noise.gain:
-        return (
-            f"noise of standard deviation {noise.variance**0.5:.3g} everywhere, no sign of photons"
-        )
-    return f"gain {noise.gain:.3g} grey values per photon, offset {noise.offset:.3g}"
+        return f"noise of {_short(dark)} grey values everywhere, no sign of photons"
+    # Read noise lowers the offset that is seen; below 0 it is no property of a camera.
+    offset = f", offset {_short(noise.offset)}" if noise.offset >= 0 else ""
+    return (
+        f"gain {_short(noise.gain)} grey values per photon{offset}; noise of {_short(dark)} grey "
+        f"values in the dark, {_short(bright)} in the bright"
+    )
+
+
+def _short(value: float) -> str:
+    """Three digits, without a power of ten."""
+    return f"{float(f'{value:.3g}'):g}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_baryir.errors import DeviceError, InputError
+from napari_baryir.errors import DataError, DeviceError, InputError
 from napari_baryir.widgets.errors import Problem
 
 
@@ -17,6 +17,12 @@ def problem(error: Exception) -> Problem:
 def test_wrong_input_is_one_sentence_without_details() -> None:
     told = problem(InputError("axes 'TZ' must have\n Y and X"))
     assert told.sentence == "Axes 'TZ' must have Y and X."
+    assert told.details == ""
+
+
+def test_problems_that_are_listed_keep_a_line_each() -> None:
+    told = problem(DataError("2 problems with the images:\n- a.tif is empty; take it out\n- b"))
+    assert told.sentence == "2 problems with the images.\n• a.tif is empty; take it out.\n• B."
     assert told.details == ""
 
 

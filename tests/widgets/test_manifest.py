@@ -66,6 +66,7 @@ def test_names_that_stay(manifest: Any) -> None:
     assert [widget.display_name for widget in manifest.contributions.widgets] == [
         "Restore",
         "Degradation map",
+        "Fine-tune",
     ]
     assert [sample.display_name for sample in manifest.contributions.sample_data] == [
         "Photo with noise and haze",
@@ -112,4 +113,6 @@ def test_sample_and_dock_are_in_naparis_menus(make_napari_viewer: Any) -> None:
     assert "napari-baryir.restore" in commands("napari/plugins/napari-baryir")
     assert "napari-baryir.estimate" in commands("napari/layers/filter")
     assert "napari-baryir.estimate" in commands("napari/plugins/napari-baryir")
+    assert "napari-baryir.finetune" in commands("napari/layers/filter")
+    assert "napari-baryir.finetune" in commands("napari/plugins/napari-baryir")
     assert "napari-baryir.photo_rain" in commands("napari/file/samples/napari-baryir")

@@ -6,7 +6,7 @@ import logging
 import traceback
 from dataclasses import dataclass
 
-from napari_baryir.errors import BaryIRError, InputError
+from napari_baryir.errors import BaryIRError, DataError, InputError
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ class Problem:
     @classmethod
     def of(cls, error: BaseException) -> Problem:
         """Put an exception into words."""
-        obvious = isinstance(error, InputError)
+        obvious = isinstance(error, InputError | DataError)
         details = "" if obvious else "".join(traceback.format_exception(error))
         expected = isinstance(error, BaryIRError)
         if expected:
@@ -51,6 +51,11 @@ class Problem:
 
 
 def _as_sentence(text: str) -> str:
+    """Put a text in one line; problems that it lists keep a line each."""
+    text, *listed = text.split("\n- ")
+    if listed:
+        each = (f"• {_as_sentence(problem)}" for problem in listed)
+        return "\n".join([_as_sentence(f"{text.rstrip(':')}."), *each])
     text = " ".join(text.split())
     if not text:
         return "Something went wrong."

@@ -1,0 +1,42 @@
+"""Our other docks in the same window: told of new models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_baryir.widgets.degradation_dock import DegradationDock
+from napari_baryir.widgets.restore_dock import RestoreDock
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+PLUGIN, RESTORE = "napari-baryir", "Restore"
+
+
+def refresh_models(viewer: ViewerModel) -> None:
+    """Have the open docks offer the models that are there now; what is chosen stays."""
+    for dock in _open_docks(viewer):
+        if isinstance(dock, RestoreDock | DegradationDock):
+            dock.form.refresh_models()
+
+
+def restore_with(viewer: ViewerModel, model: str) -> bool:
+    """Choose a model in the Restore dock, opening one if there is none; False without a window."""
+    docks = [dock for dock in _open_docks(viewer) if isinstance(dock, RestoreDock)]
+    window = getattr(viewer, "window", None)
+    if not docks and window is not None:
+        frame, opened = window.add_plugin_dock_widget(PLUGIN, RESTORE, tabify=True)
+        frame.setWindowTitle("Restore (BaryIR)")  # as from the Plugins menu
+        docks = [opened]
+    for dock in docks:
+        dock.form.refresh_models(model)
+        frame = dock.parent()
+        if frame is not None:
+            frame.show()
+            frame.raise_()
+    return bool(docks)
+
+
+def _open_docks(viewer: ViewerModel) -> list[Any]:
+    window = getattr(viewer, "window", None)
+    return list(getattr(window, "dock_widgets", {}).values())

@@ -1,0 +1,95 @@
+"""What the tests of the Fine-tune dock share: a tiny model, tiny images, a dock that is quick."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from napari_baryir.network import BaryIR
+from napari_baryir.network.variants import VARIANTS
+from napari_baryir.training import finetune, finetune_run
+from napari_baryir.weights.cache import model_folder
+from napari_baryir.weights.files import save_weights
+
+if TYPE_CHECKING:
+    from napari_baryir.widgets.finetune_dock import FinetuneDock
+
+STEPS, EVERY = 4, 2
+
+
+def stacks() -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+    """Discs on a slope, and the same darker and with the noise of a camera; ZYX."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:48, :48]
+    planes = []
+    for _ in range(6):
+        plane = 200 + 10.0 * x
+        for cy, cx, r in rng.uniform(4, 44, (5, 3)):
+            plane[np.hypot(y - cy, x - cx) < r / 5] += 900
+        planes.append(plane)
+    clean = np.stack(planes)
+    noisy = 100 + 2.0 * rng.poisson(clean / 4)
+    return clean.astype(np.uint16), noisy.astype(np.uint16)
+
+
+def save_tiny_model() -> None:
+    """A microscopy model of the user's own, called tiny."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = BaryIR(VARIANTS["tiny"], domains=("noise", "stripes", "clean")).eval()
+    model.provenance = {"name": "tiny", "image_kind": "microscopy", "licence": "BSD-3-Clause"}
+    save_weights(model, model_folder() / "tiny.safetensors")
+
+
+def quick(dock: FinetuneDock) -> None:
+    """Ask for a few steps of a tiny model."""
+    form = dock.form
+    form.refresh_models()
+    form.model.value = "tiny"
+    form.steps.value, form.validate_every.value = STEPS, EVERY
+    form.batch.value, form.patch.value = "2", "32"
+    form.device.value = "cpu"
+    form.calibrate.value = False
+    form.name.value = "mine"
+
+
+def always_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few steps teach little: every validation counts as better."""
+    monkeypatch.setattr(finetune_run, "LEAST_GAIN", -1000.0)
+    monkeypatch.setattr(finetune_run, "FORGIVEN", 1000.0)
+
+
+class Gate:
+    """Holds the training at its steps until it is opened; `free` of them go through."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, free: int = 0) -> None:
+        self.steps = 0
+        self.free = free
+        self.reached = threading.Event()
+        self.open = threading.Event()
+        step = finetune.training_step
+
+        def held(*arguments: Any) -> Any:
+            self.steps += 1
+            if self.steps > self.free:
+                self.reached.set()
+                assert self.open.wait(300)
+            return step(*arguments)
+
+        monkeypatch.setattr(finetune, "training_step", held)
+
+
+def write_folder(folder: Path, stack: NDArray[np.uint16]) -> Path:
+    """A file per plane."""
+    import tifffile
+
+    folder.mkdir()
+    for number, plane in enumerate(stack):
+        tifffile.imwrite(folder / f"{number}.tif", plane)
+    return folder

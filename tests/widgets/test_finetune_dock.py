@@ -1,0 +1,391 @@
+"""The Fine-tune dock in a real viewer: sources, running, cancelling, resuming, closing, using."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("napari")
+
+from finetuning import STEPS, Gate, always_better, quick, save_tiny_model, stacks, write_folder
+from gui_clock import Clock
+
+from napari_baryir.weights.cache import model_folder
+from napari_baryir.weights.files import load_weights
+from napari_baryir.weights.registry import available_models
+
+if TYPE_CHECKING:
+    from pytestqt.qtbot import QtBot
+
+    from napari_baryir.widgets.finetune_dock import FinetuneDock
+
+CLEAN, NOISY = stacks()
+
+
+@pytest.fixture
+def dock(
+    viewer: Any, qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[FinetuneDock]:
+    from qtpy.QtCore import QSettings
+
+    from napari_baryir.widgets.finetune_dock import FinetuneDock
+
+    settings = tmp_path / "settings"
+    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(settings))
+    always_better(monkeypatch)
+    save_tiny_model()
+    made = FinetuneDock(viewer)
+    viewer.window.add_dock_widget(made, name="Fine-tune")
+    quick(made)
+    yield made
+    run = made.session.run
+    if run is not None:
+        run.cancel()
+        if not run.over:
+            with qtbot.waitSignal(run.ended):
+                pass
+
+
+def add_layers(dock: FinetuneDock) -> tuple[Any, Any]:
+    labels = ("z", "y", "x")
+    noisy = dock.viewer.add_image(NOISY.copy(), name="noisy", axis_labels=labels)
+    clean = dock.viewer.add_image(CLEAN.copy(), name="clean", axis_labels=labels)
+    return noisy, clean
+
+
+def said(dock: FinetuneDock) -> str:
+    return str(dock.status.message.text())
+
+
+def test_pairs_of_layers_give_a_model_that_restores(dock: FinetuneDock, qtbot: QtBot) -> None:
+    noisy, clean = add_layers(dock)
+    assert dock.form.degraded.value is noisy
+    assert dock.form.clean.value is clean
+    with qtbot.waitSignal(dock.session.finished) as finished:
+        dock.button.click()
+        assert dock.button.text() == "Cancel"
+        assert dock.settings.isHidden()
+    path = model_folder() / "mine.safetensors"
+    assert finished.args[0].path == path
+    assert load_weights(path).domains == ("noise", "stripes", "own", "clean")
+    assert "mine" in [card.name for card in available_models()]
+    assert "mine" in dock.form.model.choices
+    assert said(dock).startswith("Trained “mine”")
+    np.testing.assert_array_equal(noisy.data, NOISY)
+    np.testing.assert_array_equal(clean.data, CLEAN)
+    assert len(dock.viewer.layers) == 2
+    # Another training may begin at once, under another name.
+    assert dock.form.name.value == "mine-2"
+    assert dock.button.text() == "Train"
+    assert dock.button.isEnabled()
+    assert not dock.settings.isHidden()
+    assert dock.resume_button.isHidden()
+
+
+def test_plot_and_pictures_follow_the_validations(dock: FinetuneDock, qtbot: QtBot) -> None:
+    add_layers(dock)
+    assert dock.panel.isHidden()
+    with qtbot.waitSignal(dock.session.finished):
+        dock.button.click()
+    history = dock.session.history
+    assert sorted(history.scores) == [0, 2, 4]
+    assert sorted(history.losses) == [1, 2, 3, 4]
+    assert not dock.panel.isHidden()
+    assert "Best so far: step 4" in dock.panel.gain.text()
+    names = dock.panel.preview.captions
+    assert [name.split(" ")[0] for name in names] == ["your", "clean", "starting", "kept,"]
+    assert all(name.endswith("dB") for name in (names[0], names[2], names[3]))
+    assert "step 4" in names[3]
+    assert "this one is kept" in dock.panel.plot.describe(4)
+
+
+def test_using_the_model_chooses_it_in_the_restore_dock(
+    dock: FinetuneDock, qtbot: QtBot, viewer: Any
+) -> None:
+    from napari_baryir.widgets.restore_dock import RestoreDock
+
+    restore = RestoreDock(viewer)
+    viewer.window.add_dock_widget(restore, name="Restore")
+    noisy, _ = add_layers(dock)
+    with qtbot.waitSignal(dock.session.finished):
+        dock.button.click()
+    assert "mine" in restore.form.model.choices
+    assert restore.form.model.value != "mine"
+    dock.panel.use_button.click()
+    assert restore.form.model.value == "mine"
+    assert len([w for w in viewer.window.dock_widgets.values() if type(w) is RestoreDock]) == 1
+    restore.form.layer.value = noisy
+    restore.form.device.value = "cpu"
+    with qtbot.waitSignal(restore.session.finished) as restored:
+        restore.button.click()
+    record = restored.args[0].layer.metadata["napari_baryir"]
+    assert record["settings"]["model"] == "mine"
+
+
+def test_using_the_model_opens_the_restore_dock(
+    dock: FinetuneDock, qtbot: QtBot, viewer: Any
+) -> None:
+    from napari_baryir.widgets.restore_dock import RestoreDock
+
+    add_layers(dock)
+    with qtbot.waitSignal(dock.session.finished):
+        dock.button.click()
+    dock.panel.use_button.click()
+    (opened,) = [w for w in viewer.window.dock_widgets.values() if type(w) is RestoreDock]
+    assert opened.form.model.value == "mine"
+    assert "chosen in the Restore dock" in said(dock)
+
+
+def test_clean_layers_are_degraded_with_the_noise_of_another(
+    dock: FinetuneDock, qtbot: QtBot
+) -> None:
+    noisy, clean = add_layers(dock)
+    dock.form.kind.value = "clean"
+    dock.form.images.value = [clean]
+    dock.form.degradation.value = "microscopy:noise"
+    dock.form.like.value = noisy
+    qtbot.waitUntil(lambda: "gain" in dock.camera.text())
+    assert "per photon" in dock.camera.text()
+    with qtbot.waitSignal(dock.session.finished) as finished:
+        dock.button.click()
+    assert "measured on noisy: gain" in finished.args[0].notes[0]
+    assert load_weights(finished.args[0].path).domains == ("noise", "stripes", "clean")
+
+
+def test_noisy_layers_alone_show_no_clean_picture(dock: FinetuneDock, qtbot: QtBot) -> None:
+    noisy, _ = add_layers(dock)
+    dock.form.kind.value = "noisy"
+    dock.form.images.value = [noisy]
+    with qtbot.waitSignal(dock.session.finished):
+        dock.button.click()
+    assert dock.panel.preview.captions[:2] == ["your image", "clean"]
+    assert dock.session.history.kept_sample.clean is None
+
+
+@pytest.mark.parametrize("kind", ["pairs", "clean", "noisy"])
+def test_folders_teach_as_well(dock: FinetuneDock, qtbot: QtBot, tmp_path: Path, kind: str) -> None:
+    dock.form.kind.value = kind
+    dock.form.place.value = "folders"
+    assert "choose the folder" in said(dock).lower()
+    assert not dock.button.isEnabled()
+    first = write_folder(tmp_path / "first", CLEAN if kind == "clean" else NOISY)
+    dock.form.folder.value = first
+    if kind == "pairs":
+        dock.form.partners_folder.value = write_folder(tmp_path / "second", CLEAN)
+    if kind == "clean":
+        dock.form.degradation.value = "microscopy:stripes"
+    dock.form.folder.changed.emit()
+    assert dock.button.isEnabled()
+    with qtbot.waitSignal(dock.session.finished):
+        dock.button.click()
+    assert (model_folder() / "mine.safetensors").is_file()
+
+
+def test_mistakes_are_listed_before_any_work(
+    dock: FinetuneDock, qtbot: QtBot, tmp_path: Path
+) -> None:
+    dock.form.kind.value, dock.form.place.value = "noisy", "folders"
+    folder = write_folder(tmp_path / "noisy", NOISY)
+    (folder / "cut.tif").write_bytes((folder / "0.tif").read_bytes()[:400])
+    (folder / "1.png").write_bytes(b"no image")
+    dock.form.folder.value = folder
+    dock.form.folder.changed.emit()
+    with qtbot.waitSignal(dock.session.failed):
+        dock.button.click()
+    told = said(dock).splitlines()
+    assert told[0] == "2 problems with the images for fine-tuning."
+    assert "1.png" in told[1]
+    assert "cut.tif" in told[2]
+    assert not (model_folder() / "mine.run").exists()
+    assert dock.button.text() == "Train"
+
+
+def test_cancel_keeps_the_best_and_resume_goes_on(
+    dock: FinetuneDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(monkeypatch, free=2)
+    add_layers(dock)
+    dock.button.click()
+    qtbot.waitUntil(lambda: gate.reached.is_set() and dock.session.history.best_step == 2)
+    assert dock.button.text() == "Cancel, keep the best"
+    dock.button.click()
+    assert "keeping the best so far" in said(dock)
+    with qtbot.waitSignal(dock.session.finished) as finished:
+        gate.open.set()
+    assert gate.steps == 3
+    assert finished.args[0].stopped
+    assert load_weights(model_folder() / "mine.safetensors").provenance["steps"] == 2
+    assert said(dock).startswith("Stopped at step 3. “mine” is the best so far, step 2")
+    assert not dock.button.isEnabled()  # it would begin anew under a name that is taken
+    assert not dock.panel.use_button.isHidden()
+
+    dock.form.steps.value = 50  # its own settings hold
+    with qtbot.waitSignal(dock.session.finished) as finished:
+        dock.resume_button.click()
+    assert (finished.args[0].steps, finished.args[0].stopped) == (STEPS, False)
+    assert sorted(dock.session.history.scores) == [0, 2, 4]
+    assert dock.resume_button.isHidden()
+
+
+def test_cancel_before_anything_is_better_writes_no_model(
+    dock: FinetuneDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(monkeypatch)
+    add_layers(dock)
+    dock.button.click()
+    qtbot.waitUntil(gate.reached.is_set)
+    dock.button.click()
+    with qtbot.waitSignal(dock.session.cancelled):
+        gate.open.set()
+    assert not (model_folder() / "mine.safetensors").exists()
+    assert "nothing was better" in said(dock)
+    assert "Resume goes on" in said(dock)
+    assert not dock.resume_button.isHidden()
+
+
+def test_training_rests_while_something_else_is_computed(
+    dock: FinetuneDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import threading
+
+    from napari_baryir.widgets.job import Success
+    from napari_baryir.widgets.queue import run_queue
+    from napari_baryir.widgets.worker import Run
+
+    over = threading.Event()
+
+    def another() -> Any:
+        assert over.wait(300)
+        return Success()
+        yield
+
+    gate = Gate(monkeypatch, free=1)
+    add_layers(dock)
+    dock.button.click()
+    qtbot.waitUntil(gate.reached.is_set)
+    other = Run(another(), "something else")
+    run_queue().submit(other)
+    gate.open.set()
+    qtbot.waitUntil(lambda: dock.session.paused)
+    assert "Paused" in said(dock)
+    assert gate.steps == 2
+    with qtbot.waitSignal(dock.session.finished):
+        over.set()
+    assert gate.steps == STEPS
+
+
+def test_two_docks_train_one_after_the_other(
+    dock: FinetuneDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch, viewer: Any
+) -> None:
+    from napari_baryir.widgets.finetune_dock import FinetuneDock
+
+    gate = Gate(monkeypatch)
+    add_layers(dock)
+    dock.button.click()
+    qtbot.waitUntil(gate.reached.is_set)
+    other = FinetuneDock(viewer)
+    viewer.window.add_dock_widget(other, name="another")
+    quick(other)
+    other.form.name.value = "other"
+    other.button.click()
+    assert "Waiting for 1 other training" in said(other)
+    with qtbot.waitSignals([dock.session.finished, other.session.finished]):
+        gate.open.set()
+    assert (model_folder() / "other.safetensors").is_file()
+
+
+def test_closing_the_dock_keeps_the_best(
+    dock: FinetuneDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(monkeypatch, free=2)
+    add_layers(dock)
+    dock.button.click()
+    qtbot.waitUntil(gate.reached.is_set)
+    run = dock.session.run
+    dock.viewer.window.remove_dock_widget(dock)
+    with qtbot.waitSignal(run.ended):
+        gate.open.set()
+    assert run.state == "cancelled"
+    assert gate.steps == 3
+    assert (model_folder() / "mine.safetensors").is_file()
+
+
+def test_closing_the_viewer_keeps_the_best(
+    make_napari_viewer: Any, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from qtpy.QtCore import QSettings
+
+    from napari_baryir.widgets.finetune_dock import FinetuneDock
+    from napari_baryir.widgets.worker import TileWorker
+
+    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path))
+    always_better(monkeypatch)
+    gate = Gate(monkeypatch, free=2)
+    quit_ = TileWorker.quit
+
+    def told_to_quit(worker: Any) -> None:
+        quit_(worker)
+        gate.open.set()  # before, the step in work does not end
+
+    monkeypatch.setattr(TileWorker, "quit", told_to_quit)
+    save_tiny_model()
+    viewer = make_napari_viewer()
+    dock = FinetuneDock(viewer)
+    viewer.window.add_dock_widget(dock)
+    quick(dock)
+    add_layers(dock)
+    dock.button.click()
+    qtbot.waitUntil(gate.reached.is_set)
+    ended = []
+    run = dock.session.run
+    run.ended.connect(lambda: ended.append(run.state))
+    viewer.close()
+    qtbot.waitUntil(lambda: bool(ended))
+    assert ended == ["cancelled"]
+    assert (model_folder() / "mine.safetensors").is_file()
+
+
+def test_removing_the_layers_does_not_disturb(
+    dock: FinetuneDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(monkeypatch)
+    add_layers(dock)
+    dock.button.click()
+    qtbot.waitUntil(gate.reached.is_set)
+    dock.viewer.layers.clear()
+    with qtbot.waitSignal(dock.session.finished):
+        gate.open.set()
+    assert said(dock).startswith("Trained “mine”")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who waited for a processor")
+def test_the_window_moves_on_while_training(dock: FinetuneDock, qtbot: QtBot) -> None:
+    add_layers(dock)
+    dock.form.steps.value, dock.form.validate_every.value = 40, 10
+    with Clock() as clock, qtbot.waitSignal(dock.session.finished):
+        dock.button.click()
+    clock.check()
+
+
+def test_a_full_disk_is_told_when_a_stopped_training_cannot_be_kept(
+    dock: FinetuneDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_baryir.training import finetune
+
+    def full(_: Any) -> None:
+        raise OSError(28, "No space left on device", "mine.safetensors")
+
+    monkeypatch.setattr(finetune, "write_stopped", full)
+    gate = Gate(monkeypatch, free=2)
+    add_layers(dock)
+    dock.button.click()
+    qtbot.waitUntil(gate.reached.is_set)
+    dock.button.click()
+    with qtbot.waitSignal(dock.session.failed):
+        gate.open.set()
+    assert "No space left on device" in said(dock)
