@@ -15,6 +15,7 @@ from napari_baryir.network import BaryIR
 from napari_baryir.weights.files import save_weights
 
 if TYPE_CHECKING:
+    from held_tiles import Gate
     from napari import Viewer
 
     from napari_baryir.widgets.degradation_dock import DegradationDock
@@ -91,24 +92,64 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory, tiny_model: BaryIR) -
 
 
 @pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    """Holds the network at every tile, until it is opened or the test ends."""
+    from held_tiles import Gate
+
+    made = Gate(monkeypatch)
+    yield made
+    made.open.set()
+
+
+@pytest.fixture
 def dock(viewer: Viewer, qtbot: Any, tiny_model: BaryIR, tmp_path: Path) -> Iterator[RestoreDock]:
     """The Restore dock in the viewer's window, with a tiny model chosen, on the CPU."""
+    save_weights(tiny_model, _model_folder() / "tiny.safetensors")
+
+    def make() -> RestoreDock:
+        from napari_baryir.widgets.restore_dock import RestoreDock
+
+        return RestoreDock(viewer)
+
+    yield from _docked(make, "tiny", qtbot, tmp_path)
+
+
+@pytest.fixture
+def map_dock(viewer: Viewer, qtbot: Any, tmp_path: Path) -> Iterator[DegradationDock]:
+    """The Degradation map dock in the viewer's window, with a tiny calibrated model, on the CPU."""
+    from calibrated_networks import calibrated_network
+
+    save_weights(calibrated_network(), _model_folder() / "calibrated.safetensors")
+
+    def make() -> DegradationDock:
+        from napari_baryir.widgets.degradation_dock import DegradationDock
+
+        return DegradationDock(viewer)
+
+    yield from _docked(make, "calibrated", qtbot, tmp_path)
+
+
+def _model_folder() -> Path:
+    from napari_baryir.weights.cache import model_folder
+
+    return model_folder()
+
+
+def _docked(make: Callable[[], Any], model: str, qtbot: Any, settings: Path) -> Iterator[Any]:
+    """A dock in its viewer's window, with small tiles on the CPU; its run ends with the test."""
     from qtpy.QtCore import QSettings
 
-    from napari_baryir.weights.cache import model_folder
-    from napari_baryir.widgets.restore_dock import RestoreDock
-
-    settings = tmp_path / "settings"
-    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(settings))
-    save_weights(tiny_model, model_folder() / "tiny.safetensors")
-    made = RestoreDock(viewer)
-    viewer.window.add_dock_widget(made, name="Restore")
-    made.form.model.value = "tiny"
+    scope = QSettings.Scope.UserScope
+    QSettings.setPath(QSettings.Format.IniFormat, scope, str(settings / "settings"))
+    made = make()
+    made.viewer.window.add_dock_widget(made, name=type(made).__name__)
+    made.form.model.value = model
     made.form.device.value = "cpu"
     made.form.tile.value = "32"
     made.form.overlap.value = "8"
+    session = made.session
     yield made
-    run = made.session.run
+    run = session.run
     if run is not None:
         run.cancel()
         if not run.over:
@@ -137,30 +178,3 @@ def another_form(viewer: Viewer) -> Iterator[Callable[[Any], Any]]:
     yield make
     for form in made:
         form.close()
-
-
-@pytest.fixture
-def map_dock(viewer: Viewer, qtbot: Any, tmp_path: Path) -> Iterator[DegradationDock]:
-    """The Degradation map dock in the viewer's window, with a tiny calibrated model, on the CPU."""
-    from qtpy.QtCore import QSettings
-
-    from calibrated_networks import calibrated_network
-    from napari_baryir.weights.cache import model_folder
-    from napari_baryir.widgets.degradation_dock import DegradationDock
-
-    settings = tmp_path / "settings"
-    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(settings))
-    save_weights(calibrated_network(), model_folder() / "calibrated.safetensors")
-    made = DegradationDock(viewer)
-    viewer.window.add_dock_widget(made, name="Degradation map")
-    made.form.model.value = "calibrated"
-    made.form.device.value = "cpu"
-    made.form.tile.value = "32"
-    made.form.overlap.value = "8"
-    yield made
-    run = made.session.run
-    if run is not None:
-        run.cancel()
-        if not run.over:
-            with qtbot.waitSignal(run.ended):
-                pass

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,51 +10,19 @@ import pytest
 
 pytest.importorskip("napari")
 
-from calibrated_networks import calibrated_network
-from napari_baryir.degradation.engine import EstimateEngine
+from held_tiles import start
+
 from napari_baryir.weights.cache import model_folder
 from napari_baryir.weights.files import save_weights
 
 if TYPE_CHECKING:
+    from held_tiles import Gate
     from pytestqt.qtbot import QtBot
 
     from napari_baryir.network import BaryIR
     from napari_baryir.widgets.degradation_dock import DegradationDock
 
 STACK = np.random.default_rng(0).integers(0, 4000, (4, 40, 40), np.uint16)
-
-
-class Gate:
-    """Holds the network at every tile until it is opened."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.tiles = 0
-        self.reached = threading.Event()
-        self.open = threading.Event()
-        run = EstimateEngine._run
-
-        def held(engine: EstimateEngine, tile: Any) -> Any:
-            self.tiles += 1
-            self.reached.set()
-            assert self.open.wait(300)
-            return run(engine, tile)
-
-        monkeypatch.setattr(EstimateEngine, "_run", held)
-
-
-@pytest.fixture
-def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
-    made = Gate(monkeypatch)
-    yield made
-    made.open.set()
-
-
-def start(dock: DegradationDock, gate: Gate, qtbot: QtBot) -> Any:
-    """Start a run and wait until its first tile is in the network."""
-    dock.button.click()
-    run = dock.session.run
-    qtbot.waitUntil(gate.reached.is_set)
-    return run
 
 
 def test_button_adds_maps_and_says_what_was_found(map_dock: DegradationDock, qtbot: QtBot) -> None:
@@ -77,62 +44,6 @@ def test_button_adds_maps_and_says_what_was_found(map_dock: DegradationDock, qtb
     assert sum(shares.values()) == pytest.approx(1)
     most = next(domain for domain in summary if domain != "clean")
     assert f"{most} {round(100 * summary[most])} %" in map_dock.panel.headline.text()
-
-
-def test_cancel_stops_within_the_tile_in_work(
-    map_dock: DegradationDock, gate: Gate, qtbot: QtBot
-) -> None:
-    image = map_dock.viewer.add_image(STACK)
-    run = start(map_dock, gate, qtbot)
-    map_dock.button.click()
-    assert "Cancelling" in map_dock.status.message.text()
-    with qtbot.waitSignal(run.ended):
-        gate.open.set()
-    assert gate.tiles == 1
-    assert list(map_dock.viewer.layers) == [image]
-    assert map_dock.button.text() == "Estimate"
-    assert "Cancelled" in map_dock.status.message.text()
-
-
-def test_layer_removed_during_the_run_ends_it(
-    map_dock: DegradationDock, gate: Gate, qtbot: QtBot
-) -> None:
-    image = map_dock.viewer.add_image(STACK)
-    run = start(map_dock, gate, qtbot)
-    map_dock.viewer.layers.remove(image)
-    with qtbot.waitSignal(run.ended):
-        gate.open.set()
-    assert run.state == "cancelled"
-    assert len(map_dock.viewer.layers) == 0
-
-
-def test_closing_the_dock_ends_the_run(map_dock: DegradationDock, gate: Gate, qtbot: QtBot) -> None:
-    map_dock.viewer.add_image(STACK)
-    run = start(map_dock, gate, qtbot)
-    map_dock.viewer.window.remove_dock_widget(map_dock)
-    with qtbot.waitSignal(run.ended):
-        gate.open.set()
-    assert run.state == "cancelled"
-    assert gate.tiles == 1
-    map_dock.viewer.dims.set_current_step(0, 1)  # nobody listens any more
-
-
-def test_closing_the_viewer_ends_the_run(make_napari_viewer: Any, gate: Gate, qtbot: QtBot) -> None:
-    from napari_baryir.widgets.degradation_dock import DegradationDock
-
-    save_weights(calibrated_network(), model_folder() / "calibrated.safetensors")
-    viewer = make_napari_viewer()
-    viewer.add_image(STACK)
-    dock = DegradationDock(viewer)
-    viewer.window.add_dock_widget(dock)
-    dock.form.model.value = "calibrated"
-    run = start(dock, gate, qtbot)
-    ended = []
-    run.ended.connect(lambda: ended.append(run.state))
-    threading.Timer(0.2, gate.open.set).start()  # closing waits for the tile in work
-    viewer.close()
-    qtbot.waitUntil(lambda: bool(ended))
-    assert ended == ["cancelled"]
 
 
 def test_run_waits_for_one_of_another_dock(
@@ -157,7 +68,7 @@ def test_run_waits_for_one_of_another_dock(
     ("layer", "said"),
     [
         ("labels", "is a labels layer"),
-        ("complex", "complex64 cannot be restored"),
+        ("complex", "complex64 cannot be estimated"),
         ("line", "has 1 dimension"),
     ],
 )

@@ -9,6 +9,8 @@ import pytest
 
 pytest.importorskip("napari")
 
+from held_tiles import estimate
+
 from napari_baryir import estimate_degradation
 from napari_baryir.widgets.degradation_maps import LEVELS
 
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
 
     from napari_baryir.widgets.degradation_dock import DegradationDock
-    from napari_baryir.widgets.estimate_session import MapResult
 
 RNG = np.random.default_rng(0)
 PLACES: dict[str, dict[str, Any]] = {
@@ -32,15 +33,6 @@ PLACES: dict[str, dict[str, Any]] = {
         "translate": (9.0, 1.0),
     },
 }
-
-
-def estimate(dock: DegradationDock, qtbot: QtBot) -> MapResult:
-    """Click Estimate and wait for the maps."""
-    dock.button.click()
-    qtbot.waitUntil(lambda: dock.session.run is None)
-    result = dock.session.result
-    assert result is not None, dock.status.message.text()
-    return result
 
 
 def world(layer: Layer, pixel: Any) -> np.ndarray[Any, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import dask.array as da
@@ -10,27 +11,19 @@ import pytest
 
 pytest.importorskip("napari")
 
+from held_tiles import estimate, start
 from qtpy.QtCore import QPoint, Qt
 
 from napari_baryir.degradation import lazy as lazy_estimates
 from napari_baryir.widgets.degradation_maps import PENDING
 
 if TYPE_CHECKING:
+    from held_tiles import Gate
     from pytestqt.qtbot import QtBot
 
     from napari_baryir.widgets.degradation_dock import DegradationDock
-    from napari_baryir.widgets.estimate_session import MapResult
 
 MOVIE = np.random.default_rng(0).integers(0, 4000, (5, 40, 48), np.uint16)
-
-
-def estimate(dock: DegradationDock, qtbot: QtBot) -> MapResult:
-    """Click Estimate and wait for the maps."""
-    dock.button.click()
-    qtbot.waitUntil(lambda: dock.session.run is None)
-    result = dock.session.result
-    assert result is not None, dock.status.message.text()
-    return result
 
 
 def click_plane(dock: DegradationDock, qtbot: QtBot, plane: int) -> None:
@@ -112,10 +105,12 @@ class Counter:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.tiles = 0
+        self.threads: set[int] = set()
         compute = lazy_estimates.EstimateWork._tile
 
         def counted(work: Any, tile: Any) -> Any:
             self.tiles += 1
+            self.threads.add(threading.get_ident())
             return compute(work, tile)
 
         monkeypatch.setattr(lazy_estimates.EstimateWork, "_tile", counted)
@@ -138,7 +133,7 @@ def test_lazy_layers_are_looked_at_as_one_scrolls(
         viewer.dims.set_current_step(0, 3)
     assert counter.tiles <= 3  # plane 0 was asked for above
     qtbot.waitUntil(lambda: result.maps.planes.summary((3,)) is not None)
-    qtbot.waitUntil(lambda: not result.fetcher.busy)
+    qtbot.waitUntil(lambda: not any(each.busy for each in result.fetchers))
     wanted: list[Any] = []
     result.maps.planes.on_wanted = wanted.append
     viewer.dims.set_current_step(0, 2)
@@ -187,3 +182,89 @@ def test_error_while_scrolling_is_a_sentence(
     with qtbot.waitSignal(map_dock.session.failed):
         viewer.dims.set_current_step(0, 4)
     assert "Input/output error" in map_dock.status.message.text()
+
+
+LARGE = np.tile(MOVIE, (1, 2, 2))
+"""Several tiles a plane."""
+
+
+def test_cancel_stops_within_a_tile_of_a_lazy_plane(
+    map_dock: DegradationDock, gate: Gate, qtbot: QtBot
+) -> None:
+    lazy = da.from_array(LARGE, chunks=(1, 40, 48))
+    image = map_dock.viewer.add_image(lazy, contrast_limits=(0, 4000))
+    run = start(map_dock, gate, qtbot)
+    map_dock.button.click()
+    with qtbot.waitSignal(run.ended):
+        gate.open.set()
+    assert run.state == "cancelled"
+    assert gate.tiles == 1
+    assert list(map_dock.viewer.layers) == [image]
+
+
+def test_closing_the_dock_stops_within_a_tile_of_the_plane_in_view(
+    map_dock: DegradationDock, gate: Gate, qtbot: QtBot
+) -> None:
+    viewer = map_dock.viewer
+    viewer.add_image(da.from_array(LARGE, chunks=(1, 40, 48)), contrast_limits=(0, 4000))
+    viewer.dims.set_current_step(0, 0)
+    gate.open.set()
+    result = estimate(map_dock, qtbot)
+    gate.open.clear()
+    gate.reached.clear()
+    viewer.dims.set_current_step(0, 3)
+    qtbot.waitUntil(gate.reached.is_set)
+    before = gate.tiles
+    viewer.window.remove_dock_widget(map_dock)
+    gate.open.set()
+    qtbot.waitUntil(lambda: not any(each.busy for each in result.fetchers))
+    assert gate.tiles == before
+    assert result.maps.planes.known((3,)) is None
+
+
+def test_contributions_of_lazy_layers_are_made_in_a_thread(
+    map_dock: DegradationDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer = map_dock.viewer
+    map_dock.form.intensity.value = "0, 4000"
+    map_dock.form.tile.value = "whole"
+    map_dock.form.parts.value = "both"
+    viewer.add_image(MOVIE)
+    whole = estimate(map_dock, qtbot)
+    counter = Counter(monkeypatch)
+    map_dock.form.layer.value = viewer.add_image(
+        da.from_array(MOVIE, chunks=(1, 40, 48)), contrast_limits=(0, 4000)
+    )
+    viewer.dims.set_current_step(0, 1)
+    found = estimate(map_dock, qtbot)
+    for layer in found.contributions:
+        layer.visible = True
+    viewer.dims.set_current_step(0, 3)
+    planes = found.contributions[0].data.planes
+    qtbot.waitUntil(lambda: planes.known((3,)) is not None)
+    qtbot.waitUntil(lambda: np.isfinite(found.contributions[0]._slice.image.raw).all())
+    assert threading.get_ident() not in counter.threads
+    qtbot.waitUntil(lambda: not any(each.busy for each in found.fetchers))
+    for layer, other in zip(found.contributions, whole.contributions, strict=True):
+        assert layer.name.split(" ", 1)[1] == other.name.split(" ", 1)[1]
+        np.testing.assert_allclose(np.asarray(layer.data), other.data, atol=0.05)
+        assert layer.contrast_limits[1] == -layer.contrast_limits[0] > 0
+
+
+def test_plot_is_not_made_again_while_the_slider_moves(
+    map_dock: DegradationDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer = map_dock.viewer
+    viewer.add_image(np.stack([MOVIE, MOVIE[::-1]]))
+    map_dock.form.axes.value = "TZYX"
+    estimate(map_dock, qtbot)
+    made: list[Any] = []
+    monkeypatch.setattr(map_dock.panel.plot, "set_planes", lambda *args: made.append(args))
+    map_dock.panel.axis.setCurrentIndex(1)
+    assert len(made) == 1
+    for step in (3, 0, 2):
+        viewer.dims.set_current_step(1, step)
+        assert map_dock.panel.plot.current == step
+    assert len(made) == 1
+    viewer.dims.set_current_step(0, 1 - viewer.dims.current_step[0])  # other planes
+    assert len(made) == 2

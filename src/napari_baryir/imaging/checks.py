@@ -10,8 +10,8 @@ from napari_baryir.errors import InputError
 from napari_baryir.imaging.axes import PlaneLayout, guess_axes
 
 _ADVICE = {
-    "b": "it has no intensities to restore; convert it with image.astype('uint8') if it has",
-    "c": "restore image.real and image.imag, or abs(image), instead",
+    "b": "it has no intensities; convert it with image.astype('uint8') if it has",
+    "c": "give image.real and image.imag, or abs(image), instead",
 }
 
 
@@ -56,7 +56,9 @@ def as_array(image: Any) -> Any:
         ) from None
 
 
-def check_image(image: Any, axes: str | None = None) -> tuple[PlaneLayout, bool]:
+def check_image(
+    image: Any, axes: str | None = None, done: str = "restored"
+) -> tuple[PlaneLayout, bool]:
     """Lay out an image whose dtype and axes can be restored.
 
     Parameters
@@ -65,6 +67,8 @@ def check_image(image: Any, axes: str | None = None) -> tuple[PlaneLayout, bool]
         What `as_array` returned.
     axes
         One letter of T, Z, C, Y, X, S per dimension; None to guess.
+    done
+        What is to be done with it, for the error.
 
     Returns
     -------
@@ -79,6 +83,6 @@ def check_image(image: Any, axes: str | None = None) -> tuple[PlaneLayout, bool]
     dtype = np.dtype(image.dtype)
     if dtype.kind not in "uif" or dtype.itemsize > 8:
         advice = _ADVICE.get(dtype.kind, "convert it to float32 first")
-        raise InputError(f"images of dtype {dtype} cannot be restored; {advice}")
+        raise InputError(f"images of dtype {dtype} cannot be {done}; {advice}")
     guessed = axes is None
     return PlaneLayout.of(image, guess_axes(image.shape) if axes is None else axes), guessed

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QApplication,
@@ -34,13 +37,13 @@ class ComparePanel(QGroupBox):
         self.wipe = QSlider(Qt.Orientation.Horizontal)
         self.wipe.setRange(0, 100)
         self.wipe.setToolTip("Shows the original from the left edge up to here.")
-        self.wipe.valueChanged.connect(lambda value: comparison.set_wipe(value / 100))
+        self.wipe.valueChanged.connect(self._on_wipe)
         self.copy_python = QPushButton("Copy as Python")
         self.copy_python.setToolTip("Python that repeats this run, to the clipboard.")
-        self.copy_python.clicked.connect(lambda: self._copy(as_python))
+        self.copy_python.clicked.connect(self._copy_python)
         self.copy_command = QPushButton("Copy as command")
         self.copy_command.setToolTip("The command that repeats this run, to the clipboard.")
-        self.copy_command.clicked.connect(lambda: self._copy(as_command))
+        self.copy_command.clicked.connect(self._copy_command)
         layout = QGridLayout(self)
         layout.addWidget(self.before, 0, 0)
         layout.addWidget(self.removed, 0, 1)
@@ -63,9 +66,18 @@ class ComparePanel(QGroupBox):
         """Before instead of after, or back."""
         self._comparison.toggle()
 
-    def _copy(self, form: object) -> None:
+    def _on_wipe(self, percent: int) -> None:
+        self._comparison.set_wipe(percent / 100)
+
+    def _copy_python(self) -> None:
+        self._copy(as_python)
+
+    def _copy_command(self) -> None:
+        self._copy(as_command)
+
+    def _copy(self, form: Callable[[Mapping[str, Any]], str]) -> None:
         result = self._comparison.result
         record = layers.record_of(result.layer) if result is not None else None
         clipboard = QApplication.clipboard()
-        if record is not None and clipboard is not None and callable(form):
+        if record is not None and clipboard is not None:
             clipboard.setText(form(record))

@@ -45,6 +45,7 @@ class EstimateForm(LayerForm):
     """Two lists of controls, `basic` and `advanced`, to be laid out by `lay_out`."""
 
     group = "estimate"
+    done = "estimated"
     lazy_choices = LAZY
     remembered = (
         "model", "region", "parts", "device", "precision", "tile", "overlap", "intensity", "lazy",
@@ -58,6 +59,9 @@ class EstimateForm(LayerForm):
         self.region.label = "look at"
         self.region.tooltip = "The whole layer, or a part of it."
         self.shapes.tooltip = "Selected shapes, or all; their common bounding box is looked at."
+        self.lazy.tooltip = (
+            "For dask and zarr layers. As one scrolls: the maps are blank where nobody looked yet."
+        )
         self.parts = ComboBox(
             label="contributions", choices=list(PARTS.items()),
             tooltip="Also map what the two embeddings do to the image, barycenter (what the scene "

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass
+import operator
+import threading
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from napari_baryir.imaging.checks import is_dask
 from napari_baryir.widgets.degradation_maps import DegradationMaps, maps_of
-from napari_baryir.widgets.job import (
-    Failed,
-    Outcome,
-    Step,
-    Success,
-    cores_left_for_the_window,
-    read_data,
-)
-from napari_baryir.widgets.lazy_maps import LazyPlanes
+from napari_baryir.widgets.job import Outcome, Step, Success, guarded, read_data
+from napari_baryir.widgets.lazy_maps import LazyMap, LazyPlanes, Stopped, kept_parts
 from napari_baryir.widgets.regions import Box
 
 if TYPE_CHECKING:
@@ -31,6 +26,9 @@ Shapley's parts, which add up to the whole; the paper's differences; both."""
 
 LazyMaps = Literal["lazy", "memory"]
 """What becomes of lazy layers: estimated as one scrolls, or at once."""
+
+Family = list[tuple[str, Any]]
+"""Names and values of maps that belong together."""
 
 MOST_VALUES = 10**6
 """Of a map, from which its contrast limits are found."""
@@ -61,6 +59,13 @@ class EstimateJob:
     first: tuple[int | None, ...] = ()
     """Plane in view, within the box; begun with."""
     lazy: LazyMaps = "lazy"
+    stopping: threading.Event = field(default_factory=threading.Event)
+    """Set when it is to stop; heard at every tile, also of a lazy plane."""
+
+    def check(self) -> None:
+        """Raise `Stopped` if it is to stop."""
+        if self.stopping.is_set():
+            raise Stopped
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,13 +89,8 @@ class Estimated(Success):
 
 
 def estimate_steps(job: EstimateJob) -> Generator[Step, None, Outcome]:
-    """Estimate, yielding after every tile; errors are returned, so that none is told twice."""
-    try:
-        with cores_left_for_the_window():
-            return (yield from _estimate(job))
-    except Exception as error:
-        # A frame of the traceback would keep the image, and on a GPU its memory, alive.
-        return Failed(error.with_traceback(None) if isinstance(error, MemoryError) else error)
+    """Estimate, yielding after every tile."""
+    return guarded(_estimate(job))
 
 
 def _estimate(job: EstimateJob) -> Generator[Step, None, Estimated]:
@@ -119,34 +119,55 @@ def _estimate(job: EstimateJob) -> Generator[Step, None, Estimated]:
         steps.close()
     maps = maps_of(estimate, job.axes)
     if isinstance(maps.planes, LazyPlanes):
-        maps.planes.get(first)  # here instead of where the window would wait for it
-    return Estimated(estimate, maps, tuple(_contributions(job, estimate, first)))
+        maps.planes.get(first, job.check)  # so that there is something to show
+    families = [
+        [(name, _grey(values, job.axes)) for name, values in family]
+        for family in _families(job.parts, estimate)
+    ]
+    if any(is_dask(values) for family in families for _, values in family):
+        return Estimated(estimate, maps, tuple(_lazily(families, job, first)))
+    return Estimated(estimate, maps, tuple(_at_once(families)))
 
 
-def _contributions(
-    job: EstimateJob, estimate: DegradationEstimate, first: tuple[int, ...]
-) -> Generator[Contribution, None, None]:
-    """The maps that were asked for, those of a kind with the same limits."""
-    parts = estimate.contributions
-    if parts is None:
-        return
-    families = []
-    if job.parts in ("additive", "both"):
-        families.append(
-            (
-                ("barycenter part", parts.shapley_barycenter),
-                ("residual part", parts.shapley_residual),
-            )
-        )
-    if job.parts in ("differences", "both"):
-        families.append(
-            (("barycenter difference", parts.barycenter), ("residual difference", parts.residual))
-        )
+def _families(parts: Parts, estimate: DegradationEstimate) -> list[Family]:
+    """The maps that were asked for, those together that have the same limits."""
+    found = estimate.contributions
+    if found is None:
+        return []
+    families: list[Family] = []
+    if parts in ("additive", "both"):
+        additive = (found.shapley_barycenter, found.shapley_residual)
+        families.append(list(zip(("barycenter part", "residual part"), additive, strict=True)))
+    if parts in ("differences", "both"):
+        names = ("barycenter difference", "residual difference")
+        families.append(list(zip(names, (found.barycenter, found.residual), strict=True)))
+    return families
+
+
+def _at_once(families: list[Family]) -> Iterator[Contribution]:
     for family in families:
-        maps = [(name, _grey(values, job.axes)) for name, values in family]
-        limit = max(_limit(values, job.axes, first) for _, values in maps)
-        for name, values in maps:
+        limit = max(_limit(values) for _, values in family)
+        for name, values in family:
             yield Contribution(name, values, limit)
+
+
+def _lazily(
+    families: list[Family], job: EstimateJob, first: tuple[int, ...]
+) -> Iterator[Contribution]:
+    """Maps whose planes are computed together, in a thread; the one in view here."""
+    letters = job.axes.replace("S", "")
+    inner = "".join(letter for letter in letters if letter not in "YX") + "YX"
+    there = [letters.index(letter) for letter in inner]
+    back = tuple(inner.index(letter) for letter in letters)
+    planes = kept_parts([values.transpose(there) for family in families for _, values in family])
+    seen = planes.get(first, job.check)  # it stands for all in finding the limits
+    number = 0
+    for family in families:
+        limit = max(_limit(values) for values in seen[number : number + len(family)])
+        for name, _ in family:
+            data = LazyMap(planes, back, operator.itemgetter(number), np.float32, np.nan)
+            yield Contribution(name, data, limit)
+            number += 1
 
 
 def _grey(values: Any, axes: str) -> Any:
@@ -160,12 +181,8 @@ def _grey(values: Any, axes: str) -> Any:
     return values[tuple(index)].mean(axis=axis)
 
 
-def _limit(values: Any, axes: str, first: tuple[int, ...]) -> float:
+def _limit(values: Any) -> float:
     """A round figure that nearly all absolute values are below."""
-    if is_dask(values):  # the plane in view stands for all
-        place = iter(first)
-        letters = axes.replace("S", "")
-        values = values[tuple(slice(None) if a in "YX" else next(place) for a in letters)]
     array = np.asarray(values).reshape(-1)
     some = np.abs(array[:: max(1, array.size // MOST_VALUES)])
     finite = some[np.isfinite(some)]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import Signal
 
-from napari_baryir.errors import InputError
 from napari_baryir.widgets import degradation_layers, layers
 from napari_baryir.widgets.degradation_maps import DegradationMaps
-from napari_baryir.widgets.errors import Problem, notify
 from napari_baryir.widgets.estimate_job import (
     Estimated,
     EstimateJob,
@@ -19,11 +17,10 @@ from napari_baryir.widgets.estimate_job import (
     Parts,
     estimate_steps,
 )
-from napari_baryir.widgets.job import Failed
-from napari_baryir.widgets.lazy_maps import LazyPlanes
+from napari_baryir.widgets.lazy_maps import KeptPlanes, LazyMap
 from napari_baryir.widgets.plane_fetcher import PlaneFetcher
-from napari_baryir.widgets.queue import run_queue
-from napari_baryir.widgets.regions import Box, Region, box_of, level_0, plane_in_view, why_not
+from napari_baryir.widgets.regions import Box, Region, level_0, plane_in_view, suitable_box
+from napari_baryir.widgets.run_session import RunSession
 from napari_baryir.widgets.worker import Run
 
 if TYPE_CHECKING:
@@ -45,8 +42,8 @@ class MapResult:
     severity: Image
     domains: Labels
     contributions: list[Image]
-    fetcher: PlaneFetcher | None = None
-    """Of lazy maps."""
+    fetchers: list[PlaneFetcher] = field(default_factory=list)
+    """Of lazy maps, and of lazy contributions."""
     only: str | None = None
     """The domain that is shown alone; None for all."""
 
@@ -56,16 +53,12 @@ class MapResult:
         return [self.source, self.severity, self.domains, *self.contributions]
 
 
-class EstimateSession(QObject):
-    """Runs of one viewer, one at a time, and the results that are still in it."""
+class EstimateSession(RunSession):
+    """Estimates layers of one viewer; `finished` comes with the `MapResult`.
 
-    changed = Signal()
-    """The run began, went on or ended."""
-    failed = Signal(object)
-    """A `Problem`."""
-    cancelled = Signal()
-    finished = Signal(object)
-    """The `MapResult` of a run that went well."""
+    Keeps the results that are still in the viewer.
+    """
+
     shown = Signal()
     """Another result is the one to look at, or none."""
     computed = Signal()
@@ -74,12 +67,10 @@ class EstimateSession(QObject):
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
         self.viewer = viewer
-        self.run: Run | None = None
         self.result: MapResult | None = None
         self.results: list[MapResult] = []
         self._source: Image | None = None
         self._job: EstimateJob | None = None
-        self._closed = False
         viewer.layers.events.removed.connect(self._on_layer_removed)
         viewer.layers.selection.events.active.connect(self._on_active)
 
@@ -101,12 +92,8 @@ class EstimateSession(QObject):
         InputError
             If the layer cannot be looked at, or there is a run already.
         """
-        if self.run is not None:
-            raise InputError("a run is going on; cancel it, or wait for it")
-        reason = why_not(source, axes)
-        if reason is not None:
-            raise InputError(reason.rstrip("."))
-        box = box_of(self.viewer, source, axes, region, shapes)
+        self._check_free()
+        box = suitable_box(self.viewer, source, axes, region, shapes)
         self._source = source
         self._job = EstimateJob(
             data=level_0(source),
@@ -117,20 +104,8 @@ class EstimateSession(QObject):
             first=plane_in_view(self.viewer, source, axes, box),
             lazy=lazy,
         )
-        run = Run(estimate_steps(self._job), f"Looking at {source.name}")
-        run.started.connect(self.changed)
-        run.stepped.connect(self._on_step)
-        run.ended.connect(self._on_ended)
-        self.run = run
-        run_queue().submit(run)
-        self.changed.emit()
-        return run
-
-    def cancel(self) -> None:
-        """Stop computing after the tile in work."""
-        if self.run is not None:
-            self.run.cancel()
-            self.changed.emit()
+        steps, title = estimate_steps(self._job), f"Looking at {source.name}"
+        return self._submit(steps, title, self._job.stopping)
 
     def show_only(self, domain: str | None) -> None:
         """Show one domain of the result, or all."""
@@ -138,39 +113,21 @@ class EstimateSession(QObject):
             self.result.only = domain
             degradation_layers.show_domain(self.result.domains, self.result.maps, domain)
 
-    def close(self) -> None:
-        """End everything; the viewer or the dock is gone. The maps stay."""
-        if self._closed:
-            return
-        self._closed = True
+    def _let_go(self) -> None:
         self.viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self.viewer.layers.selection.events.active.disconnect(self._on_active)
         for result in self.results:
             _let_go(result)
         self.results, self.result = [], None
-        if self.run is not None:
-            self.run.cancel()
 
-    def _on_step(self, _: Any) -> None:
-        if not self._closed:
-            self.changed.emit()
+    def _give_up(self) -> None:
+        self._source = self._job = None
 
-    def _on_ended(self) -> None:
-        run, source, job = self.run, self._source, self._job
-        self.run = self._source = self._job = None
-        if self._closed or run is None:
-            return
-        if isinstance(run.outcome, Estimated) and source is not None and job is not None:
-            self._finish(run.outcome, source, job)
-        elif isinstance(run.outcome, Failed):
-            problem = Problem.of(run.outcome.error)
-            notify(problem)
-            self.failed.emit(problem)
-        else:
-            self.cancelled.emit()
-        self.changed.emit()
-
-    def _finish(self, done: Estimated, source: Image, job: EstimateJob) -> None:
+    def _finish(self, done: Estimated) -> None:
+        source, job = self._source, self._job
+        self._source = self._job = None
+        assert source is not None
+        assert job is not None
         record = make_record(done.estimate, job, source)
         place = (self.viewer, source)
         severity = degradation_layers.add_severity(*place, job.box, done.maps, record=record)
@@ -186,35 +143,33 @@ class EstimateSession(QObject):
         result = MapResult(
             source, job.box, job.axes, done.estimate, done.maps, severity, domains, contributions
         )
-        if isinstance(done.maps.planes, LazyPlanes):
-            result.fetcher = self._fetcher(result, done.maps.planes)
+        self._fetch_as_seen(result)
         self.results.append(result)
         self._look_at(result)
         self.finished.emit(result)
 
-    def _fetcher(self, result: MapResult, planes: LazyPlanes) -> PlaneFetcher:
-        """Look at planes as one scrolls to them, and draw them."""
-        fetcher = PlaneFetcher(planes)
-        # Methods, since PySide6 keeps functions with all that they refer to: here, the maps.
-        fetcher.fetched.connect(self._on_fetched)
-        fetcher.failed.connect(self._on_fetch_failed)
-        self._draw(result)  # asks for what has come into view since the run began
-        return fetcher
+    def _fetch_as_seen(self, result: MapResult) -> None:
+        """Look at planes of lazy maps as one scrolls to them."""
+        lazy = {id(planes): planes for planes in map(_planes_of, result.layers) if planes}
+        result.fetchers = [PlaneFetcher(planes) for planes in lazy.values()]
+        for fetcher in result.fetchers:
+            # Methods, since PySide6 keeps functions with all that they refer to: here, the maps.
+            fetcher.fetched.connect(self._on_fetched)
+            fetcher.failed.connect(self._complain)
+            self._draw(result, fetcher)  # asks for what has come into view since the run began
 
-    def _draw(self, result: MapResult) -> None:
+    def _draw(self, result: MapResult, fetcher: PlaneFetcher) -> None:
         """Draw maps of which more is known."""
-        layers.refresh(result.severity)
-        layers.refresh(result.domains)
+        for layer in result.layers:
+            if _planes_of(layer) is fetcher.planes:
+                layers.refresh(layer)
         self.computed.emit()
 
     def _on_fetched(self) -> None:
         for result in self.results:
-            if result.fetcher is self.sender():
-                self._draw(result)
-
-    def _on_fetch_failed(self, problem: Problem) -> None:
-        notify(problem)
-        self.failed.emit(problem)
+            for fetcher in result.fetchers:
+                if fetcher is self.sender():
+                    self._draw(result, fetcher)
 
     def _look_at(self, result: MapResult | None) -> None:
         self.result = result
@@ -240,8 +195,13 @@ class EstimateSession(QObject):
 
 def _let_go(result: MapResult) -> None:
     """Look at no more planes of a result."""
-    if result.fetcher is not None:
-        result.fetcher.close()
+    for fetcher in result.fetchers:
+        fetcher.close()
+
+
+def _planes_of(layer: Layer) -> KeptPlanes[Any] | None:
+    """Where the values of a lazy map come from; None for other layers."""
+    return layer.data.planes if isinstance(layer.data, LazyMap) else None
 
 
 def make_record(estimate: Any, job: EstimateJob, source: Image) -> dict[str, Any]:

@@ -98,13 +98,18 @@ Outcome = Success | Failed
 
 
 def restore_steps(job: RestoreJob) -> Generator[Step, None, Outcome]:
-    """Restore, yielding after every tile; errors are returned, so that nobody else reports them.
+    """Restore, yielding after every tile.
 
     Closing the generator stops the work and leaves no file behind.
     """
+    return guarded(_restore(job))
+
+
+def guarded(steps: Generator[Step, None, Success]) -> Generator[Step, None, Outcome]:
+    """The same steps with a core left; errors are returned, so that nobody else reports them."""
     try:
         with cores_left_for_the_window():
-            return (yield from _restore(job))
+            return (yield from steps)
     except Exception as error:
         # A frame of the traceback would keep the image, and on a GPU its memory, alive.
         return Failed(error.with_traceback(None) if isinstance(error, MemoryError) else error)

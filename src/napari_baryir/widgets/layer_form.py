@@ -44,6 +44,8 @@ class LayerForm(QObject):
     """Of the settings in which the controls are remembered."""
     remembered: tuple[str, ...] = ()
     """Controls that come back as they were left; axes and layers belong to an image."""
+    done = "restored"
+    """What is done with the layer, for saying that it cannot be."""
     lazy_choices: Mapping[str, str] = LAZY
     """What may become of lazy layers."""
 
@@ -106,8 +108,7 @@ class LayerForm(QObject):
 
     def _source(self) -> tuple[Any, str]:
         """The chosen layer and its axes; `InputError` where it is not suitable."""
-        source = self.source
-        reason = why_not(source, self.axes.value.strip().upper() or None)
+        source, reason = self.source, self.problem()
         if reason is not None or source is None:
             raise InputError((reason or "").rstrip("."))
         return source, self.axes.value.strip().upper() or axes_of(source)
@@ -129,8 +130,8 @@ class LayerForm(QObject):
         return self.layer.value
 
     def problem(self) -> str | None:
-        """Why the chosen layer cannot be restored; None if it can."""
-        return why_not(self.source, self.axes.value.strip().upper() or None)
+        """Why the chosen layer is not suitable; None if it is."""
+        return why_not(self.source, self.axes.value.strip().upper() or None, self.done)
 
     def refresh_layers(self, event: Any = None) -> None:
         """Offer the layers that are there now."""
@@ -212,7 +213,7 @@ class LayerForm(QObject):
         return hasattr(level_0(source), "chunks")
 
     def _images(self, _: Any = None) -> list[Any]:
-        """Images that are not our maps; labels too, to say why they cannot be restored."""
+        """Images that are not our maps; labels too, to say why they are not suitable."""
         return [
             layer
             for layer in reversed(self._viewer.layers)

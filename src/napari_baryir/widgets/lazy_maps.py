@@ -8,23 +8,78 @@ from __future__ import annotations
 import operator
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_baryir.widgets.degradation_maps import Place, PlaneMaps, Planes, PlaneSummary
 
-KEPT_PLANES = 64
-"""Planes that stay in memory; the maps of each have about as many values as an eighth of it."""
+MOST_BYTES = 2**28
+"""Of planes that stay in memory, per result; the latest stays whatever its size."""
+
+Plane = TypeVar("Plane")
+Check = Callable[[], None]
+"""Called before every task, a tile for instance; raises `Stopped` if nobody waits any more."""
 
 
-class LazyPlanes(Planes):
-    """Planes that are computed once each, by whoever asks first.
+class Stopped(Exception):
+    """Nobody wants the plane that is in work."""
 
-    The severity layer and the domain map read the same tiles: without this, each would run the
-    network by itself.
+
+class KeptPlanes(Generic[Plane]):
+    """Planes that are computed once each, by whoever asks first; those of long ago are dropped.
+
+    Several layers read the same tiles: without this, each would run the network by itself.
+
+    Parameters
+    ----------
+    shape
+        How many planes there are, along each axis other than Y and X.
+    sides
+        Of a plane.
+    nbytes
+        What a plane takes.
+    compute
+        Makes a plane.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        sides: tuple[int, int],
+        nbytes: int,
+        compute: Callable[[Place, Check | None], Plane],
+    ) -> None:
+        self.shape = shape
+        self.sides = sides
+        self.most = max(1, MOST_BYTES // max(nbytes, 1))
+        """Planes that are kept at once."""
+        self._compute = compute
+        self._lock = threading.Lock()
+        self._recent: OrderedDict[Place, Plane] = OrderedDict()
+        self.on_wanted: Callable[[Place], None] | None = None
+        """Called when a plane was to be shown that is not here; in the thread that asked."""
+
+    def get(self, place: Place, check: Check | None = None) -> Plane:
+        """A plane, computed if need be."""
+        with self._lock:
+            found = self._recent.get(place)
+            if found is None:
+                found = self._recent[place] = self._compute(place, check)
+            self._recent.move_to_end(place)
+            while len(self._recent) > self.most:
+                self._recent.popitem(last=False)
+        return found
+
+    def known(self, place: Place) -> Plane | None:
+        """A plane that is in memory."""
+        return self._recent.get(place)
+
+
+class LazyPlanes(KeptPlanes[PlaneMaps], Planes):
+    """The planes of an estimate of dask arrays.
 
     Parameters
     ----------
@@ -35,46 +90,56 @@ class LazyPlanes(Planes):
     """
 
     def __init__(self, severity: Any, probabilities: Any, domains: tuple[str, ...]) -> None:
-        super().__init__(severity, probabilities)
-        self.sides: tuple[int, int] = (int(severity.shape[-2]), int(severity.shape[-1]))
+        shape, sides = _split(severity.shape)
+        nbytes = 4 * int(np.prod(sides)) * (1 + len(domains))
+        KeptPlanes.__init__(self, shape, sides, nbytes, self._look)
+        self._severity = severity
+        self._probabilities = probabilities
         self._domains = domains
-        self._lock = threading.Lock()
-        self._recent: OrderedDict[Place, PlaneMaps] = OrderedDict()
         self._told: dict[Place, PlaneSummary] = {}
-        self.on_wanted: Callable[[Place], None] | None = None
-        """Called when a plane was to be shown that is not here; in the thread that asked."""
-
-    def get(self, place: Place) -> PlaneMaps:
-        """The maps of a plane, computed if need be."""
-        with self._lock:
-            found = self._recent.get(place)
-            if found is None:
-                found = self._recent[place] = self._compute(place)
-            self._recent.move_to_end(place)
-            self._told[place] = found.summary
-            while len(self._recent) > KEPT_PLANES:
-                self._recent.popitem(last=False)
-        return found
-
-    def known(self, place: Place) -> PlaneMaps | None:
-        """The maps of a plane that is in memory."""
-        return self._recent.get(place)
 
     def summary(self, place: Place) -> PlaneSummary | None:
         """What was found in a plane that has been looked at, also long ago."""
         return self._told.get(place)
 
-    def _compute(self, place: Place) -> PlaneMaps:
-        import dask
-
+    def _look(self, place: Place, check: Check | None) -> PlaneMaps:
         from napari_baryir.degradation.planes import mean_severity, shares
 
-        both: Any = dask.compute(  # type: ignore[attr-defined, no-untyped-call]
-            self._severity[place], self._probabilities[place], scheduler="sync"
+        severity, probabilities = _computed(
+            [self._severity[place], self._probabilities[place]], check
         )
-        severity, probabilities = (np.asarray(each, np.float32) for each in both)
         found = PlaneSummary(shares(probabilities, self._domains), mean_severity(severity))
+        self._told[place] = found
         return PlaneMaps(severity, probabilities, found)
+
+
+def kept_parts(parts: Sequence[Any]) -> KeptPlanes[Sequence[NDArray[np.float32]]]:
+    """Planes of several dask arrays of the same shape (..., h, w), computed together."""
+    shape, sides = _split(parts[0].shape)
+
+    def compute(place: Place, check: Check | None) -> Sequence[NDArray[np.float32]]:
+        return _computed([part[place] for part in parts], check)
+
+    return KeptPlanes(shape, sides, 4 * len(parts) * int(np.prod(sides)), compute)
+
+
+def _split(shape: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, int]]:
+    *outer, height, width = (int(n) for n in shape)
+    return tuple(outer), (height, width)
+
+
+def _computed(arrays: list[Any], check: Check | None) -> list[NDArray[np.float32]]:
+    """Compute dask arrays that share tiles, in this thread."""
+    import dask
+
+    def before(*_: object) -> None:
+        if check is not None:
+            check()
+
+    found: Any = dask.compute(  # type: ignore[attr-defined, no-untyped-call]
+        *arrays, scheduler="sync", callbacks=[(None, None, before, None, None)]
+    )
+    return [np.asarray(each, np.float32) for each in found]
 
 
 class LazyMap:
@@ -90,7 +155,7 @@ class LazyMap:
     order
         How the axes of (..., h, w) are transposed.
     values
-        Takes the values from the maps of a plane.
+        Takes the values from a plane.
     dtype
         Of the values.
     blank
@@ -99,13 +164,13 @@ class LazyMap:
 
     def __init__(
         self,
-        planes: LazyPlanes,
+        planes: KeptPlanes[Any],
         order: tuple[int, ...],
-        values: Callable[[PlaneMaps], NDArray[Any]],
+        values: Callable[[Any], NDArray[Any]],
         dtype: Any,
         blank: float,
     ) -> None:
-        self._planes = planes
+        self.planes = planes
         self._order = order
         self._values = values
         self._blank = blank
@@ -124,10 +189,10 @@ class LazyMap:
         wanted: list[Any] = [slice(None)] * self.ndim
         for part, axis in zip(parts, self._order, strict=True):
             wanted[axis] = part
-        outer = len(self._planes.shape)
+        outer = len(self.planes.shape)
         ranges = [
             range(n)[part] if isinstance(part, slice) else range(part, part + 1)
-            for n, part in zip(self._planes.shape, wanted[:outer], strict=True)
+            for n, part in zip(self.planes.shape, wanted[:outer], strict=True)
         ]
         block = self._block(ranges)
         # What is left to do: planes that were asked for by number lose their axis.
@@ -138,22 +203,23 @@ class LazyMap:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """All values, computed."""
-        block = np.empty((*self._planes.shape, *self._planes.sides), self.dtype)
-        for place in np.ndindex(*self._planes.shape):
-            block[place] = self._values(self._planes.get(place))
+        block = np.empty((*self.planes.shape, *self.planes.sides), self.dtype)
+        for place in np.ndindex(*self.planes.shape):
+            block[place] = self._values(self.planes.get(place))
         return block.transpose(self._order).astype(dtype or self.dtype, copy=False)
 
     def _block(self, ranges: list[range]) -> NDArray[Any]:
         """Some planes, (..., h, w); blank where not known."""
         counts = tuple(len(each) for each in ranges)
-        block = np.full((*counts, *self._planes.sides), self._blank, self.dtype)
-        for number in np.ndindex(*counts):
+        block = np.full((*counts, *self.planes.sides), self._blank, self.dtype)
+        for asked, number in enumerate(np.ndindex(*counts)):
             place = tuple(each[i] for each, i in zip(ranges, number, strict=True))
-            plane = self._planes.known(place)
+            plane = self.planes.known(place)
             if plane is not None:
                 block[number] = self._values(plane)
+            # Of a volume, no more than are kept, or each would drop another one for ever.
             # Read once: closing the dock takes it away, and this is napari's slicing thread.
-            elif (wanted := self._planes.on_wanted) is not None:
+            elif asked < self.planes.most and (wanted := self.planes.on_wanted) is not None:
                 wanted(place)
         return block
 

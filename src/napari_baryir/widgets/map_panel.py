@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import (
+    QAbstractButton,
     QButtonGroup,
     QComboBox,
     QGroupBox,
@@ -49,13 +50,16 @@ class MapPanel(QGroupBox):
         self.axis = QComboBox()
         self.axis.setToolTip("Axis along which the planes are plotted.")
         self.views = QButtonGroup(self)
+        self._plotted: Any = None
+        """What is in the plot: a result, its axis and the place along the other axes."""
         self._lay_out()
+        self.views.buttonClicked.connect(self._on_view)
         self.legend.only_changed.connect(self._on_only)
         self.plot.picked.connect(self._on_picked)
         self.axis.currentTextChanged.connect(self._on_axis)
         session.shown.connect(self._on_shown)
         session.finished.connect(self._on_finished)
-        session.computed.connect(self._refresh)
+        session.computed.connect(self._on_computed)
         dims = viewer.dims.events
         self._events: list[Any] = [dims.current_step, dims.ndisplay]
         for event in self._events:
@@ -86,7 +90,6 @@ class MapPanel(QGroupBox):
             button.setObjectName(name)
             button.setToolTip(tooltip)
             button.setCheckable(True)
-            button.clicked.connect(lambda _, name=name: self.show_view(name))
             self.views.addButton(button)
             row.addWidget(button)
         layout = QVBoxLayout(self)
@@ -97,6 +100,7 @@ class MapPanel(QGroupBox):
     def _on_shown(self) -> None:
         result = self._session.result
         self.setVisible(result is not None)
+        self._plotted = None
         if result is None:
             return
         self.setTitle(f"Estimate of {_short(result.source.name)}")
@@ -132,12 +136,28 @@ class MapPanel(QGroupBox):
         if not self._letter:
             return
         along = result.maps.outer.index(self._letter)
+        self._plot(result, place[:along], place[along + 1 :])
+        self.plot.set_current(place[along] or 0)
+
+    def _plot(
+        self, result: MapResult, before: tuple[int | None, ...], after: tuple[int | None, ...]
+    ) -> None:
+        """Plot the planes along the axis; not again at each of them, there may be thousands."""
+        if self._plotted == (result, before, after):
+            return
+        self._plotted = (result, before, after)
         planes = [
-            result.maps.summary((*place[:along], n, *place[along + 1 :]))
-            for n in range(result.maps.planes.shape[along])
+            result.maps.summary((*before, n, *after))
+            for n in range(result.maps.planes.shape[len(before)])
         ]
         self.plot.set_planes(self._letter, planes, result.maps.domains)
-        self.plot.set_current(place[along] or 0)
+
+    def _on_computed(self) -> None:
+        self._plotted = None
+        self._refresh()
+
+    def _on_view(self, button: QAbstractButton) -> None:
+        self.show_view(button.objectName())
 
     def _on_finished(self) -> None:
         self.show_view("domains")

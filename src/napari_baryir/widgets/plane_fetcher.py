@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any
 
-from napari.qt.threading import create_worker
+from napari.qt.threading import GeneratorWorker, create_worker
 from qtpy.QtCore import QObject, Qt, Signal
 
 from napari_baryir.widgets.degradation_maps import Place
 from napari_baryir.widgets.errors import Problem
 from napari_baryir.widgets.job import cores_left_for_the_window
-from napari_baryir.widgets.lazy_maps import LazyPlanes
+from napari_baryir.widgets.lazy_maps import KeptPlanes, Stopped
 
 
 class PlaneFetcher(QObject):
@@ -23,11 +24,11 @@ class PlaneFetcher(QObject):
 
     _wanted = Signal(object)
 
-    def __init__(self, planes: LazyPlanes) -> None:
+    def __init__(self, planes: KeptPlanes[Any]) -> None:
         super().__init__()
-        self._planes = planes
+        self.planes = planes
         self._waiting: list[Place] = []
-        self._worker: Any = None
+        self._worker: GeneratorWorker[Problem | None, None, None] | None = None
         self._closed = False
         # napari may slice in a thread of its own.
         self._wanted.connect(self._on_wanted, Qt.ConnectionType.QueuedConnection)
@@ -39,13 +40,15 @@ class PlaneFetcher(QObject):
         return self._worker is not None
 
     def close(self) -> None:
-        """Look at nothing more after the plane in work."""
+        """Look at nothing more after the tile in work."""
         self._closed = True
-        self._planes.on_wanted = None
+        self.planes.on_wanted = None
         self._waiting.clear()
+        if self._worker is not None:
+            self._worker.quit()
 
     def _on_wanted(self, place: Place) -> None:
-        if self._closed or self._planes.known(place) is not None:
+        if self._closed or self.planes.known(place) is not None:
             return
         if place in self._waiting:
             self._waiting.remove(place)
@@ -56,13 +59,29 @@ class PlaneFetcher(QObject):
         if self._worker is not None or self._closed or not self._waiting:
             return
         place = self._waiting.pop()
-        worker = create_worker(_look, self._planes, place, _start_thread=False, _ignore_errors=True)
+
+        def check() -> None:
+            if worker.abort_requested:
+                raise Stopped
+
+        def look() -> Generator[Problem | None, None, None]:
+            try:
+                with cores_left_for_the_window():
+                    self.planes.get(place, check)
+            except Stopped:
+                return
+            except Exception as error:  # one that gets out would reach the user as a traceback
+                yield Problem.of(error)
+            else:
+                yield None
+
+        worker = create_worker(look, _start_thread=False, _ignore_errors=True)
         self._worker = worker
-        worker.returned.connect(self._on_returned)
+        worker.yielded.connect(self._on_looked)
         worker.finished.connect(self._on_finished)
         worker.start()
 
-    def _on_returned(self, problem: Problem | None) -> None:
+    def _on_looked(self, problem: Problem | None) -> None:
         if self._closed:
             return
         if problem is None:
@@ -74,16 +93,3 @@ class PlaneFetcher(QObject):
     def _on_finished(self) -> None:
         self._worker = None
         self._start_next()
-
-
-def _look(planes: LazyPlanes, place: Place) -> Problem | None:
-    """Compute a plane; what went wrong is returned, so that nobody else reports it.
-
-    As a `Problem`: an exception that a worker returns is to napari as if it had been raised.
-    """
-    try:
-        with cores_left_for_the_window():
-            planes.get(place)
-    except Exception as error:
-        return Problem.of(error)
-    return None

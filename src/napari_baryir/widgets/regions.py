@@ -61,8 +61,8 @@ def level_0(layer: Image) -> Any:
     return layer.data[0] if layer.multiscale else layer.data
 
 
-def why_not(layer: Layer | None, axes: str | None = None) -> str | None:
-    """Say in a sentence why a layer cannot be restored; None if it can.
+def why_not(layer: Layer | None, axes: str | None = None, done: str = "restored") -> str | None:
+    """Say in a sentence why a layer cannot be restored or estimated; None if it can.
 
     Looks at type, shape and dtype only, so that it takes no time.
     """
@@ -78,7 +78,7 @@ def why_not(layer: Layer | None, axes: str | None = None) -> str | None:
         return f"“{layer.name}” is a {kind.lower()} layer; choose an image layer."
     try:
         data = level_0(layer)
-        check_image(_Described(data), axes or axes_of(layer))
+        check_image(_Described(data), axes or axes_of(layer), done)
     except InputError as error:
         return f"“{layer.name}”: {error}."
     return None
@@ -169,6 +169,16 @@ def box_of(
     return Box(slices, whole=all(s.stop - s.start == n for s, n in zip(slices, shape, strict=True)))
 
 
+def suitable_box(
+    viewer: ViewerModel, layer: Image, axes: str, region: Region, shapes: Shapes | None
+) -> Box:
+    """`box_of` a layer for which `why_not` has nothing to say; else `InputError`."""
+    reason = why_not(layer, axes)
+    if reason is not None:
+        raise InputError(reason.rstrip("."))
+    return box_of(viewer, layer, axes, region, shapes)
+
+
 def plane_in_view(viewer: ViewerModel, layer: Image, axes: str, box: Box) -> tuple[int | None, ...]:
     """Index within a box, per axis that counts planes, of what the viewer shows now."""
     here = _here(viewer, layer)
@@ -225,7 +235,7 @@ def is_displayed(viewer: ViewerModel, layer: Image, dimension: int) -> bool:
 def _seen(viewer: ViewerModel, layer: Image) -> NDArray[np.float64]:
     """Corners of the canvas in the layer's pixels, (corners, ndim)."""
     if viewer.dims.ndisplay != 2:
-        raise InputError("in 3D there is no current view; switch to 2D, or restore the whole layer")
+        raise InputError("in 3D there is no current view; switch to 2D, or choose the whole layer")
     canvas = getattr(viewer, "canvas", None)  # napari before 0.9 has it elsewhere
     height, width = canvas.viewbox_size(viewer.layers) if canvas else viewer._canvas_size
     camera = getattr(getattr(viewer, "scene", viewer), "camera", None) or viewer.camera

@@ -7,24 +7,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import Signal
 
-from napari_baryir.errors import InputError
 from napari_baryir.widgets import layers
 from napari_baryir.widgets.compare import Comparison, Result
-from napari_baryir.widgets.errors import Problem, notify
 from napari_baryir.widgets.job import (
     Done,
-    Failed,
     LazyMode,
     RestoreJob,
     Settings,
     Step,
     restore_steps,
 )
-from napari_baryir.widgets.queue import run_queue
 from napari_baryir.widgets.record import make_record
-from napari_baryir.widgets.regions import Box, Region, box_of, level_0, plane_in_view, why_not
+from napari_baryir.widgets.regions import Box, Region, level_0, plane_in_view, suitable_box
+from napari_baryir.widgets.run_session import RunSession
 from napari_baryir.widgets.worker import Run
 
 if TYPE_CHECKING:
@@ -37,16 +34,9 @@ REFRESH_SECONDS = 0.3
 """Least time between two drawings of a result that is being made."""
 
 
-class RestoreSession(QObject):
-    """Runs of one viewer, one at a time."""
+class RestoreSession(RunSession):
+    """Restores layers of one viewer; `finished` comes with the `Result`."""
 
-    changed = Signal()
-    """The run began, went on or ended."""
-    failed = Signal(object)
-    """A `Problem`."""
-    cancelled = Signal()
-    finished = Signal(object)
-    """The `Result` of a run that went well."""
     looking = Signal(bool)
     """Whether the plane in view of a lazy result is being restored."""
 
@@ -54,14 +44,12 @@ class RestoreSession(QObject):
         super().__init__()
         self.viewer = viewer
         self.comparison = Comparison(viewer)
-        self.run: Run | None = None
         self._source: Image | None = None
         self._box: Box | None = None
         self._job: RestoreJob | None = None
         self._partial: Image | None = None
         self._strength = 1.0
         self._drawn = 0.0
-        self._closed = False
         viewer.layers.events.removed.connect(self._on_layer_removed)
 
     def restore(
@@ -83,12 +71,8 @@ class RestoreSession(QObject):
         InputError
             If the layer cannot be restored, or there is a run already.
         """
-        if self.run is not None:
-            raise InputError("a run is going on; cancel it, or wait for it")
-        reason = why_not(source, axes)
-        if reason is not None:
-            raise InputError(reason.rstrip("."))
-        box = box_of(self.viewer, source, axes, region, shapes)
+        self._check_free()
+        box = suitable_box(self.viewer, source, axes, region, shapes)
         job = RestoreJob(
             data=level_0(source),
             axes=axes,
@@ -103,38 +87,16 @@ class RestoreSession(QObject):
         )
         self._source, self._box, self._job, self._strength = source, box, job, strength
         self._partial = None
-        run = Run(restore_steps(job), f"Restoring {source.name}")
-        run.started.connect(self.changed)
-        run.stepped.connect(self._on_step)
-        run.ended.connect(self._on_ended)
-        self.run = run
-        run_queue().submit(run)
-        self.changed.emit()
-        return run
+        return self._submit(restore_steps(job), f"Restoring {source.name}")
 
-    def cancel(self) -> None:
-        """Stop computing after the tile in work."""
-        if self.run is not None:
-            self.run.cancel()
-            self.changed.emit()
-
-    def close(self) -> None:
-        """End everything; the viewer or the dock is gone."""
-        if self._closed:
-            return
-        self._closed = True
+    def _let_go(self) -> None:
         self.comparison.close()
         self.viewer.layers.events.removed.disconnect(self._on_layer_removed)
-        if self.run is not None:
-            self.run.cancel()
 
-    def _on_step(self, step: Step) -> None:
-        if self._closed or self.run is None:
-            return
+    def _follow(self, step: Step) -> None:
         progress = step.progress
         if step.image is not None and progress.planes > 1 and progress.plane_index is not None:
             self._show_partial(step)
-        self.changed.emit()
 
     def _show_partial(self, step: Step) -> None:
         """Show the planes that are finished while the others are still black."""
@@ -156,24 +118,14 @@ class RestoreSession(QObject):
             layers.refresh(self._partial)
         self._drawn = time.perf_counter()
 
-    def _on_ended(self) -> None:
-        run, partial, source = self.run, self._partial, self._source
-        self.run = self._partial = self._source = None
-        if self._closed or run is None:
-            return
-        if isinstance(run.outcome, Done) and source is not None:
-            self._finish(run.outcome, source, partial)
-        else:
-            layers.remove(self.viewer, partial)
-            if isinstance(run.outcome, Failed):
-                problem = Problem.of(run.outcome.error)
-                notify(problem)
-                self.failed.emit(problem)
-            else:
-                self.cancelled.emit()
-        self.changed.emit()
+    def _give_up(self) -> None:
+        partial, self._partial, self._source = self._partial, None, None
+        layers.remove(self.viewer, partial)
 
-    def _finish(self, done: Done, source: Image, partial: Image | None) -> None:
+    def _finish(self, done: Done) -> None:
+        source, partial = self._source, self._partial
+        self._source = self._partial = None
+        assert source is not None
         assert self._box is not None
         assert self._job is not None
         name = f"{source.name} restored"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Generator
 from typing import Any, Literal
@@ -26,6 +27,13 @@ class TileWorker(GeneratorWorker[Step, None, Outcome]):
     def __init__(self, func: Any, steps: Steps) -> None:
         super().__init__(func, steps)
         self._steps = steps
+        self.stopping: threading.Event | None = None
+
+    def quit(self) -> None:
+        """Stop after the step in work, or within it if that listens."""
+        super().quit()
+        if self.stopping is not None:
+            self.stopping.set()
 
     def work(self) -> Any:
         """Go through the steps; `quit` is heard after each."""
@@ -57,6 +65,8 @@ class Run(QObject):
         Yields `Step`, returns an `Outcome`; nothing of it happens before `start`.
     title
         What the activity dock calls it.
+    stopping
+        Set when it is to stop, for steps that take long.
     """
 
     started = Signal()
@@ -65,13 +75,14 @@ class Run(QObject):
     ended = Signal()
     """Once, whatever the end was; `state` says which."""
 
-    def __init__(self, steps: Steps, title: str) -> None:
+    def __init__(self, steps: Steps, title: str, stopping: threading.Event | None = None) -> None:
         super().__init__()
         self.title = title
         self.state: State = "waiting"
         self.outcome: Outcome | None = None
         self.latest: Step | None = None
         self._steps: Steps | None = steps
+        self._stopping = stopping
         self._worker: TileWorker | None = None
         self._bar: _Bar | None = None
         self._begin = 0.0
@@ -102,6 +113,7 @@ class Run(QObject):
             _start_thread=False,
             _ignore_errors=True,  # they are in the outcome
         )
+        worker.stopping = self._stopping
         self._steps = None
         self._worker = worker
         worker.yielded.connect(self._on_step)
