@@ -124,11 +124,11 @@ def train(recipe: Recipe) -> Generator[TrainingProgress, None, Path]:
     finally:
         batches.close()
         if log is not None:
-            log.close()
             # Stopped in the middle of a step (by Ctrl-C, say), the state is one that an
             # uninterrupted run never has: the last checkpoint stands.
             if between_steps and state.step != saved:
                 save_state(state, recipe)
+            log.close()
     if log is not None:
         write_weights(state, recipe)
     together.wait()
