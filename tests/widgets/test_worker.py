@@ -34,6 +34,7 @@ class Tiles:
         self.done = 0
         self.closed_in: int | None = None
         self.go = threading.Event()
+        self.over = threading.Event()
         if not held:
             self.go.set()
 
@@ -48,6 +49,7 @@ class Tiles:
             return Done(SimpleNamespace(), "data", "original")  # type: ignore[arg-type]
         finally:
             self.closed_in = threading.get_ident()
+            self.over.set()
 
 
 def make_run(tiles: Tiles, title: str = "a run") -> Run:
@@ -131,3 +133,48 @@ def test_activity_bar_counts_tiles_and_its_cancel_cancels(qtbot: QtBot) -> None:
     assert run.state == "cancelled"
     assert bar not in progress._all_instances
     assert tiles.done < 5
+
+
+class GreedyBar:
+    """Lets Qt handle what waits whenever it is drawn, as napari's does."""
+
+    deepest = 0
+    depth = 0
+
+    def __init__(self, **_: Any) -> None:
+        self.n = 0
+        self._draw()
+
+    def update(self, more: int) -> None:
+        self.n += more
+        self._draw()
+
+    def close(self) -> None:
+        pass
+
+    def _draw(self) -> None:
+        from qtpy.QtWidgets import QApplication
+
+        GreedyBar.depth += 1
+        GreedyBar.deepest = max(GreedyBar.deepest, GreedyBar.depth)
+        QApplication.processEvents()
+        GreedyBar.depth -= 1
+
+
+def test_steps_that_wait_for_the_window_are_not_drawn_within_each_other(
+    qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_baryir.widgets import worker
+
+    monkeypatch.setattr(worker, "_Bar", GreedyBar)
+    monkeypatch.setattr(GreedyBar, "deepest", 0)
+    tiles, seen = Tiles(200), []
+    run = make_run(tiles)
+    run.stepped.connect(lambda step: seen.append(step.progress.done))
+    run.start()
+    assert tiles.over.wait(PATIENCE_S)  # all steps wait now
+    with qtbot.waitSignal(run.ended):
+        pass
+    assert run.state == "done"
+    assert seen == list(range(201))
+    assert GreedyBar.deepest == 1

@@ -85,6 +85,7 @@ class Run(QObject):
         self._stopping = stopping
         self._worker: TileWorker | None = None
         self._bar: _Bar | None = None
+        self._drawing = False
         self._begin = 0.0
 
     @property
@@ -142,22 +143,34 @@ class Run(QObject):
             self._begin = time.perf_counter()
         self.latest = step
         self.stepped.emit(step)
-        self._show_progress(step)
+        self._show_progress()
 
-    def _show_progress(self, step: Step) -> None:
+    def _show_progress(self) -> None:
         """Draw napari's bar, last of all: it lets Qt handle what waits, later steps and the end."""
-        progress = step.progress
-        if self._bar is None and not self.over:
-            # Here, and not in the worker: the bar is a widget.
-            bar = _Bar(total=progress.total, desc=self.title, cancel_callback=self.cancel)
-            if self.over or self._bar is not None:  # while it was made
-                bar.close()
-                return
-            self._bar = bar
-        if self._bar is None:
+        if self._drawing:
+            return  # one of those later steps, which the loop below comes to
+        self._drawing = True
+        try:
+            if self._bar is None:
+                self._make_bar()
+            while self._bar is not None and self.latest is not None:
+                more = self.latest.progress.done - self._bar.n
+                if more <= 0:
+                    break
+                self._bar.update(more)
+        finally:
+            self._drawing = False
+
+    def _make_bar(self) -> None:
+        if self.latest is None or self.over:
             return
-        if progress.done > self._bar.n:
-            self._bar.update(progress.done - self._bar.n)
+        # Here, and not in the worker: the bar is a widget.
+        total = self.latest.progress.total
+        bar = _Bar(total=total, desc=self.title, cancel_callback=self.cancel)
+        if self.over:  # while it was made
+            bar.close()
+        else:
+            self._bar = bar
 
     def _on_outcome(self, outcome: Outcome | None) -> None:
         self.outcome = outcome
