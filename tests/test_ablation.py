@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from skimage import data, io
 
+from napari_baryir import steps
 from napari_baryir.errors import DataError, InputError
+from napari_baryir.steps import Steps
 from napari_baryir.training import ablation as module
 from napari_baryir.training.ablation import (
     IDENTITY,
@@ -60,13 +62,7 @@ def tiny(tmp_path: Path) -> Ablation:
 
 def finish(ablation: Ablation) -> Path:
     """Run to the end."""
-    running = run_ablation(ablation)
-    while True:
-        try:
-            next(running)
-        except StopIteration as stop:
-            table: Path = stop.value
-            return table
+    return steps.finish(run_ablation(ablation))
 
 
 def test_it_trains_measures_and_goes_on_where_it_was_stopped(
@@ -75,29 +71,26 @@ def test_it_trains_measures_and_goes_on_where_it_was_stopped(
     running = run_ablation(tiny)
     assert next(running).doing == "training"
     running.close()  # after one step of the first variant
-    steps: list[int] = []
+    taken: list[int] = []
     train = module.loop.train
 
     def watched(recipe: Any) -> Any:
-        training = train(recipe)
-        while True:
-            try:
-                progress = next(training)
-            except StopIteration as stop:
-                return stop.value
-            steps.append(progress.step)
+        training = Steps(train(recipe))
+        for progress in training:
+            taken.append(progress.step)
             yield progress
+        return training.result
 
     monkeypatch.setattr(module.loop, "train", watched)
     table = finish(tiny).read_text("utf-8")
-    assert steps == [2, 1, 2]  # the first variant went on, the second began
+    assert taken == [2, 1, 2]  # the first variant went on, the second began
     header, _, *rows = table.splitlines()
     assert header == "| PSNR (dB) | input | L1 only | full |"
     names = [row.split("|")[1].strip() for row in rows if row.startswith("|")]
     noise = ["noise 15", "noise 25", "noise 50"]
     assert names == [*noise, "haze", "**mean of seen**", "salt and pepper", "**mean of unseen**"]
     finish(tiny)
-    assert steps == [2, 1, 2]  # nothing is done twice
+    assert taken == [2, 1, 2]  # nothing is done twice
 
 
 def test_the_table_has_means_and_spreads_over_the_seeds() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import fields
 from typing import Any
 
@@ -16,10 +15,11 @@ import napari_baryir.lazy
 from calibrated_networks import calibrated_network
 from fake_networks import random_gated_network
 from local_networks import LocalNetwork
-from napari_baryir import DegradationEstimate, Progress, estimate_degradation, iter_estimate
+from napari_baryir import estimate_degradation, iter_estimate
 from napari_baryir.degradation.engine import EstimateEngine
 from napari_baryir.errors import InputError, WeightsError
 from napari_baryir.network import BaryIR
+from napari_baryir.steps import finish
 
 
 @pytest.fixture(autouse=True)
@@ -38,16 +38,6 @@ def square(height: int = 70, width: int = 90) -> Any:
     image = np.zeros((height, width), np.float32)
     image[16:48, 32:64] = 1
     return image
-
-
-def result_of(steps: Generator[Progress, None, DegradationEstimate]) -> DegradationEstimate:
-    """What a run returns."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            result: DegradationEstimate = stop.value
-            return result
 
 
 def test_probabilities_add_up_to_one_and_severity_is_in_the_unit_range() -> None:
@@ -264,7 +254,7 @@ def test_lazy_images_can_be_estimated_at_once() -> None:
     options: dict[str, Any] = {"axes": "TYX", "model": LocalNetwork(), "intensity": (0, 1)}
     steps = iter_estimate(da.from_array(image), at_once=True, **options)
     assert next(steps).total == 2
-    found = result_of(steps)
+    found = finish(steps)
     assert isinstance(found.severity, np.ndarray)
     np.testing.assert_array_equal(found.severity, estimate_degradation(image, **options).severity)
 

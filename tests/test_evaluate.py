@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from skimage import data, io, metrics
 
+from napari_baryir import steps
 from napari_baryir.commands import evaluate as command
 from napari_baryir.errors import DataError, InputError
 from napari_baryir.network import BaryIR
@@ -74,13 +75,7 @@ def identity_restore(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def finish(cases: Any, **options: Any) -> Evaluation:
     """Run an evaluation to its end."""
-    scores = iter_evaluate(cases, "auto", **options)
-    while True:
-        try:
-            next(scores)
-        except StopIteration as stop:
-            result: Evaluation = stop.value
-            return result
+    return steps.finish(iter_evaluate(cases, "auto", **options))
 
 
 @pytest.mark.parametrize("shape", [(12, 9), (9, 12, 3)])

@@ -19,6 +19,7 @@ from napari_baryir.errors import DataError, InputError
 from napari_baryir.imaging.intensity import choose_intensity
 from napari_baryir.network import BaryIR
 from napari_baryir.network.variants import VARIANTS
+from napari_baryir.steps import Steps
 from napari_baryir.training import finetune_images, finetune_run
 from napari_baryir.training.finetune import (
     YOURS,
@@ -99,12 +100,8 @@ def scene(seed: int, side: int = 64) -> NDArray[np.uint16]:
 
 
 def finish(steps: Any) -> tuple[list[FinetuneProgress], FinetuneResult]:
-    progress = []
-    while True:
-        try:
-            progress.append(next(steps))
-        except StopIteration as stop:
-            return progress, stop.value
+    run = Steps(steps)
+    return list(run), run.result
 
 
 def test_pairs_teach_a_new_domain_and_give_a_model_of_the_list(

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from napari_baryir import steps
 from napari_baryir.cli import main
 from napari_baryir.errors import DataError, DeviceError
 from napari_baryir.training import loop
@@ -53,13 +54,7 @@ def recipe(output: Path, *overrides: str) -> Recipe:
 
 def finish(settings: Recipe) -> Path:
     """Train to the end and return the weights file."""
-    training = loop.train(settings)
-    while True:
-        try:
-            next(training)
-        except StopIteration as stop:
-            path: Path = stop.value
-            return path
+    return steps.finish(loop.train(settings))
 
 
 def stop_after(settings: Recipe, step: int) -> None:

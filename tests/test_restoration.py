@@ -22,6 +22,7 @@ from napari_baryir.errors import ModelUnavailableError
 from napari_baryir.imaging.tiles import TileGrid
 from napari_baryir.network import BaryIR
 from napari_baryir.restoration import Progress, Restoration, iter_restore, restore
+from napari_baryir.steps import Steps
 from napari_baryir.weights.files import save_weights, weights_hash
 from napari_baryir.weights.registry import REGISTRY
 
@@ -53,12 +54,8 @@ def images(draw: st.DrawFn) -> tuple[Any, str]:
 
 def run(steps: Generator[Progress, None, Restoration]) -> tuple[list[Progress], Restoration]:
     """All that a generator yields, and what it returns."""
-    seen = []
-    while True:
-        try:
-            seen.append(next(steps))
-        except StopIteration as finished:
-            return seen, finished.value
+    run = Steps(steps)
+    return list(run), run.result
 
 
 def picture(height: int, width: int, dtype: Any = np.float32) -> Any:

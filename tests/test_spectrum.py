@@ -94,25 +94,40 @@ def test_a_reader_answers_zero_at_first_and_learns() -> None:
     assert bool(reader.last.weight.grad.any())
 
 
+def test_deblurring_without_the_spectrum_is_refused() -> None:
+    with pytest.raises(ValueError, match="needs spectrum"):
+        GatedConfig(deblurring=3)
+
+
+def test_a_reader_sees_features_as_it_was_told_they_are_usual() -> None:
+    reader, spectra = SpectrumReader(4, 2), log_spectrum(noise(64, 64), 2)
+    reader.standardise(spectra)
+    seen: list[Tensor] = []
+    reader.first.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    reader(spectra)
+    assert float(seen[0].mean(dim=(0, 2, 3)).abs().max()) < 1e-3
+    assert float(seen[0].std()) < 1.0
+
+
 def test_a_network_given_a_reader_answers_as_before() -> None:
     torch.manual_seed(0)
-    without = BaryIR(GatedConfig(**SMALL, kernel_bank=3, kernel_size=5), domains=("blur",)).eval()
+    without = BaryIR(GatedConfig(**SMALL, kernel_size=5), domains=("blur",)).eval()
     given = BaryIR(
-        GatedConfig(**SMALL, kernel_bank=3, kernel_size=5, spectrum=6), domains=("blur",)
+        GatedConfig(**SMALL, kernel_size=5, spectrum=6, deblurring=3), domains=("blur",)
     ).eval()
     missing = given.load_state_dict(without.state_dict(), strict=False).missing_keys
     assert missing
-    assert all(".spectrum." in name for name in missing)
+    assert all(".spectrum." in n or n.startswith("decoder.deblurring.") for n in missing)
     image = noise(32, 48)
     with torch.no_grad():
         torch.testing.assert_close(given(image).restored, without(image).restored)
 
 
-def test_the_bank_adds_the_same_to_each_colour() -> None:
-    config = GatedConfig(**SMALL, kernel_bank=3, kernel_size=5, spectrum=6)
+def test_deblurring_adds_the_same_to_each_colour() -> None:
+    config = GatedConfig(**SMALL, kernel_size=5, spectrum=6, deblurring=3)
     model = BaryIR(config, domains=("blur",)).eval()
     torch.manual_seed(0)
-    torch.nn.init.normal_(model.get_parameter("decoder.bank.spectrum.last.weight"))
+    torch.nn.init.normal_(model.get_parameter("decoder.deblurring.spectrum.last.weight"))
     with torch.no_grad():
         change = model(noise(32, 48)).restored - noise(32, 48)
     assert float(change.abs().max()) > 1e-3

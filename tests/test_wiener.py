@@ -74,23 +74,27 @@ def test_a_mixture_of_components_undoes_blurs_that_were_not_drawn(profile: str) 
 
 
 def test_a_network_starts_with_them() -> None:
-    model = BaryIR(GatedConfig(width=8, kernel_bank=4, kernel_size=7), domains=("noise",))
+    model = BaryIR(
+        GatedConfig(width=8, spectrum=4, deblurring=4, kernel_size=7), domains=("noise",)
+    )
     seed_bank(model, "photo")
     expected = deblurring_filters(partial(random_blur, "photo"), 4, 7)
-    torch.testing.assert_close(model.get_parameter("decoder.bank.filters.weight")[:, 0], expected)
+    torch.testing.assert_close(
+        model.get_parameter("decoder.deblurring.filters.weight")[:, 0], expected
+    )
 
 
-def test_a_run_may_start_from_a_model_with_another_bank_and_from_no_other_network(
+def test_a_run_may_start_from_a_model_without_filters_and_from_no_other_network(
     tmp_path: Path,
 ) -> None:
     recipe = load_recipe("smoke", [])
     start = BaryIR(recipe.network, domains=tuple(recipe.data.batch))
     save_weights(start, tmp_path / "start.safetensors")
     init = f"init={tmp_path / 'start.safetensors'}"
-    larger = load_recipe("smoke", [init, "network.kernel_bank=4", "network.kernel_size=7"])
+    larger = load_recipe("smoke", [init, "network.spectrum=4", "network.deblurring=4"])
     model = start_state(larger, torch.device("cpu")).model
     for name, value in start.state_dict().items():
         torch.testing.assert_close(model.state_dict()[name], value, rtol=0, atol=1e-3)
-    assert model.get_parameter("decoder.bank.filters.weight").shape == (4, 1, 7, 7)
+    assert model.get_parameter("decoder.deblurring.filters.weight").shape == (4, 1, 13, 13)
     with pytest.raises(DataError, match="network"):
         start_state(load_recipe("smoke", [init, "network.width=16"]), torch.device("cpu"))

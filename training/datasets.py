@@ -25,6 +25,8 @@ from napari_baryir.training.patches import random_square, turn
 from napari_baryir.training.processes import WHOLE, Share
 from napari_baryir.training.variety import varied_field
 
+BEYOND = 16
+"""Pixels around a patch that blur brings light from."""
 SMALLEST_FIELD, LARGEST_FIELD = 128, 224
 """Sides of the fields of view whose intensity map microscopy patches are seen through, pixels."""
 
@@ -126,12 +128,15 @@ class PairDataset(Dataset[Batch]):
 
         It is larger than the patch where that matters: microscopy's map to [0, 1] is chosen on the
         degraded field, as it is when a user restores (fields vary in size because users' images
-        do), and haze thickens over a whole picture, not over a patch.
+        do), haze thickens over a whole picture, not over a patch, and blur brings in what lies
+        beyond the patch.
         """
         side = self.patch
         if self.profile == "microscopy" or "haze" in plan.domains:
             least = max(self.patch, SMALLEST_FIELD)
             side = int(rng.integers(least, max(least, LARGEST_FIELD) + 1))
+        elif "blur" in plan.domains:
+            side += 2 * BEYOND
         if self.profile == "microscopy":
             return varied_field(self.files, side, rng)
         planes = self.files[int(rng.integers(len(self.files)))]

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from napari_baryir.errors import DataError
 from napari_baryir.training import losses
+from napari_baryir.training.bank import start_bank
 from napari_baryir.training.checkpoint import remove_unfinished
 from napari_baryir.training.data import load_data
 from napari_baryir.training.datasets import Batch
@@ -92,7 +93,9 @@ def train(recipe: Recipe) -> Generator[TrainingProgress, None, Path]:
     state = start_state(recipe, device)
     if recipe.resume:
         resume(state, recipe)
-    together.check_step(state.step)
+    if recipe.bank_steps and not state.step:
+        start_bank(state, recipe, dataset, device)
+    together.start_alike(state.step, state.model, state.averaged, state.potentials)
     # The first process alone logs, validates and writes; the others wait for it in their next step.
     log = _start_log(recipe, state.step) if together.first else None
 
@@ -274,6 +277,8 @@ def make_batches(
         sampler=range(start, steps),
         num_workers=workers,
         prefetch_factor=4 if workers else None,
+        # Its own: from torch's it would draw once more in a run that is resumed.
+        generator=torch.Generator(),
     )
     iterator: Iterator[Drawn] = iter(loader)
     with contextlib.closing(_Iterating(iterator)):

@@ -186,6 +186,8 @@ class Recipe(_Frozen):
     """"auto", "cpu", "cuda", "cuda:1", "mps"."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """"auto": bfloat16 where the CPU or GPU computes in it."""
+    bank_steps: Annotated[int, Field(ge=0)] = 0
+    """Steps in which the bank of large filters learns alone, before the first of `steps`."""
     checkpoint_every: PositiveInt = 200
     """Steps."""
     validate_every: PositiveInt = 1000

@@ -30,8 +30,9 @@ from napari_baryir.weights.registry import load_model
 
 logger = logging.getLogger(__name__)
 
-BANK = "decoder.bank."
-"""Where a compact network keeps its large filters."""
+BLUR_PARTS = {"deblurring": "decoder.deblurring.", "spectrum": ".spectrum."}
+"""Settings of a compact network that another one can be given, and what their parameters' names
+have in common."""
 _NOT_OF_RESULT = {"output", "device", "workers", "resume", "pictures"}
 """Keys of a recipe that say nothing of what comes out."""
 PROTOTYPE_DECAY = 0.99
@@ -126,27 +127,27 @@ def state_around(
 
 
 def seed_bank(model: BaryIR, profile: str) -> None:
-    """Start the bank of large filters, if the network has one, as `deblurring_filters`."""
-    if isinstance(model.config, GatedConfig) and model.config.kernel_bank:
+    """Start the filters against blur, if the network has any, as `deblurring_filters`."""
+    if isinstance(model.config, GatedConfig) and model.config.deblurring:
         filters = deblurring_filters(
-            partial(random_blur, profile), model.config.kernel_bank, model.config.kernel_size
+            partial(random_blur, profile), model.config.deblurring, model.config.kernel_size
         )
         with torch.no_grad():
-            model.get_parameter(f"{BANK}filters.weight").copy_(filters[:, None])
+            model.get_parameter("decoder.deblurring.filters.weight").copy_(filters[:, None])
 
 
 def _start_from(model: BaryIR, name: str) -> None:
-    """Take over the weights of another model; a bank of filters of another size stays new."""
+    """Take over the weights of another model; parts for blur that it lacks stay new."""
     start = load_model(name)
     # What the estimates read is of the old weights: this run makes its own.
     tensors = {k: v for k, v in start.state_dict().items() if k not in ESTIMATES}
     network = start.config
     if isinstance(network, GatedConfig) and isinstance(model.config, GatedConfig):
-        bank = {key: getattr(model.config, key) for key in ("kernel_bank", "kernel_size")}
-        if network != network.model_copy(update=bank):
-            network = network.model_copy(update=bank)
-            tensors = {k: v for k, v in tensors.items() if not k.startswith(BANK)}
-            tensors |= {k: v for k, v in model.state_dict().items() if k.startswith(BANK)}
+        wanted = {key: getattr(model.config, key) for key in BLUR_PARTS}
+        new = [part for key, part in BLUR_PARTS.items() if getattr(network, key) != wanted[key]]
+        network = network.model_copy(update=wanted)
+        tensors = {k: v for k, v in tensors.items() if not any(part in k for part in new)}
+        tensors |= {k: v for k, v in model.state_dict().items() if any(part in k for part in new)}
     for what, ours, theirs in (
         ("network", model.config, network),
         ("domains", model.domains, start.domains),

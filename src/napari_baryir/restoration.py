@@ -21,6 +21,7 @@ from napari_baryir.options import Intensity, Options, check_options
 from napari_baryir.planes import PlaneRestorer
 from napari_baryir.planning import Plan
 from napari_baryir.results import Progress, Restoration
+from napari_baryir.steps import finish
 
 __all__ = ["Progress", "Restoration", "iter_restore", "restore"]
 
@@ -97,12 +98,7 @@ def restore(
         ensemble=ensemble,
         out=out,
     )
-    while True:
-        try:
-            next(steps)
-        except StopIteration as finished:
-            result: Restoration = finished.value
-            return result
+    return finish(steps)
 
 
 def iter_restore(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from napari_baryir.commands.console import echo
 from napari_baryir.errors import InputError
+from napari_baryir.steps import Steps
 
 if TYPE_CHECKING:
     import torch
@@ -85,16 +86,12 @@ def run(args: argparse.Namespace) -> int:
     profile: Profile = args.profile or _profile(model, path)
     files = load_clean_files(args.data, profile)
     scenes = SCENES if args.scenes is None else args.scenes
-    steps = calibrate(model, files, profile, scenes=scenes, seed=args.seed)
+    steps = Steps(calibrate(model, files, profile, scenes=scenes, seed=args.seed))
     with tqdm(total=scenes, unit="picture", leave=False, disable=None, file=sys.stderr) as bar:
-        while True:
-            try:
-                bar.update(next(steps).done - bar.n)
-            except StopIteration as stop:
-                calibration = stop.value
-                break
+        for progress in steps:
+            bar.update(progress.done - bar.n)
     save_weights(model, target, dtype=_stored_dtype(path))
-    echo(f"calibrated for {', '.join(calibration.domains)}: {target}")
+    echo(f"calibrated for {', '.join(steps.result.domains)}: {target}")
     return 0
 
 

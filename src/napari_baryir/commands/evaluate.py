@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_baryir.errors import InputError
+from napari_baryir.steps import Steps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -221,22 +222,20 @@ def _evaluate(args: argparse.Namespace, cases: Sequence[Case]) -> Evaluation:
 
         model = load_model(model)
     name = "model" if args.model == "auto" else Path(args.model).stem
-    scores = iter_evaluate(
-        cases,
-        model,
-        model_name=name,
-        peers=args.peers,
-        perceptual=perceptual,
-        restore_options=options,
+    scores = Steps(
+        iter_evaluate(
+            cases,
+            model,
+            model_name=name,
+            peers=args.peers,
+            perceptual=perceptual,
+            restore_options=options,
+        )
     )
     with tqdm(total=len(cases), unit="image", disable=None) as bar:
-        while True:
-            try:
-                score = next(scores)
-            except StopIteration as stop:
-                evaluation: Evaluation = stop.value
-                return evaluation
+        for score in scores:
             if score.method == INPUT:
                 bar.set_postfix_str(f"{score.image}, {score.domain}")
             elif score.method == name:
                 bar.update()
+    return scores.result

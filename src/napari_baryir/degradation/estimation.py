@@ -22,6 +22,7 @@ from napari_baryir.imaging.checks import is_dask
 from napari_baryir.options import Intensity, Options, check_options
 from napari_baryir.planning import Plan
 from napari_baryir.results import Progress
+from napari_baryir.steps import finish
 
 
 def estimate_degradation(
@@ -75,12 +76,7 @@ def estimate_degradation(
         intensity=intensity,
         contributions=contributions,
     )
-    while True:
-        try:
-            next(steps)
-        except StopIteration as finished:
-            result: DegradationEstimate = finished.value
-            return result
+    return finish(steps)
 
 
 def iter_estimate(

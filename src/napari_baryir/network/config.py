@@ -13,6 +13,7 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from napari_baryir.errors import InputError
@@ -44,11 +45,19 @@ class GatedConfig(_Frozen):
 
     A window instead of the whole input, so that a tile and the whole image give the same answer."""
     kernel_bank: Blocks = 0
-    """Number of large learnt filters mixed per place (0: none); for blur."""
+    """Number of large learnt filters mixed per place (0: none)."""
     kernel_size: PositiveInt = 13
     """Side of the large filters, in pixels; odd."""
     spectrum: Annotated[int, Field(ge=0, le=1024)] = 0
-    """Hidden channels of the parts that read the local power spectrum (0: none); for blur."""
+    """Hidden channels of the parts that read the local power spectrum (0: none)."""
+    deblurring: Blocks = 0
+    """Number of large filters against blur that the spectrum mixes (0: none)."""
+
+    @model_validator(mode="after")
+    def _deblurring_reads_the_spectrum(self) -> GatedConfig:
+        if self.deblurring and not self.spectrum:
+            raise ValueError(f"deblurring {self.deblurring} needs spectrum, its hidden channels")
+        return self
 
     @field_validator("kernel_size")
     @classmethod

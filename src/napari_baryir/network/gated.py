@@ -97,12 +97,6 @@ def cell_statistics(x: Tensor) -> Tensor:
     return torch.cat((F.avg_pool2d(x, 8), -F.max_pool2d(-x, 8), F.max_pool2d(x, 8)), dim=1)
 
 
-def _reader(config: GatedConfig, channels: int) -> SpectrumReader | None:
-    if not config.spectrum:
-        return None
-    return SpectrumReader(config.spectrum, channels)
-
-
 def _blocks(channels: int, count: int) -> nn.Sequential:
     return nn.Sequential(*(GatedBlock(channels) for _ in range(count)))
 
@@ -128,7 +122,7 @@ class Encoder(nn.Module):
         self.down2 = nn.Conv2d(c2, c3, 2, stride=2)
         self.statistics = nn.Conv2d(CELL_STATISTICS, c3, 1)
         self.context = config.context
-        self.spectrum = _reader(config, c3)
+        self.spectrum = SpectrumReader(config.spectrum, c3) if config.spectrum else None
         self.level3 = _context_blocks(c3, n3, config.context)
         self.norm = LayerNorm2d(c3)
 
@@ -183,28 +177,42 @@ class SkipCondition(nn.Module):
 
 
 class KernelBank(nn.Module):
-    """Large learnt filters, mixed per place: the wide receptive field that blur needs.
+    """Large learnt filters, mixed per place: a wide receptive field.
 
-    Gives ``sum_k w_k(p) (f_k * g)(p)``, (B, 1, H, W), of the mean g over colours, to be added to
-    each colour: blur strikes all of them, and their detail is much the same. The weights w come
-    from H/8, and from the spectrum where the network reads it.
+    Adds ``sum_k w_k(p) (f_k * x)(p)`` to each colour channel; the weights w come from H/8.
     """
 
-    def __init__(self, channels: int, config: GatedConfig) -> None:
+    def __init__(self, channels: int, kernels: int, size: int) -> None:
         super().__init__()
-        kernels, size = config.kernel_bank, config.kernel_size
         self.mix = nn.Conv2d(channels, kernels, 1)
         self.filters = nn.Conv2d(1, kernels, size, bias=False)
         nn.init.zeros_(self.mix.weight)
         nn.init.zeros_(self.mix.bias)  # type: ignore[arg-type]
-        self.spectrum = _reader(config, kernels)
 
-    def forward(self, x: Tensor, features: Tensor, spectrum: Tensor | None = None) -> Tensor:
-        mix = self.mix(features).float()
-        if self.spectrum is not None:
-            mix = mix + MIX_GAIN * self.spectrum(spectrum).float()
+    def forward(self, x: Tensor, features: Tensor) -> Tensor:
+        weights = F.interpolate(self.mix(features).float(), scale_factor=8.0, mode="bilinear")
+        # Mirrored, as zeros around the image would be a sharp edge to the filters.
+        planes = mirrored(x.flatten(0, 1).unsqueeze(1), self.filters.kernel_size[0] // 2)
+        filtered = self.filters(planes).unflatten(0, x.shape[:2])
+        mixed: Tensor = (filtered * weights.unsqueeze(1)).sum(dim=2)
+        return mixed
+
+
+class DeblurringBank(nn.Module):
+    """Large filters that undo blur, mixed per place by what the spectrum says of it.
+
+    Gives ``sum_k w_k(p) (f_k * g)(p)``, (B, 1, H, W), of the mean g over colours, to be added to
+    each colour: blur strikes all of them, and their detail is much the same.
+    """
+
+    def __init__(self, kernels: int, size: int, hidden: int) -> None:
+        super().__init__()
+        self.filters = nn.Conv2d(1, kernels, size, bias=False)
+        self.spectrum = SpectrumReader(hidden, kernels)
+
+    def forward(self, x: Tensor, spectrum: Tensor) -> Tensor:
+        mix = MIX_GAIN * self.spectrum(spectrum).float()
         weights = F.interpolate(mix, scale_factor=8.0, mode="bilinear")
-        # Mirrored, as zeros around the image would be a sharp edge to filters that sharpen.
         grey = mirrored(x.mean(dim=1, keepdim=True), self.filters.kernel_size[0] // 2)
         mixed: Tensor = (self.filters(grey).float() * weights).sum(dim=1, keepdim=True)
         return mixed
@@ -237,7 +245,14 @@ class Decoder(nn.Module):
         self.corrected = nn.Conv2d(3 * 4, c1, 1)
         self.level1 = _blocks(c1, n1)
         self.output = nn.Conv2d(c1, 3 * 4, 3, padding=1)
-        self.bank = KernelBank(c3, config) if config.kernel_bank else None
+        self.bank = (
+            KernelBank(c3, config.kernel_bank, config.kernel_size) if config.kernel_bank else None
+        )
+        self.deblurring = (
+            DeblurringBank(config.deblurring, config.kernel_size, config.spectrum)
+            if config.deblurring
+            else None
+        )
         for layer in (self.coarse, self.output):  # the untouched image is the starting point
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
@@ -252,7 +267,9 @@ class Decoder(nn.Module):
         corrected = x * torch.exp(MAX_LOG_GAIN * torch.tanh(log_gain / MAX_LOG_GAIN)) + offset
         p2 = F.pixel_shuffle(self.pyramid2(r), 2)
         p1 = F.pixel_shuffle(self.pyramid1(p2), 2)
-        restored = corrected if self.bank is None else corrected + self.bank(x, y, *spectrum)
+        restored = corrected if self.bank is None else corrected + self.bank(x, y)
+        if self.deblurring is not None:
+            restored = restored + self.deblurring(x, *spectrum)
         y = self.level2(F.pixel_shuffle(self.up2(y), 2) + self.condition2(e2, p2))
         y = F.pixel_shuffle(self.up1(y), 2) + self.condition1(e1, p1)
         y = self.level1(y + self.corrected(F.pixel_unshuffle(corrected, 2)))

@@ -18,8 +18,10 @@ CELL = 8
 BINS = SIDE * (SIDE // 2 + 1)
 FEATURES = BINS + 1
 """Channels of `log_spectrum`."""
-FLOOR = 2e-6
-"""Added to the power: about the variance of rounding to 8 bits, below which all is equal."""
+FLOOR = 1e-5
+"""Added to the power: somewhat above the variance of rounding to 8 bits."""
+LEAST_SPREAD = 0.02
+"""Added to the spread of a feature over training images."""
 MEAN_LOG, SPREAD_LOG = -8.0, 3.0
 """Of the mean log power of photographs, roughly: brings it to about [-1, 1]."""
 
@@ -85,15 +87,26 @@ class SpectrumReader(nn.Module):
     Answers 0 at the start, so that it can be added to a network that is trained already.
     """
 
+    mean: Tensor
+    spread: Tensor
+
     def __init__(self, hidden: int, channels: int) -> None:
         super().__init__()
+        # Of each feature over training images; `standardise` sets them.
+        self.register_buffer("mean", torch.zeros(FEATURES, 1, 1))
+        self.register_buffer("spread", torch.ones(FEATURES, 1, 1))
         self.first = nn.Conv2d(FEATURES, hidden, 1)
         self.second = nn.Conv2d(hidden, hidden, 1)
         self.last = nn.Conv2d(hidden, channels, 1)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
+    def standardise(self, spectra: Tensor) -> None:
+        """Bring each feature to mean 0 and spread 1 over spectra, (B, FEATURES, h, w)."""
+        self.mean.copy_(spectra.mean(dim=(0, 2, 3))[:, None, None])
+        self.spread.copy_(spectra.std(dim=(0, 2, 3))[:, None, None] + LEAST_SPREAD)
+
     def forward(self, spectrum: Tensor) -> Tensor:
-        y = F.relu(self.first(spectrum))
+        y = F.relu(self.first((spectrum - self.mean) / self.spread))
         answer: Tensor = self.last(F.relu(self.second(y)))
         return answer

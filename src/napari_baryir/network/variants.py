@@ -15,9 +15,10 @@ _COMPACT = GatedConfig(
     barycenter_blocks=2,
     decoder_blocks=(2, 3, 3),
     context=6,
-    kernel_bank=12,
+    kernel_bank=8,
     kernel_size=13,
     spectrum=128,
+    deblurring=12,
 )
 
 VARIANTS: dict[str, BaryIRConfig] = {
@@ -27,7 +28,7 @@ VARIANTS: dict[str, BaryIRConfig] = {
     "promptir": RestormerConfig(prompts=PromptConfig()),
     # What microscopy-compact is, and photo-compact with more filters: 1.9 M parameters.
     "compact": _COMPACT,
-    "compact-photo": _COMPACT.model_copy(update={"kernel_bank": 24}),
+    "compact-photo": _COMPACT.model_copy(update={"deblurring": 24}),
     # For tests and trials: the same parts, as few and as narrow as they can be.
     "tiny": GatedConfig(
         width=8,

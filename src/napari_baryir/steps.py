@@ -1,0 +1,41 @@
+"""Generators that yield their progress and return their result, as all long work here does."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from typing import Generic, TypeVar
+
+Step = TypeVar("Step")
+Result = TypeVar("Result")
+
+
+class Steps(Generic[Step, Result]):
+    """The steps of a generator to loop over, and what it returned once the loop is over.
+
+    A loop that is left early closes the generator.
+
+    Parameters
+    ----------
+    work
+        The generator.
+    """
+
+    result: Result
+    """What the generator returned. Not there before the loop is over."""
+
+    def __init__(self, work: Generator[Step, None, Result]) -> None:
+        self._work = work
+
+    def __iter__(self) -> Iterator[Step]:
+        try:
+            self.result = yield from self._work
+        finally:
+            self._work.close()
+
+
+def finish(work: Generator[object, None, Result]) -> Result:
+    """Run a generator to its end, and give what it returns."""
+    steps = Steps(work)
+    for _ in steps:
+        pass
+    return steps.result
