@@ -26,7 +26,7 @@ from skimage import filters
 
 from napari_baryir import estimate_degradation, load_model, restore
 from napari_baryir.degradation import DegradationEstimate
-from napari_baryir.training.clean_images import load_clean_images
+from napari_baryir.training.clean_images import Profile, load_clean_images
 from napari_baryir.training.degradations import CLEAN
 from napari_baryir.training.scenes import Scene, as_chosen, make_scene
 from napari_baryir.training.unseen import DRAWN
@@ -94,9 +94,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             _write([*part(bench), ""])
 
 
-def clean_images(folder: Path, profile: str, count: int) -> list[NDArray[np.float32]]:
+def clean_images(folder: Path, profile: Profile, count: int) -> list[NDArray[np.float32]]:
     """Clean planes, (H, W, 3) in [0, 1] or (H, W), of at most `LARGEST` pixels a side."""
-    images = load_clean_images(str(folder), profile)  # type: ignore[arg-type]
+    images = load_clean_images(str(folder), profile)
     chosen = sorted({round(i) for i in np.linspace(0, len(images) - 1, min(count, len(images)))})
     planes = []
     for number in chosen:

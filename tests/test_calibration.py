@@ -113,7 +113,7 @@ def test_a_fit_travels_as_plain_json(fitted: Fitted) -> None:
 
 
 def test_half_severity_is_an_error_of_a_tenth_of_the_range() -> None:
-    assert severity_of(np.float32(0.1)) == pytest.approx(0.5)  # type: ignore[arg-type]
+    assert severity_of(np.array(0.1, np.float32)) == pytest.approx(0.5)
 
 
 def test_curves_are_followed_between_their_knots() -> None:

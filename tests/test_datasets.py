@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from napari_baryir.errors import DataError
 from napari_baryir.imaging.intensity import choose_intensity
-from napari_baryir.training.clean_images import load_clean_files, load_clean_images
+from napari_baryir.training.clean_images import Profile, load_clean_files, load_clean_images
 from napari_baryir.training.datasets import Batch, PairDataset, microscopy_pair
 from napari_baryir.training.mixtures import GRID, NO_DOMAIN
 
@@ -109,10 +109,10 @@ def test_mixtures_in_turn_have_no_domain_and_differ_from_the_truth() -> None:
 
 
 @pytest.mark.parametrize("profile", ["photo", "microscopy"])
-def test_side_by_side_each_place_suffers_its_own_domain(profile: str) -> None:
+def test_side_by_side_each_place_suffers_its_own_domain(profile: Profile) -> None:
     files = [planes()] if profile == "microscopy" else [[photos()[0]]]
     names = {"noise": 1, "clean": 1}
-    dataset = PairDataset(files, profile, names, 32, 1, side_by_side=6)  # type: ignore[arg-type]
+    dataset = PairDataset(files, profile, names, 32, 1, side_by_side=6)
     lines = set()
     for step in range(4):
         degraded, clean, places = dataset[step]
@@ -150,8 +150,8 @@ def test_clean_patches_are_turned_pieces_of_the_images() -> None:
 
 
 @pytest.mark.parametrize("profile", ["photo", "microscopy"])
-def test_pictures_come_with_scikit_image(profile: str) -> None:
-    images = load_clean_images("skimage", profile)  # type: ignore[arg-type]
+def test_pictures_come_with_scikit_image(profile: Profile) -> None:
+    images = load_clean_images("skimage", profile)
     assert len(images) >= 3
     for image in images:
         assert (image.dtype, image.ndim) == (

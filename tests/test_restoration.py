@@ -24,7 +24,6 @@ from napari_baryir.network import BaryIR
 from napari_baryir.restoration import Progress, Restoration, iter_restore, restore
 from napari_baryir.steps import Steps
 from napari_baryir.weights.files import save_weights, weights_hash
-from napari_baryir.weights.registry import REGISTRY
 
 CODES = ("u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8")
 DTYPES = [f"{order}{code}" for order in "<>" for code in CODES]
@@ -298,8 +297,6 @@ def noisy_photograph() -> Any:
 
 @pytest.mark.parametrize("name", ["photo-compact", "microscopy-compact"])
 def test_shipped_networks_tile_without_a_visible_seam(name: str) -> None:
-    if not REGISTRY[name].available:
-        pytest.skip(f"the weights of {name} are not in this checkout")
     image = noisy_photograph() if name == "photo-compact" else noisy_photograph()[..., 1]
     image = image.astype(np.float32) / 255
     whole = restore(image, model=name, tile="whole", intensity=(0, 1)).image

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from skimage import data, io
 
 from napari_baryir.errors import DataError, InputError
@@ -22,7 +23,7 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def psnr(a: np.ndarray, b: np.ndarray) -> float:  # type: ignore[type-arg]
+def psnr(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     return float(-10 * np.log10(np.mean((a - b) ** 2)))
 
 
