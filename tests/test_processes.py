@@ -24,6 +24,8 @@ from napari_baryir.training.finetune import NoisyImages, iter_finetune
 from napari_baryir.training.processes import Share
 from napari_baryir.training.recipe import load_recipe
 
+pytestmark = pytest.mark.timeout(900)  # where others compute as well
+
 SCRIPT = Path(__file__).with_name("train_in_processes.py")
 TINY = [
     "network.width=4",
@@ -80,7 +82,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
         text=True,
         check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        timeout=280,
+        timeout=850,
     )
     assert done.returncode == 0, done.stderr
     return one, two, done.stdout

@@ -130,8 +130,10 @@ class Processes:
         ):
             gradient.copy_(own.view_as(gradient))
 
-    def check_step(self, step: int) -> None:
-        """Wait for all, and see that they start from the same step.
+    def start_alike(self, step: int, *modules: nn.Module) -> None:
+        """See that all start from the same step, and give them the first one's modules.
+
+        What was computed before the first step may differ in its last bits between GPUs.
 
         Raises
         ------
@@ -146,6 +148,11 @@ class Processes:
                 f"the processes start from steps {steps}: they do not see the same checkpoint; "
                 "output must be a folder that all computers share"
             )
+        with torch.no_grad():
+            for value in (v for module in modules for v in module.state_dict().values()):
+                gathered = self._fabric.all_gather(value)
+                assert isinstance(gathered, Tensor)
+                value.copy_(gathered[0])
 
     def wait(self) -> None:
         """Wait for all."""
