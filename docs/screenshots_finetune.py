@@ -27,7 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "images")
     parser.add_argument("--model", default="microscopy-compact")
-    parser.add_argument("--steps", type=int, default=48)
+    parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--batch", default="4")
     parser.add_argument("--patch", default="64")
     args = parser.parse_args()
@@ -136,6 +136,7 @@ def _pairs(dock: Any, bad: Any, good: Any, args: argparse.Namespace) -> None:
     dock.form.steps.value = args.steps
     dock.form.batch.value, dock.form.patch.value = args.batch, args.patch
     dock.form.validate_every.value = max(1, args.steps // 6)
+    dock.form.calibrate.value = False
 
 
 def _is_halfway(session: Any) -> bool:

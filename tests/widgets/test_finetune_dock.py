@@ -96,7 +96,7 @@ def test_plot_and_pictures_follow_the_validations(dock: FinetuneDock, qtbot: QtB
     assert sorted(history.scores) == [0, 2, 4]
     assert sorted(history.losses) == [1, 2, 3, 4]
     assert not dock.panel.isHidden()
-    assert "Best so far: step 4" in dock.panel.gain.text()
+    assert "Kept: step 4" in dock.panel.gain.text()
     names = dock.panel.preview.captions
     assert [name.split(" ")[0] for name in names] == ["your", "clean", "starting", "kept,"]
     assert all(name.endswith("dB") for name in (names[0], names[2], names[3]))

@@ -110,7 +110,7 @@ def test_layers_that_cannot_teach_say_why(form: Any, viewer: Any) -> None:
     assert "are the same" in form.problem()
     small = viewer.add_image(CLEAN[:2], name="short")
     form.degraded.value, form.clean.value = noisy, small
-    assert "“noisy” is ZYX (6, 48, 48) but “short” is ZYX (2, 48, 48)" in form.problem()
+    assert "“noisy” is grey, 6 x 48 x 48, but “short” is grey, 2 x 48 x 48" in form.problem()
     clean = viewer.add_image(CLEAN, name="clean")
     form.clean.value = clean
     assert form.problem() is None
@@ -129,6 +129,13 @@ def test_two_layers_of_one_shape_are_proposed_as_a_pair(form: Any, viewer: Any) 
     assert (form.degraded.value, form.clean.value) == (noisy, clean)
     noisy.name = "renamed"
     assert (form.degraded.value, form.clean.value) == (noisy, clean)
+
+
+def test_axes_of_a_pair_are_called_as_those_of_the_degraded_layer(form: Any, viewer: Any) -> None:
+    viewer.add_image(CLEAN, name="clean")
+    viewer.add_image(NOISY, name="noisy", axis_labels=("t", "y", "x"))
+    job = form.job()
+    assert [image.axes for image in (job.images[0], job.partners[0])] == ["TYX", "TYX"]
 
 
 def test_a_layer_that_does_not_fit_into_memory_is_told(form: Any, viewer: Any) -> None:

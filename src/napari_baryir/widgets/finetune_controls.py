@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from magicgui.widgets import CheckBox, ComboBox, LineEdit, Select, SpinBox
 from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QSizePolicy
@@ -44,7 +46,8 @@ class FinetuneControls(QObject):
         ]  # fmt: skip
 
     def _make_sources(self) -> None:
-        self.model = ComboBox(label="start from", choices=model_choices())
+        # Functions, since magicgui offers anew what it was given whenever a control is laid out.
+        self.model = ComboBox(label="start from", choices=_models)
         self.kind = ComboBox(label="learn from", choices=list(KINDS.items()))
         self.place = ComboBox(
             label="found in", choices=[FROM_LAYERS, FROM_FOLDERS],
@@ -72,7 +75,7 @@ class FinetuneControls(QObject):
             "clean", FolderEdit("Clean images", "with the names of the degraded ones")
         )
         self.degradation = ComboBox(
-            label="degradation", choices=degradation_choices("auto"),
+            label="degradation", choices=self._degradations,
             tooltip="What is done to the clean images, in all strengths.",
         )  # fmt: skip
         self.like = ComboBox(
@@ -81,6 +84,9 @@ class FinetuneControls(QObject):
             "is made on the clean images.",
         )  # fmt: skip
         self.like_file = PathControl("noise like", FileEdit("Noisy image", "(optional)"))
+
+    def _degradations(self, _: Any = None) -> list[tuple[str, str]]:
+        return degradation_choices(self.model.value)
 
     def _make_settings(self) -> None:
         self.name = LineEdit(
@@ -129,3 +135,7 @@ class FinetuneControls(QObject):
             label="", text="calibrate the degradation map", value=True,
             tooltip="At the end, about two minutes; needs at least 8 clean planes.",
         )  # fmt: skip
+
+
+def _models(_: Any = None) -> list[tuple[str, str]]:
+    return model_choices()

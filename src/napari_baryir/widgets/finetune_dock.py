@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
-import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtWidgets import (
-    QFrame,
-    QHBoxLayout,
-    QLabel,
-    QPushButton,
-    QScrollArea,
-    QVBoxLayout,
-    QWidget,
-)
-from superqt import QCollapsible
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_baryir.errors import BaryIRError, InputError
-from napari_baryir.widgets.errors import Problem, notify
+from napari_baryir.widgets.errors import Problem
 from napari_baryir.widgets.finetune_camera import CameraLine
 from napari_baryir.widgets.finetune_form import FinetuneForm
 from napari_baryir.widgets.finetune_job import Trained
 from napari_baryir.widgets.finetune_panel import FinetunePanel
-from napari_baryir.widgets.finetune_session import FinetuneSession, training_queue
-from napari_baryir.widgets.finetune_status import FinetuneStatus, result_text
+from napari_baryir.widgets.finetune_session import FinetuneSession
+from napari_baryir.widgets.finetune_status import follow_training, result_text
 from napari_baryir.widgets.form_parts import lay_out
 from napari_baryir.widgets.open_docks import refresh_models, restore_with
-from napari_baryir.widgets.settings import cache_folder, defaults
+from napari_baryir.widgets.run_dock import RunDock
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 
-class FinetuneDock(QWidget):
+class FinetuneDock(RunDock):
     """Fine-tune a model on layers or folders.
 
     Parameters
@@ -42,46 +32,44 @@ class FinetuneDock(QWidget):
         napari fills it in.
     """
 
+    form: FinetuneForm
+    session: FinetuneSession
+
     def __init__(self, napari_viewer: ViewerModel) -> None:
-        super().__init__()
-        cache_folder.apply(defaults())
-        self.viewer = napari_viewer
-        self.form = FinetuneForm(napari_viewer)
-        self.session = FinetuneSession()
-        self.status = FinetuneStatus()
+        super().__init__(napari_viewer, FinetuneForm, FinetuneSession, "Train")
         self.panel = FinetunePanel(self.session)
         self.camera = CameraLine()
         self.hint = QLabel()
         self.hint.setWordWrap(True)
-        self.button = QPushButton("Train")
-        self.button.setObjectName("train")
         self.resume_button = QPushButton("Resume")
         self.resume_button.setToolTip(
             "Go on with the training of that name that was stopped, with its own settings."
         )
-        self._docked = False
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._lay_out()
         self._connect()
-        self.form.adapt()
-        self._on_form()
+        self._begin()
         self._on_like()
 
-    def train(self, *, resume: bool = False) -> None:
-        """Do what the Train button does, or the Resume button."""
+    def _start(self) -> None:
+        problem = self.form.problem()
+        if problem is not None:
+            raise InputError(problem.rstrip("."))
+        self._train(resume=False)
+
+    def resume(self) -> None:
+        """Do what the Resume button does."""
         try:
-            problem = self.form.problem()
-            if problem is not None and not resume:
-                raise InputError(problem.rstrip("."))
-            job = self.form.job(resume=resume)
-            self.form.remember()
-            self.session.train(job)
-            self.panel.start()
+            self._train(resume=True)
         except BaryIRError as error:
-            told = Problem.of(error)
-            notify(told)
-            self.status.complain(told)
+            self._complain(Problem.of(error))
+
+    def _train(self, *, resume: bool) -> None:
+        job = self.form.job(resume=resume)
+        self.form.remember()
+        self.session.train(job)
+        self.panel.start()
 
     def use(self, name: str) -> None:
         """Choose a model in the Restore dock."""
@@ -91,12 +79,6 @@ class FinetuneDock(QWidget):
             self.status.say(f"“{name}” is in the list of models.")
 
     def _lay_out(self) -> None:
-        advanced = QCollapsible("Advanced")
-        advanced.setDuration(0)
-        advanced.setCollapsedIcon("▸")
-        advanced.setExpandedIcon("▾")
-        advanced.addWidget(lay_out(self.form.advanced))
-        self.advanced = advanced
         buttons = QWidget()
         row = QHBoxLayout(buttons)
         row.setContentsMargins(0, 0, 0, 0)
@@ -105,63 +87,22 @@ class FinetuneDock(QWidget):
         self.settings = QWidget()
         asked = QVBoxLayout(self.settings)
         asked.setContentsMargins(0, 0, 0, 0)
-        for widget in (lay_out(self.form.basic), self.camera, self.hint, advanced):
+        for widget in (lay_out(self.form.basic), self.camera, self.hint, self.advanced):
             asked.addWidget(widget)
-        inner = QWidget()
-        layout = QVBoxLayout(inner)
-        layout.setAlignment(Qt.AlignmentFlag.AlignTop)
-        for widget in (self.settings, buttons, self.status, self.panel):
-            layout.addWidget(widget)
-        self.scroll_area = scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(inner)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll)
-        widest = max(inner.minimumSizeHint().width(), self.panel.minimumSizeHint().width())
-        margins = 2 * layout.contentsMargins().left()
-        scroll.setMinimumWidth(widest + margins + scroll.verticalScrollBar().sizeHint().width())
+        page = [self.settings, buttons, self.status, self.panel]
+        self.column = self._column(page, hidden=self.panel)
+        self._fill(self.column)
 
     def _connect(self) -> None:
-        self.button.clicked.connect(self._on_button)
-        self.resume_button.clicked.connect(self._on_resume)
-        self.form.changed.connect(self._on_form)
+        self.resume_button.clicked.connect(self.resume)
         self.form.like_changed.connect(self._on_like)
-        self.session.changed.connect(self._on_session)
-        self.session.failed.connect(self.status.complain)
-        self.session.cancelled.connect(self._on_cancelled)
-        self.session.finished.connect(self._on_trained)
         self.panel.use_asked.connect(self.use)
         self._soon.timeout.connect(self._show_result)
-        training_queue().changed.connect(self._on_session)
-        self.destroyed.connect(functools.partial(_let_go, self.form, self.session))
-
-    def changeEvent(self, event: Any) -> None:
-        """Go away with the dock: napari deletes only the frame around this widget."""
-        super().changeEvent(event)
-        if event.type() != QEvent.Type.ParentChange:
-            return
-        if self.parent() is None and self._docked:
-            self.session.close()
-            self.deleteLater()
-        self._docked = self.parent() is not None
-
-    def _on_button(self) -> None:
-        if self.session.run is None:
-            self.train()
-        else:
-            self.session.cancel()
-
-    def _on_resume(self) -> None:
-        self.train(resume=True)
 
     def _on_form(self) -> None:
         self.hint.setText(self.form.explanation)
-        if self.session.run is None:
-            self._set_buttons()
-            self.status.give_reason(self.form.problem())
+        super()._on_form()
+        self._set_buttons()
 
     def _on_like(self) -> None:
         try:
@@ -171,9 +112,8 @@ class FinetuneDock(QWidget):
             self.camera.complain(Problem.of(error).sentence)
 
     def _on_session(self) -> None:
-        run = self.session.run
-        if run is not None:
-            self.status.follow_training(self.session)
+        if self.session.run is not None:
+            follow_training(self.status, self.session)
         self._set_buttons()
 
     def _set_buttons(self) -> None:
@@ -188,7 +128,7 @@ class FinetuneDock(QWidget):
         self.button.setText("Cancel, keep the best" if kept else "Cancel")
         self.button.setEnabled(run.state != "cancelling")
 
-    def _on_trained(self, trained: Trained) -> None:
+    def _on_result(self, trained: Trained) -> None:
         self.panel.finish(trained)
         if not trained.stopped:
             self.form.propose_name()
@@ -199,7 +139,7 @@ class FinetuneDock(QWidget):
         self._soon.start(0)
 
     def _show_result(self) -> None:
-        self.scroll_area.ensureWidgetVisible(self.panel, 0, 0)
+        self.column.ensureWidgetVisible(self.panel, 0, 0)
 
     def _on_cancelled(self) -> None:
         more = " Resume goes on." if self.form.can_resume else ""
@@ -207,9 +147,3 @@ class FinetuneDock(QWidget):
             "Cancelled; nothing was better than the starting model yet, so that nothing was "
             f"written.{more}"
         )
-
-
-def _let_go(form: FinetuneForm, session: FinetuneSession, *_: object) -> None:
-    """End what outlives the dock's widgets: the training, and listening to the viewer."""
-    form.close()
-    session.close()

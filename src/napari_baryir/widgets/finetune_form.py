@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox
@@ -11,7 +12,6 @@ from napari_baryir.errors import InputError
 from napari_baryir.widgets.finetune_choices import (
     EXPLAINED,
     FROM_LAYERS,
-    degradation_choices,
     free_name,
     has_stopped_run,
     set_label,
@@ -22,7 +22,6 @@ from napari_baryir.widgets.finetune_job import FinetuneJob, Images, Kind
 from napari_baryir.widgets.finetune_layers import LayerChoices, pair_reason
 from napari_baryir.widgets.form_parts import (
     card_text,
-    model_choices,
     read_pixels,
     set_shown,
     store,
@@ -153,7 +152,7 @@ class FinetuneForm(FinetuneControls):
             reason = "the degraded and the clean layer are the same; choose two"
         if reason is not None:
             raise InputError(reason)
-        return (first,), (second,)
+        return (first,), (replace(second, axes=first.axes),)
 
     def refresh_layers(self, event: Any = None) -> None:
         """Offer the layers that are there now."""
@@ -169,7 +168,7 @@ class FinetuneForm(FinetuneControls):
     def refresh_models(self) -> None:
         """Offer the models that are there now."""
         before = self.model.value
-        self.model.choices = model_choices()
+        self.model.reset_choices()
         if before in self.model.choices:
             self.model.value = before
 
@@ -217,11 +216,8 @@ class FinetuneForm(FinetuneControls):
         self._offer_degradations()
 
     def _offer_degradations(self) -> None:
-        choices = degradation_choices(self.model.value)
-        if tuple(value for _, value in choices) == tuple(self.degradation.choices):
-            return
         before = self.degradation.value
-        self.degradation.choices = choices
+        self.degradation.reset_choices()
         if before in self.degradation.choices:
             self.degradation.value = before
 

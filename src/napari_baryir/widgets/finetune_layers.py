@@ -120,7 +120,11 @@ class LayerChoices:
 def pair_reason(degraded: LayerImage, clean: LayerImage) -> str | None:
     """Say why two layers cannot be a pair; None if they may be one."""
     shapes = [tuple(int(n) for n in image.data.shape) for image in (degraded, clean)]
-    if shapes[0] == shapes[1] and degraded.axes == clean.axes:
+    colours = ["RGB" if "S" in image.axes else "grey" for image in (degraded, clean)]
+    if shapes[0] == shapes[1] and colours[0] == colours[1]:
         return None
-    told = [f"“{i.name}” is {i.axes} {s}" for i, s in zip((degraded, clean), shapes, strict=True)]
-    return f"{told[0]} but {told[1]}; choose two layers of the same size, pixel on pixel"
+    told = [
+        f"“{image.name}” is {colour}, {' x '.join(map(str, shape))}"
+        for image, shape, colour in zip((degraded, clean), shapes, colours, strict=True)
+    ]
+    return f"{told[0]}, but {told[1]}; choose two layers of the same size, pixel on pixel"

@@ -85,7 +85,7 @@ class FinetunePanel(QGroupBox):
         self.setTitle(f"Training {self._name()}".rstrip())
         self.setVisible(bool(history.scores))
         self.buttons.setVisible(self.trained is not None)
-        self.gain.setText(gain_text(history))
+        self.gain.setText(gain_text(history, over=self.trained is not None))
         self.plot.show_history(history)
         self.preview.setVisible(history.sample is not None)
 

@@ -17,7 +17,7 @@ GAP, CAPTION = 6, 18
 """Between the pictures, and above each, in pixels."""
 MOST_ZOOM = 16.0
 """Screen pixels per image pixel."""
-DARK, BRIGHT = 0.2, 99.8
+DARK, BRIGHT = 0.2, 99.0
 """Percentiles of the range that is shown of grey images; all four share it."""
 NOBODY = "Nobody has the clean image: judge by eye."
 

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 from napari_baryir.widgets.finetune_history import YOURS, History
 from napari_baryir.widgets.finetune_job import Trained
-from napari_baryir.widgets.finetune_session import FinetuneSession, training_queue
+from napari_baryir.widgets.finetune_session import FinetuneSession
 from napari_baryir.widgets.status_panel import StatusPanel, duration
 
 NOTICED = 0.05
 """dB; what is lost below this is not worth a sentence."""
 
 
-class FinetuneStatus(StatusPanel):
-    """Progress and messages of the Fine-tune dock."""
-
-    def follow_training(self, session: FinetuneSession) -> None:
-        """Show how far the training is."""
-        self.say(progress_text(session))
-        run = session.run
-        if run is None:
-            return
-        step = run.latest
-        known = step is not None and step.progress.total > 0
-        # Without a number of steps, the bar says that something is going on.
-        self.bar.setRange(0, step.progress.total if known and step is not None else 0)
-        self.bar.setValue(step.progress.done if step is not None else 0)
-        self.bar.setVisible(run.state != "waiting")
+def follow_training(status: StatusPanel, session: FinetuneSession) -> None:
+    """Show how far the training is."""
+    status.say(progress_text(session))
+    run = session.run
+    if run is None:
+        return
+    step = run.latest
+    # Without a number of steps, the bar says that something is going on.
+    status.bar.setRange(0, 0 if step is None else step.progress.total)
+    status.bar.setValue(0 if step is None else step.progress.done)
+    status.bar.setVisible(run.state != "waiting")
 
 
 def progress_text(session: FinetuneSession) -> str:
@@ -34,7 +30,7 @@ def progress_text(session: FinetuneSession) -> str:
     if run is None:
         return ""
     if run.state == "waiting":
-        ahead = training_queue().ahead_of(run)
+        ahead = session.queue.ahead_of(run)
         return f"Waiting for {ahead} other training{'s' * (ahead != 1)}."
     if run.state == "cancelling":
         return (
@@ -54,14 +50,15 @@ def progress_text(session: FinetuneSession) -> str:
     return f"{told}, {duration(left)} left or less." if left else f"{told}."
 
 
-def gain_text(history: History) -> str:
-    """What the best weights so far are worth, in a sentence or two."""
+def gain_text(history: History, *, over: bool = False) -> str:
+    """What the best weights so far, or those that were kept, are worth, in a sentence or two."""
     if not history.before:
         return ""
     if not history.best_step:
         return _nothing_better(history)
+    which = "Kept" if over else "Best so far"
     told = (
-        f"Best so far: step {history.best_step}, {history.best[YOURS]:.2f} dB on your validation "
+        f"{which}: step {history.best_step}, {history.best[YOURS]:.2f} dB on your validation "
         f"images, {history.gain:+.2f} dB over the starting model."
     )
     lost = history.most_lost(history.best)
@@ -69,8 +66,12 @@ def gain_text(history: History) -> str:
         return told
     name, decibels = lost
     if decibels < NOTICED:
-        return f"{told} Nothing that it knew is lost."
-    return f"{told} Of what it knew, {name} lost most: {decibels:.2f} dB."
+        told += " Nothing that it knew is lost."
+    else:
+        told += f" Of what it knew, {name} lost most: {decibels:.2f} dB."
+    if history.latest.get(YOURS, 0.0) > history.best[YOURS]:
+        told += " The last validation scored higher, but lost more than that elsewhere."
+    return told
 
 
 def _nothing_better(history: History) -> str:

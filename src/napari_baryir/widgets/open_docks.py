@@ -28,6 +28,9 @@ def restore_with(viewer: ViewerModel, model: str) -> bool:
         frame, opened = window.add_plugin_dock_widget(PLUGIN, RESTORE, tabify=True)
         frame.setWindowTitle("Restore (BaryIR)")  # as from the Plugins menu
         docks = [opened]
+        active = viewer.layers.selection.active
+        if active in opened.form.layer.choices:
+            opened.form.layer.value = active
     for dock in docks:
         dock.form.refresh_models(model)
         frame = dock.parent()
