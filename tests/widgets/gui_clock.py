@@ -68,8 +68,8 @@ class Clock:
         waited = sum(map(_waited, Path("/proc/self/task").glob("*/schedstat")))
         self._ticks.append((time.perf_counter(), time.thread_time(), waited))
 
-    def check(self, limit: float = LIMIT) -> None:
-        """Fail if the window stood still for more than `limit` seconds."""
+    def longest(self) -> tuple[float, float]:
+        """Seconds between two ticks, at most: computed by the GUI thread, and blocked."""
         computed = blocked = 0.0
         for before, after in zip(self._ticks, self._ticks[1:], strict=False):
             wall, own, waited = (b - a for a, b in zip(before, after, strict=True))
@@ -78,6 +78,11 @@ class Clock:
                 max(0.0, min(stop, after[0]) - max(start, before[0])) for start, stop in self._waits
             )
             blocked = max(blocked, wall - max(waited, elsewhere))
+        return computed, blocked
+
+    def check(self, limit: float = LIMIT) -> None:
+        """Fail if the window stood still for more than `limit` seconds."""
+        computed, blocked = self.longest()
         told = f"computed for {1000 * computed:.0f} ms, blocked for {1000 * blocked:.0f} ms"
         logging.getLogger(__name__).info("%s; %d ticks", told, len(self._ticks))
         assert len(self._ticks) > 5, "the timer hardly ticked"

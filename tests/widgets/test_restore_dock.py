@@ -6,9 +6,8 @@ import logging
 import os
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,75 +23,13 @@ from napari_baryir.engine import TileEngine
 from napari_baryir.errors import DeviceError
 
 if TYPE_CHECKING:
+    from held_tiles import Gate
     from pytestqt.qtbot import QtBot
 
     from napari_baryir.widgets.restore_dock import RestoreDock
     from napari_baryir.widgets.restore_form import RestoreForm
 
 STACK = np.random.default_rng(0).integers(0, 4000, (4, 40, 40), np.uint16)
-
-
-PATIENCE_S = 120
-
-
-class Gate:
-    """Holds the network at every tile until it is opened."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.tiles = 0
-        self.free = 0
-        self.reached = threading.Event()
-        self.open = threading.Event()
-        change = TileEngine.change
-
-        def held(engine: TileEngine, tile: Any) -> Any:
-            self.tiles += 1
-            self.reached.set()
-            assert self.tiles <= self.free or self.open.wait(PATIENCE_S)
-            return change(engine, tile)
-
-        monkeypatch.setattr(TileEngine, "change", held)
-
-
-@pytest.fixture
-def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
-    made = Gate(monkeypatch)
-    yield made
-    made.open.set()
-
-
-def start(dock: RestoreDock, gate: Gate, qtbot: QtBot) -> Any:
-    """Start a run and wait until its first tile is in the network."""
-    dock.button.click()
-    run = dock.session.run
-    qtbot.waitUntil(gate.reached.is_set)
-    return run
-
-
-def test_cancel_stops_within_the_tile_in_work(dock: RestoreDock, gate: Gate, qtbot: QtBot) -> None:
-    source = dock.viewer.add_image(STACK)
-    run = start(dock, gate, qtbot)
-    dock.button.click()
-    assert "Cancelling" in dock.status.message.text()
-    with qtbot.waitSignal(run.ended):
-        gate.open.set()
-    assert gate.tiles == 1
-    assert list(dock.viewer.layers) == [source]
-    assert dock.button.text() == "Restore"
-    assert "Cancelled" in dock.status.message.text()
-
-
-def test_layer_removed_during_the_run_ends_it(dock: RestoreDock, gate: Gate, qtbot: QtBot) -> None:
-    source = dock.viewer.add_image(STACK)
-    run = start(dock, gate, qtbot)
-    dock.viewer.layers.remove(source)
-    with qtbot.waitSignal(run.ended):
-        gate.open.set()
-    assert run.state == "cancelled"
-    assert gate.tiles == 1
-    assert len(dock.viewer.layers) == 0
-    assert not dock.button.isEnabled()
-    assert "Open an image" in dock.status.message.text()
 
 
 def test_renamed_layer_stays_chosen_under_its_new_name(dock: RestoreDock) -> None:
@@ -126,47 +63,6 @@ def test_unfinished_result_is_shown_and_removing_it_ends_the_run(
         gate.open.set()
     assert run.state == "cancelled"
     assert list(dock.viewer.layers) == [source]
-
-
-def test_closing_the_dock_ends_the_run(dock: RestoreDock, gate: Gate, qtbot: QtBot) -> None:
-    dock.viewer.add_image(STACK)
-    run = start(dock, gate, qtbot)
-    dock.viewer.window.remove_dock_widget(dock)
-    with qtbot.waitSignal(run.ended):
-        gate.open.set()
-    assert run.state == "cancelled"
-    assert gate.tiles == 1
-
-
-def test_closing_the_viewer_ends_the_run(
-    make_napari_viewer: Any,
-    gate: Gate,
-    qtbot: QtBot,
-    tiny_weights: Any,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    from napari_baryir.widgets.restore_dock import RestoreDock
-    from napari_baryir.widgets.worker import TileWorker
-
-    quit_ = TileWorker.quit
-
-    def told_to_quit(worker: Any) -> None:
-        quit_(worker)
-        gate.open.set()  # before, the tile in work does not end
-
-    monkeypatch.setattr(TileWorker, "quit", told_to_quit)
-    viewer = make_napari_viewer()
-    viewer.add_image(STACK)
-    dock = RestoreDock(viewer)
-    viewer.window.add_dock_widget(dock)
-    dock.form.refresh_models(str(tiny_weights))
-    run = start(dock, gate, qtbot)
-    ended = []
-    run.ended.connect(lambda: ended.append(run.state))
-    viewer.close()
-    qtbot.waitUntil(lambda: bool(ended))
-    assert ended == ["cancelled"]
-    assert gate.tiles == 1
 
 
 def test_first_result_is_the_plane_in_view(dock: RestoreDock, qtbot: QtBot) -> None:
@@ -345,18 +241,36 @@ def test_somebody_else_s_key_stays_theirs(dock: RestoreDock) -> None:
     assert theirs in dock.viewer.keymap.values()
 
 
-def test_window_is_never_blocked(dock: RestoreDock, qtbot: QtBot) -> None:
-    """For 100 ms; on slow computers, not for much longer than napari takes to add a layer."""
+def test_window_is_never_blocked(
+    dock: RestoreDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For 100 ms; on slow computers, not for much longer than napari takes to add a layer.
+
+    What is ours takes at most half of that, on any computer.
+    """
     image = np.random.default_rng(0).integers(0, 4000, (2048, 2048), np.uint16)
     for _ in range(2):  # the first one takes longer
         begin = time.thread_time()
         dock.viewer.add_image(image)
         adding = time.thread_time() - begin
+    inserted: list[float] = []
+    insert = type(dock.viewer.layers).insert
+
+    def timed(layers: Any, *place: Any) -> None:
+        begin = time.thread_time()
+        insert(layers, *place)
+        inserted.append(time.thread_time() - begin)
+
+    monkeypatch.setattr(type(dock.viewer.layers), "insert", timed)
     dock.form.tile.value = "512"
     with Clock() as clock, qtbot.waitSignal(dock.session.finished, timeout=250_000):
         dock.button.click()
-    logging.getLogger(__name__).info("napari took %.0f ms to add a layer", 1000 * adding)
+    logging.getLogger(__name__).info(
+        "napari took %.0f ms to add a layer, then %s ms", 1000 * adding, 1000 * np.array(inserted)
+    )
     clock.check(max(LIMIT, 1.5 * adding))
+    assert len(inserted) == 1
+    assert clock.longest()[0] - inserted[0] < LIMIT / 2
 
 
 def test_dock_opens_without_torch() -> None:
