@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from napari_baryir.steps import Steps
+
 if TYPE_CHECKING:
-    from napari_baryir.restoration import Progress, Restoration
+    from napari_baryir.results import Progress
 
 Result = TypeVar("Result")
 
@@ -31,24 +33,16 @@ def remark(text: str) -> None:
     tqdm.write(text, file=sys.stderr)
 
 
-def restore_with_bar(steps: Generator[Progress, None, Restoration], title: str) -> Restoration:
-    """Run a restoration behind a progress bar of tiles; nothing is shown where nobody looks."""
-    return run_with_bar(steps, title)
-
-
 def run_with_bar(steps: Generator[Progress, None, Result], title: str) -> Result:
     """Run a generator of progress behind a bar of tiles; nothing is shown where nobody looks."""
     from tqdm import tqdm
 
+    running = Steps(steps)
     with tqdm(desc=title, unit="tile", leave=False, disable=None) as bar:
-        while True:
-            try:
-                progress = next(steps)
-            except StopIteration as stop:
-                result: Result = stop.value
-                return result
+        for progress in running:
             bar.total = progress.total
             bar.update(progress.done - bar.n)
+    return running.result
 
 
 class StepsShown:

@@ -9,14 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_baryir.commands.arguments import add_computing, add_image, add_inputs
 from napari_baryir.commands.console import echo, remark, run_with_bar
-from napari_baryir.commands.restore import (
-    Models,
-    add_computing,
-    axes_argument,
-    failure,
-    intensity_argument,
-)
+from napari_baryir.commands.restore import Models, failure
 from napari_baryir.errors import DeviceError, InputError, WeightsError
 from napari_baryir.files.formats import format_name
 
@@ -55,10 +50,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "inputs", nargs="+", metavar="IN",
-        help="image files, folders (with all folders inside) or patterns such as '*.tif'",
-    )  # fmt: skip
+    add_inputs(parser)
     parser.add_argument(
         "-o", "--output", required=True, metavar="OUT",
         help="a table that ends in .csv or .json, or a folder, which is made if it is not there",
@@ -72,15 +64,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--contributions", action="store_true",
         help="also decode, and write what the embeddings contribute; about three times as slow",
     )  # fmt: skip
-    parser.add_argument("--model", default="auto", help="as for restore; default: auto")
-    parser.add_argument(
-        "--axes", type=axes_argument, metavar="AXES",
-        help="what each dimension is, as for restore; default: as the file says",
-    )  # fmt: skip
-    parser.add_argument(
-        "--intensity", type=intensity_argument, action="append", metavar="LOW,HIGH",
-        help="values that the network sees as 0 and 1, as for restore",
-    )  # fmt: skip
+    add_image(parser)
     add_computing(parser)
     parser.set_defaults(run=run)
 

@@ -8,7 +8,8 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from napari_baryir.commands.console import echo, remark, restore_with_bar
+from napari_baryir.commands.arguments import add_computing, add_image, add_inputs
+from napari_baryir.commands.console import echo, remark, run_with_bar
 from napari_baryir.errors import DeviceError, InputError, WeightsError
 
 if TYPE_CHECKING:
@@ -40,10 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "inputs", nargs="+", metavar="IN",
-        help="image files, folders (with all folders inside) or patterns such as '*.tif'",
-    )  # fmt: skip
+    add_inputs(parser)
     parser.add_argument(
         "-o", "--output", required=True, metavar="OUT",
         help="a file for one input, else a folder, which is made if it is not there",
@@ -52,16 +50,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--overwrite", action="store_true", help="restore again what has been restored before"
     )
     parser.add_argument(
-        "--model", default="auto",
-        help="a name that `napari-baryir models` lists, or a weights file; default: auto, which is "
-        "photo-compact for colour images and microscopy-compact for all others",
-    )  # fmt: skip
-    parser.add_argument(
-        "--axes", type=axes_argument, metavar="AXES",
-        help="what each dimension is, a letter each: T time, Z depth, C channel, Y height, "
-        "X width, S red-green-blue; for example TYX. Default: as the file says",
-    )  # fmt: skip
-    parser.add_argument(
         "--strength", type=_strength, default=1.0, metavar="0..1",
         help="1: restored (default); 0: unchanged; between: a blend of both",
     )  # fmt: skip
@@ -69,45 +57,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--ensemble", action="store_true",
         help="average over 8 flips and rotations: slightly better, 8 times slower",
     )  # fmt: skip
-    parser.add_argument(
-        "--intensity", type=intensity_argument, action="append", metavar="LOW,HIGH",
-        help="values that the network sees as 0 and 1; given once, or once per channel; write "
-        "--intensity=-1,1 where LOW is negative. Or full (range of the data type), percentile, or "
-        "auto (default), which chooses by data type and content",
-    )  # fmt: skip
+    add_image(parser)
     add_computing(parser)
     parser.set_defaults(run=run)
-
-
-def add_computing(parser: argparse.ArgumentParser) -> None:
-    """Options of every command that sends images through a network."""
-    group = parser.add_argument_group("computing")
-    group.add_argument(
-        "--device", default="auto", help="auto (a GPU if there is one), cpu, cuda, cuda:1, mps"
-    )
-    group.add_argument(
-        "--precision", default="auto", choices=("auto", "float32", "bfloat16", "float16"),
-        help="default: auto, bfloat16 on NVIDIA GPUs and float32 elsewhere",
-    )  # fmt: skip
-    group.add_argument(
-        "--tile", type=_tile, default="auto", metavar="PIXELS",
-        help="side of the pieces that an image is cut into; auto (default): by free memory; "
-        "whole: not cut at all",
-    )  # fmt: skip
-    group.add_argument(
-        "--overlap", type=_overlap, default="auto", metavar="PIXELS",
-        help="how far neighbouring pieces overlap; default: auto",
-    )  # fmt: skip
-
-
-def axes_argument(text: str) -> str:
-    """Read --axes."""
-    upper = text.upper()
-    if not set("YX") <= set(upper) <= set("TZCYXS") or len(set(upper)) < len(upper):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a combination of T, Z, C, Y, X and S with Y and X; for example TYX"
-        )
-    return upper
 
 
 def _strength(text: str) -> float:
@@ -118,32 +70,6 @@ def _strength(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
     return value
-
-
-def intensity_argument(text: str) -> str | tuple[float, float]:
-    """Read --intensity."""
-    from napari_baryir.imaging.intensity import read_intensity
-
-    try:
-        return read_intensity(text)
-    except InputError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _tile(text: str) -> int | str:
-    return text if text == "whole" else _pixels(text, 16)
-
-
-def _overlap(text: str) -> int | str:
-    return _pixels(text, 0)
-
-
-def _pixels(text: str, least: int) -> int | str:
-    if text == "auto":
-        return text
-    if not text.isdecimal() or int(text) < least:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither auto nor at least {least} pixels")
-    return int(text)
 
 
 @dataclass
@@ -227,7 +153,7 @@ def _restore(job: Job, args: argparse.Namespace, models: Models, title: str) -> 
                 intensity=intensity[0] if len(intensity) == 1 else intensity,
                 strength=args.strength, ensemble=args.ensemble, out=pixels,
             )  # fmt: skip
-            done = restore_with_bar(steps, title)
+            done = run_with_bar(steps, title)
         _tell_notes(job, image, done, guessed=image.axes_guessed and args.axes is None)
     seconds = time.perf_counter() - begin
     return f"{job.source} -> {job.target}  ({axes}, {name}, {seconds:.1f} s)"
