@@ -32,8 +32,8 @@ class Problem:
             sentence = _as_sentence(str(error))
         elif isinstance(error, MemoryError):
             sentence = (
-                "This computer is out of memory. Close other programs, choose a part of the layer or, "
-                "when restoring, stream the result to OME-Zarr (Advanced)."
+                "This computer is out of memory. Close other programs, choose a part of the "
+                "layer or, when restoring, stream the result to OME-Zarr (Advanced)."
             )
         elif isinstance(error, OSError) and error.strerror:
             where = f"{error.filename}: " if error.filename else ""
