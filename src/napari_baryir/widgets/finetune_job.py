@@ -160,8 +160,11 @@ def _settings(job: FinetuneJob) -> FinetuneSettings:
     try:
         settings = FinetuneSettings(**job.settings)
     except ValidationError as error:
-        told = "; ".join(f"{e['loc'][0] if e['loc'] else ''} {e['msg']}" for e in error.errors())
-        raise InputError(told.strip()) from None
+        told = "; ".join(
+            " ".join([*map(str, each["loc"]), each["msg"].removeprefix("Value error, ")])
+            for each in error.errors()
+        )
+        raise InputError(told) from None
     return stopped_settings(str(job.output), settings) if job.resume else settings
 
 
