@@ -1,10 +1,8 @@
-"""``napari-baryir finetune`` and its tutorial."""
+"""``napari-baryir finetune``."""
 
 from __future__ import annotations
 
-import argparse
 import re
-import shlex
 from pathlib import Path
 
 import numpy as np
@@ -13,38 +11,10 @@ import tifffile
 import torch
 
 from napari_baryir import cli
-from napari_baryir.commands import finetune
 from napari_baryir.network import BaryIR
 from napari_baryir.network.variants import VARIANTS
 from napari_baryir.training import finetune_run
-from napari_baryir.training.finetune import CleanImages, NoisyImages, Pairs
-from napari_baryir.training.finetune_images import refuse
 from napari_baryir.weights.files import save_weights
-
-TUTORIAL = Path(__file__).parents[1] / "docs" / "finetune.md"
-
-
-def parsed(words: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    finetune.add_parser(parser.add_subparsers())
-    return parser.parse_args(words)
-
-
-def test_the_tutorial_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = TUTORIAL.read_text("utf-8")
-    monkeypatch.chdir(tmp_path)
-    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    exec(compile(code, str(TUTORIAL), "exec"), {})
-    commands = [shlex.split(block)[1:] for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)]
-    assert len(commands) == 3
-    kinds = []
-    for words in commands:
-        args = parsed(words)
-        source = finetune._source(args)
-        refuse(source.problems)
-        assert finetune._settings(args).steps == 200
-        kinds.append(type(source))
-    assert kinds == [Pairs, NoisyImages, CleanImages]
 
 
 def test_the_command_trains_and_says_what_was_gained(
