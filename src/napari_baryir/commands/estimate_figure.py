@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from napari_baryir.degradation import DegradationEstimate
 
+
 def write_figure(
     path: Path, estimate: DegradationEstimate, plane: NDArray[Any], title: str
 ) -> None:
