@@ -18,6 +18,9 @@ above, as many a microscope samples finer than it resolves: its clean images are
 network that never saw any takes them for blurred."""
 RESCALED, SUPERPOSED, BENT = 0.7, 0.25, 0.5
 """Shares of the fields with another magnification, a second field on top, another contrast."""
+GRAINY, GRAIN = 0.7, 0.012
+"""Share of the fields with a grain of their own, and its largest standard deviation: without it,
+clean smooth fields alone would have none, and faint noise would be taken for a sign of blur."""
 BEND = 1.7
 """Largest exponent of the contrast, and the inverse of the smallest."""
 
@@ -35,6 +38,9 @@ def varied_field(files: Files, side: int, rng: np.random.Generator) -> Array:
     if rng.random() < BENT:
         bend = np.float32(BEND ** rng.uniform(-1, 1))
         field = np.power(np.clip(field, 0, None), bend, dtype=np.float32)
+    if rng.random() < GRAINY:
+        grain = np.float32(GRAIN * rng.random() ** 2)
+        field = field + grain * rng.standard_normal(field.shape, dtype=np.float32)
     return np.asarray(field * np.float32(rng.uniform(0.6, 1.2)), np.float32)
 
 
