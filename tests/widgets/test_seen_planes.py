@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import dask.array as da
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("napari")
 
@@ -43,6 +44,15 @@ class Tiles:
             return change(engine, tile)
 
         monkeypatch.setattr(TileEngine, "change", seen)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Runs leave the window a core; sums over other numbers of threads would round differently."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
