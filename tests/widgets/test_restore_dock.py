@@ -268,8 +268,8 @@ def test_window_is_never_blocked(
     logging.getLogger(__name__).info(
         "napari took %.0f ms to add a layer, then %s ms", 1000 * adding, 1000 * np.array(inserted)
     )
-    clock.check(max(LIMIT, 1.5 * adding))
     assert len(inserted) == 1
+    clock.check(max(LIMIT, 1.5 * max(adding, *inserted)))  # it varies from time to time
     assert clock.longest()[0] - inserted[0] < LIMIT / 2
 
 
