@@ -35,10 +35,10 @@ def test_the_result_is_there_after_the_loop_and_not_before() -> None:
 
 def test_leaving_the_loop_closes_the_work() -> None:
     work = Work()
-    running = iter(Steps(work.run()))
-    assert next(running) == 1
-    assert not work.closed
-    running.close()  # type: ignore[attr-defined]
+    for step in Steps(work.run()):
+        assert step == 1
+        assert not work.closed
+        break
     assert work.closed
 
 

@@ -81,9 +81,10 @@ def start_state(recipe: Recipe, device: torch.device) -> TrainingState:
     """Networks, potentials and optimisers before the first step."""
     torch.manual_seed(recipe.seed)
     model = BaryIR(recipe.network, domains=tuple(recipe.data.batch))
-    seed_bank(model, recipe.data.profile)
-    if recipe.init is not None:
-        _start_from(model, recipe.init)
+    if recipe.init is None:
+        seed_bank(model, recipe.data.profile)
+    else:
+        _start_from(model, recipe.init, recipe.data.profile)
     return state_around(
         model, recipe.data.samples, recipe.optimizer, device, congruence=recipe.losses.congruence
     )
@@ -136,7 +137,7 @@ def seed_bank(model: BaryIR, profile: str) -> None:
             model.get_parameter("decoder.deblurring.filters.weight").copy_(filters[:, None])
 
 
-def _start_from(model: BaryIR, name: str) -> None:
+def _start_from(model: BaryIR, name: str, profile: str) -> None:
     """Take over the weights of another model; parts for blur that it lacks stay new."""
     start = load_model(name)
     # What the estimates read is of the old weights: this run makes its own.
@@ -145,6 +146,8 @@ def _start_from(model: BaryIR, name: str) -> None:
     if isinstance(network, GatedConfig) and isinstance(model.config, GatedConfig):
         wanted = {key: getattr(model.config, key) for key in BLUR_PARTS}
         new = [part for key, part in BLUR_PARTS.items() if getattr(network, key) != wanted[key]]
+        if new:  # seconds of linear algebra, which filters that are taken over do not need
+            seed_bank(model, profile)
         network = network.model_copy(update=wanted)
         tensors = {k: v for k, v in tensors.items() if not any(part in k for part in new)}
         tensors |= {k: v for k, v in model.state_dict().items() if any(part in k for part in new)}

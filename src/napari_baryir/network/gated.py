@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_baryir.network.config import GatedConfig
-from napari_baryir.network.layers import LayerNorm2d, norm_in_full_precision
+from napari_baryir.network.layers import LayerNorm2d, norm_in_full_precision, start_at_zero
 from napari_baryir.network.spectrum import SpectrumReader, log_spectrum, mirrored, window_mean
 
 MAX_LOG_GAIN = 3.0
@@ -167,8 +167,7 @@ class SkipCondition(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.scale_shift = nn.Conv2d(channels, 2 * channels, 1)
-        nn.init.zeros_(self.scale_shift.weight)
-        nn.init.zeros_(self.scale_shift.bias)  # type: ignore[arg-type]
+        start_at_zero(self.scale_shift)
 
     def forward(self, skip: Tensor, pyramid: Tensor) -> Tensor:
         scale, shift = self.scale_shift(pyramid).chunk(2, dim=1)
@@ -186,8 +185,7 @@ class KernelBank(nn.Module):
         super().__init__()
         self.mix = nn.Conv2d(channels, kernels, 1)
         self.filters = nn.Conv2d(1, kernels, size, bias=False)
-        nn.init.zeros_(self.mix.weight)
-        nn.init.zeros_(self.mix.bias)  # type: ignore[arg-type]
+        start_at_zero(self.mix)
 
     def forward(self, x: Tensor, features: Tensor) -> Tensor:
         weights = F.interpolate(self.mix(features).float(), scale_factor=8.0, mode="bilinear")
@@ -254,8 +252,7 @@ class Decoder(nn.Module):
             else None
         )
         for layer in (self.coarse, self.output):  # the untouched image is the starting point
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+            start_at_zero(layer)
 
     def forward(self, x: Tensor, b: Tensor, r: Tensor, skips: tuple[Tensor, ...]) -> Tensor:
         e1, e2, *spectrum = skips

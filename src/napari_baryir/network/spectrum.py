@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from napari_baryir.network.layers import start_at_zero
+
 SIDE = 32
 """Of the windows whose spectra are taken, in pixels; one window around each cell of 8 pixels."""
 CELL = 8
@@ -98,8 +100,7 @@ class SpectrumReader(nn.Module):
         self.first = nn.Conv2d(FEATURES, hidden, 1)
         self.second = nn.Conv2d(hidden, hidden, 1)
         self.last = nn.Conv2d(hidden, channels, 1)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
+        start_at_zero(self.last)
 
     def standardise(self, spectra: Tensor) -> None:
         """Bring each feature to mean 0 and spread 1 over spectra, (B, FEATURES, h, w)."""
