@@ -137,7 +137,7 @@ def _model_folder() -> Path:
 
 def _docked(make: Callable[[], Any], model: str, qtbot: Any, settings: Path) -> Iterator[Any]:
     """A dock in its viewer's window, with small tiles on the CPU; its run ends with the test."""
-    from qtpy.QtCore import QSettings
+    from qtpy.QtCore import QSettings, QThreadPool
 
     scope = QSettings.Scope.UserScope
     QSettings.setPath(QSettings.Format.IniFormat, scope, str(settings / "settings"))
@@ -155,6 +155,7 @@ def _docked(make: Callable[[], Any], model: str, qtbot: Any, settings: Path) -> 
         if not run.over:
             with qtbot.waitSignal(run.ended):
                 pass
+    qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0)
 
 
 @pytest.fixture

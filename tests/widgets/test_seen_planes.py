@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import dask.array as da
 import numpy as np
 import pytest
-import torch
 
 pytest.importorskip("napari")
 
@@ -46,15 +45,6 @@ class Tiles:
         monkeypatch.setattr(TileEngine, "change", seen)
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Runs leave the window a core; sums over other numbers of threads would round differently."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
 def tiles(monkeypatch: pytest.MonkeyPatch) -> Iterator[Tiles]:
     made = Tiles(monkeypatch)
@@ -83,8 +73,14 @@ def wait_until_idle(qtbot: QtBot, result: Any) -> None:
     qtbot.waitUntil(lambda: not result.seen[0].is_busy)
 
 
+def differ_by(values: Any, expected: Any) -> float:
+    """Largest difference; up to one grey value comes from sums over other numbers of threads."""
+    difference: np.ndarray = np.subtract(values, expected, dtype=float)
+    return float(np.abs(difference).max())
+
+
 def wait_until_drawn(qtbot: QtBot, layer: Any, expected: Any) -> None:
-    qtbot.waitUntil(lambda: np.array_equal(drawn(layer), expected))
+    qtbot.waitUntil(lambda: differ_by(drawn(layer), expected) <= 1)
 
 
 def test_plane_in_view_is_restored_in_a_thread_and_then_drawn(
@@ -113,8 +109,8 @@ def test_until_then_the_original_is_drawn_and_others_get_the_right_values(
     shown = result.layer.data
     assert isinstance(shown, da.Array)
     for values in (shown[3].compute(), np.asarray(shown[3]), np.asarray(shown)[3]):
-        np.testing.assert_array_equal(values, expected[3])
-    np.testing.assert_array_equal(np.asarray(shown[[3, 1]]), expected[[3, 1]])
+        assert differ_by(values, expected[3]) <= 1
+    assert differ_by(shown[[3, 1]], expected[[3, 1]]) <= 1
     wait_until_drawn(qtbot, result.layer, expected[3])
 
 
@@ -146,16 +142,16 @@ def test_seen_planes_are_drawn_at_once_and_follow_the_slider_without_the_network
         wait_until_drawn(qtbot, result.layer, expected[step])
     tiles.threads.clear()
     dock.viewer.dims.set_current_step(0, 0)
-    np.testing.assert_array_equal(drawn(result.layer), expected[0])
+    assert differ_by(drawn(result.layer), expected[0]) <= 1
     dock.form.strength.value = 0.5
     half = blend(STACK, expected, 0.5)
-    np.testing.assert_array_equal(drawn(result.layer), half[0])
+    assert differ_by(drawn(result.layer), half[0]) <= 1
     with qtbot.waitSignal(dock.session.comparison.added):
         dock.compare.removed.click()
     removed = dock.viewer.layers["cells removed"]
-    np.testing.assert_allclose(drawn(removed), STACK[0].astype(float) - half[0])
+    assert differ_by(drawn(removed), STACK[0].astype(float) - half[0]) <= 1
     assert tiles.threads == []
-    np.testing.assert_array_equal(np.asarray(result.layer.data[2]), half[2])
+    assert differ_by(result.layer.data[2], half[2]) <= 1
 
 
 @pytest.mark.parametrize("kind", ["rgb", "multiscale", "volume"])
@@ -174,10 +170,8 @@ def test_every_kind_of_lazy_layer_is_drawn_restored(
     level = result.layer.data_level
     expected = result.restored[level].compute(scheduler="sync")
     wait_until_drawn(qtbot, result.layer, expected if kind == "volume" else expected[0])
-    np.testing.assert_array_equal(
-        np.asarray(result.layer.data[level] if kind == "multiscale" else result.layer.data),
-        expected,
-    )
+    shown = result.layer.data[level] if kind == "multiscale" else result.layer.data
+    assert differ_by(shown, expected) <= 1
 
 
 def test_removing_the_layer_stops_within_a_tile(
@@ -240,6 +234,7 @@ def test_scrolling_does_not_wait_for_the_network(
     with Clock() as clock:
         for step in (1, 2, 0):
             dock.viewer.dims.set_current_step(0, step)
-            wait_until_drawn(qtbot, result.layer, image[step])
+            qtbot.waitUntil(lambda at=step: np.array_equal(drawn(result.layer), image[at]))
     clock.check()
     assert len(tiles.threads) == 1
+    dock.viewer.layers.remove(result.layer)  # the other 63 tiles need not be waited for
