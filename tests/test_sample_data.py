@@ -43,7 +43,7 @@ def test_the_same_seed_makes_the_same_sample(name: str) -> None:
     first, second = SAMPLES[name](), SAMPLES[name]()
     np.testing.assert_array_equal(first.degraded, second.degraded)
     np.testing.assert_array_equal(first.clean, second.clean)
-    other = SAMPLES[name](seed=1)  # type: ignore[call-arg]
+    other = SAMPLES[name](seed=1)
     assert np.any(other.degraded != first.degraded)
 
 

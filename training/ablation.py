@@ -21,10 +21,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from napari_baryir.errors import BaryIRError, DataError, InputError
+from napari_baryir.steps import Steps
 from napari_baryir.training import loop
 from napari_baryir.training.ablation_table import to_table
 from napari_baryir.training.cases import Case, list_synthetic
-from napari_baryir.training.evaluate import Evaluation, iter_evaluate
+from napari_baryir.training.evaluate import iter_evaluate
 from napari_baryir.training.processes import refuse_several
 from napari_baryir.training.recipe import Recipe, load_recipe
 from napari_baryir.training.report import to_csv
@@ -158,37 +159,24 @@ def _run(
     ablation: Ablation, recipe: Recipe, variant: str, seed: int
 ) -> Generator[AblationProgress, None, None]:
     cases = _cases(ablation, recipe)  # before hours of training: images may be missing
-    training = loop.train(recipe)
-    try:
-        while True:
-            try:
-                step = next(training).step
-            except StopIteration as stop:
-                weights: Path = stop.value
-                break
-            yield AblationProgress(variant, seed, step, "training")
-    finally:
-        training.close()
-    measuring = iter_evaluate(
-        cases,
-        load_model(weights),
-        model_name=variant,
-        restore_options={"device": recipe.device, "precision": recipe.precision},
+    training = Steps(loop.train(recipe))
+    for step in training:
+        yield AblationProgress(variant, seed, step.step, "training")
+    measuring = Steps(
+        iter_evaluate(
+            cases,
+            load_model(training.result),
+            model_name=variant,
+            restore_options={"device": recipe.device, "precision": recipe.precision},
+        )
     )
-    count = 0
-    while True:
-        try:
-            next(measuring)
-        except StopIteration as stop:
-            evaluation: Evaluation = stop.value
-            break
-        count += 1
+    for count, _ in enumerate(measuring, 1):
         yield AblationProgress(variant, seed, count, "measuring")
     # First, since the scores are what says that a run is finished.
     with written_aside(Path(recipe.output) / IDENTITY) as aside:
         aside.write_text(json.dumps(ablation.identity_of(recipe), indent=1), encoding="utf-8")
     with written_aside(Path(recipe.output) / SCORES) as aside:
-        aside.write_text(to_csv(evaluation), encoding="utf-8", newline="")
+        aside.write_text(to_csv(measuring.result), encoding="utf-8", newline="")
 
 
 def _cases(ablation: Ablation, recipe: Recipe) -> list[Case]:
@@ -265,14 +253,9 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        running = run_ablation(load_ablation(Path(arguments[0]), arguments[1:]))
+        running = Steps(run_ablation(load_ablation(Path(arguments[0]), arguments[1:])))
         before = ""
-        while True:
-            try:
-                progress = next(running)
-            except StopIteration as stop:
-                sys.stdout.write(f"table: {stop.value}\n")
-                return 0
+        for progress in running:
             now = f"{progress.variant}, seed {progress.seed}: {progress.doing}"
             if now != before:
                 logger.info(now)
@@ -280,6 +263,8 @@ def main(arguments: Sequence[str]) -> int:
     except BaryIRError as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    sys.stdout.write(f"table: {running.result}\n")
+    return 0
 
 
 if __name__ == "__main__":

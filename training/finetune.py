@@ -10,6 +10,7 @@ from pathlib import Path
 
 from napari_baryir.devices import is_out_of_memory
 from napari_baryir.errors import DataError, DeviceError
+from napari_baryir.steps import Steps
 from napari_baryir.training.calibrate import CalibrationProgress
 from napari_baryir.training.device import choose_device
 from napari_baryir.training.finetune_card import write_calibrated, write_stopped
@@ -214,23 +215,22 @@ def _finish(run: Run) -> Generator[FinetuneProgress, None, FinetuneResult]:
             "domains, so that nothing was written; try more steps or mode full, and check that "
             "the images lie pixel on pixel"
         )
-    calibration = write_calibrated(run)
+    calibration = Steps(write_calibrated(run))
     try:
-        while True:
-            try:
-                calibrating = next(calibration)
-            except StopIteration as stop:
-                card = stop.value
-                break
+        for calibrating in calibration:
             yield replace(_progress(run, {}), calibrating=calibrating)
     except (GeneratorExit, KeyboardInterrupt):
         write_stopped(run)
         raise
-    finally:
-        calibration.close()
     run.forget_checkpoint()
     return FinetuneResult(
-        run.path, card, run.before, run.best, run.best_step, run.state.step, run.material.notes
+        run.path,
+        calibration.result,
+        run.before,
+        run.best,
+        run.best_step,
+        run.state.step,
+        run.material.notes,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -56,6 +57,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _fixtures(item: pytest.Item) -> list[str]:
     return list(getattr(item, "fixturenames", []))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_garbage_collection() -> None:
+    """Leave what is there by now, mostly modules, out of the collections after each viewer."""
+    if _missing() is None:
+        import napari.qt  # noqa: F401
+        import skimage.restoration  # noqa: F401
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

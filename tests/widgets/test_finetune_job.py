@@ -13,6 +13,7 @@ pytest.importorskip("napari")
 from finetuning import always_better, save_tiny_model, stacks, write_folder
 
 from napari_baryir.errors import InputError
+from napari_baryir.steps import finish
 from napari_baryir.weights.cache import model_folder
 from napari_baryir.widgets import finetune_job
 from napari_baryir.widgets.finetune_job import FinetuneJob, LayerImage, Trained, finetune_steps
@@ -33,14 +34,6 @@ def job(**changed: Any) -> FinetuneJob:
     for name, value in changed.items():
         setattr(made, name, value)
     return made
-
-
-def outcome(steps: Any) -> Any:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            return stop.value
 
 
 def test_the_automatic_model_is_that_for_the_images(tmp_path: Path) -> None:
@@ -65,7 +58,7 @@ def test_the_automatic_model_is_that_for_the_images(tmp_path: Path) -> None:
 
 def test_impossible_settings_fail_with_a_sentence() -> None:
     save_tiny_model()
-    failed = outcome(finetune_steps(job(settings={**QUICK, "patch": 20})))
+    failed = finish(finetune_steps(job(settings={**QUICK, "patch": 20})))
     assert isinstance(failed, Failed)
     assert isinstance(failed.error, InputError)
     assert "patch must be a multiple of 8" in str(failed.error)
@@ -84,7 +77,7 @@ def test_a_paused_job_waits_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None
         assert paused.progress.done == 0
     made.free.set()
     assert next(steps).news.step == 1
-    assert isinstance(outcome(steps), Trained)
+    assert isinstance(finish(steps), Trained)
 
 
 def test_a_job_that_never_ran_leaves_nothing() -> None:

@@ -12,6 +12,7 @@ import pytest
 from napari_baryir import restore
 from napari_baryir.errors import InputError
 from napari_baryir.files import read_image
+from napari_baryir.steps import Steps
 from napari_baryir.widgets.job import Done, Failed, RestoreJob, Settings, Step, restore_steps
 from napari_baryir.widgets.regions import Box
 
@@ -29,12 +30,8 @@ def settings(tiny_weights: Path) -> Settings:
 
 
 def run(job: RestoreJob) -> tuple[list[Step], Any]:
-    steps, seen = restore_steps(job), []
-    while True:
-        try:
-            seen.append(next(steps))
-        except StopIteration as stop:
-            return seen, stop.value
+    steps = Steps(restore_steps(job))
+    return list(steps), steps.result
 
 
 def expected(image: Any, settings: Settings, axes: str) -> Any:

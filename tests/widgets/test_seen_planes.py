@@ -75,8 +75,7 @@ def wait_until_idle(qtbot: QtBot, result: Any) -> None:
 
 def differ_by(values: Any, expected: Any) -> float:
     """Largest difference; up to one grey value comes from sums over other numbers of threads."""
-    difference: np.ndarray = np.subtract(values, expected, dtype=float)
-    return float(np.abs(difference).max())
+    return float(np.abs(np.asarray(values, float) - np.asarray(expected, float)).max())
 
 
 def wait_until_drawn(qtbot: QtBot, layer: Any, expected: Any) -> None:

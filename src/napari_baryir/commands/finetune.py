@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_baryir.commands.console import StepsShown, echo, remark
 from napari_baryir.errors import InputError
+from napari_baryir.steps import Steps
 
 if TYPE_CHECKING:
     from napari_baryir.training.finetune import FinetuneProgress, FinetuneSettings
@@ -95,15 +96,11 @@ def run(args: argparse.Namespace) -> int:
     from napari_baryir.weights.cache import model_folder
 
     settings = _settings(args)
-    steps = iter_finetune(args.model, _source(args), args.output, settings)
+    steps = Steps(iter_finetune(args.model, _source(args), args.output, settings))
     with StepsShown() as shown:
-        try:
-            while True:
-                _show(next(steps), shown)
-        except StopIteration as stop:
-            result = stop.value
-        finally:
-            steps.close()
+        for progress in steps:
+            _show(progress, shown)
+    result = steps.result
     for note in result.notes:
         remark(f"note: {note}")
     echo(f"before: {_as_text(result.before)}")

@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from napari_baryir.commands.console import StepsShown, echo, remark
+from napari_baryir.steps import Steps
 
 if TYPE_CHECKING:
     from napari_baryir.training.validation import Scores
@@ -46,20 +47,14 @@ def run(args: argparse.Namespace) -> int:
 
     recipe = load_recipe(args.recipe, args.overrides)
     first = launched().number == 0  # of several processes, one speaks
-    training = train(recipe)
+    training = Steps(train(recipe))
     with StepsShown(silent=not first) as shown:
-        try:
-            while True:
-                progress = next(training)
-                shown.show("step", progress.step, recipe.steps, progress.terms)
-                if progress.scores is not None and first:
-                    remark(f"step {progress.step}: {_as_text(progress.scores)}")
-        except StopIteration as stop:
-            path = stop.value
-        finally:
-            training.close()
+        for progress in training:
+            shown.show("step", progress.step, recipe.steps, progress.terms)
+            if progress.scores is not None and first:
+                remark(f"step {progress.step}: {_as_text(progress.scores)}")
     if first:
-        echo(f"weights: {path}")
+        echo(f"weights: {training.result}")
     return 0
 
 

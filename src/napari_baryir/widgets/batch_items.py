@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping
-from contextlib import closing
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from napari_baryir.errors import InputError
 from napari_baryir.results import Progress
+from napari_baryir.steps import Steps
 from napari_baryir.widgets.errors import Problem
 from napari_baryir.widgets.job import Done, Failed, RestoreJob, Settings, restore_steps
 from napari_baryir.widgets.regions import Box, axes_of, level_0, why_not
@@ -34,7 +34,7 @@ class BatchSettings(Settings):
         return cls(**{each.name: told[each.name] for each in fields(cls) if each.name in told})
 
 
-Steps = Generator[Progress, None, Done | None]
+ItemSteps = Generator[Progress, None, Done | None]
 
 
 class Item(Protocol):
@@ -58,7 +58,7 @@ class Item(Protocol):
     def is_done(self) -> bool:
         """Whether an earlier run has left the result."""
 
-    def steps(self, settings: BatchSettings, models: Models) -> Steps:
+    def steps(self, settings: BatchSettings, models: Models) -> ItemSteps:
         """Restore it; returns nothing where the result lies in a file."""
 
 
@@ -92,7 +92,7 @@ class FileItem:
         """Whether the result is there and not older than the image."""
         return self.job.is_done()
 
-    def steps(self, settings: BatchSettings, models: Models) -> Steps:
+    def steps(self, settings: BatchSettings, models: Models) -> ItemSteps:
         """Restore from file to file; the result appears whole, or not at all."""
         from napari_baryir.files import open_output, read_image
         from napari_baryir.restoration import iter_restore
@@ -137,25 +137,19 @@ class LayerItem:
         shape = level_0(self.layer).shape
         return Box(tuple(slice(0, int(n)) for n in shape), whole=True)
 
-    def steps(self, settings: BatchSettings, models: Models) -> Steps:
+    def steps(self, settings: BatchSettings, models: Models) -> ItemSteps:
         """Restore the pixels as the Restore tab does."""
         reason = why_not(self.layer)
         if reason is not None:
             raise InputError(reason)
         coarser = tuple(self.layer.data[1:]) if self.layer.multiscale else ()
         data, axes = level_0(self.layer), axes_of(self.layer)
-        steps = restore_steps(RestoreJob(data, axes, self.box, settings, coarser))
-        with closing(steps):
-            while True:
-                try:
-                    step = next(steps)
-                except StopIteration as stop:
-                    outcome: Done | Failed = stop.value
-                    break
-                yield step.progress
-        if isinstance(outcome, Failed):
-            raise outcome.error
-        return outcome
+        steps = Steps(restore_steps(RestoreJob(data, axes, self.box, settings, coarser)))
+        for step in steps:
+            yield step.progress
+        if isinstance(steps.result, Failed):
+            raise steps.result.error
+        return steps.result
 
 
 def list_folder(folder: str, output: str) -> list[FileItem]:

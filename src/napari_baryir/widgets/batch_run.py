@@ -5,12 +5,12 @@ from __future__ import annotations
 import enum
 import logging
 from collections.abc import Generator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_baryir.errors import DeviceError, WeightsError
 from napari_baryir.results import Progress
+from napari_baryir.steps import Steps
 from napari_baryir.widgets.batch_items import BatchSettings, Item
 from napari_baryir.widgets.errors import Problem
 from napari_baryir.widgets.job import Done, Failed, Step
@@ -123,13 +123,11 @@ class _Batch:
 def _restore(
     batch: _Batch, item: Item, settings: BatchSettings, models: Models
 ) -> Generator[Update, None, None]:
-    with closing(item.steps(settings, models)) as steps:
-        while not item.dropped:
-            try:
-                progress = next(steps)
-            except StopIteration as stop:
-                yield batch.update(State.DONE, item.outcome(), part=1, result=stop.value)
-                return
-            part = progress.done / max(1, progress.total)
-            yield batch.update(State.RUNNING, f"{part:.0%}", part=part)
-    yield batch.update(State.FAILED, "It was removed before it was done.", part=1)
+    steps = Steps(item.steps(settings, models))
+    for progress in steps:
+        if item.dropped:
+            yield batch.update(State.FAILED, "It was removed before it was done.", part=1)
+            return
+        part = progress.done / max(1, progress.total)
+        yield batch.update(State.RUNNING, f"{part:.0%}", part=part)
+    yield batch.update(State.DONE, item.outcome(), part=1, result=steps.result)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_baryir.imaging.checks import is_dask
+from napari_baryir.steps import Steps
 from napari_baryir.widgets.degradation_maps import DegradationMaps, maps_of
 from napari_baryir.widgets.job import Outcome, Step, Success, guarded, read_data
 from napari_baryir.widgets.lazy_maps import LazyMap, LazyPlanes, Stopped, kept_parts
@@ -99,24 +100,19 @@ def _estimate(job: EstimateJob) -> Generator[Step, None, Estimated]:
     image = read_data(job.data)[job.box.slices]
     outer = tuple(n for n, a in zip(image.shape, job.axes, strict=True) if a not in "YXS")
     first = tuple(at or 0 for at in job.first) or (0,) * len(outer)
-    steps = iter_estimate(
-        image,
-        axes=job.axes,
-        contributions=job.parts != "none",
-        first_plane=int(np.ravel_multi_index(first, outer)) if outer else 0,
-        at_once=job.lazy == "memory",
-        **vars(job.settings),
+    steps = Steps(
+        iter_estimate(
+            image,
+            axes=job.axes,
+            contributions=job.parts != "none",
+            first_plane=int(np.ravel_multi_index(first, outer)) if outer else 0,
+            at_once=job.lazy == "memory",
+            **vars(job.settings),
+        )
     )
-    try:
-        while True:
-            try:
-                progress = next(steps)
-            except StopIteration as stop:
-                estimate: DegradationEstimate = stop.value
-                break
-            yield Step(progress, None)
-    finally:
-        steps.close()
+    for progress in steps:
+        yield Step(progress, None)
+    estimate = steps.result
     maps = maps_of(estimate, job.axes)
     if isinstance(maps.planes, LazyPlanes):
         maps.planes.get(first, job.check)  # so that there is something to show

@@ -7,11 +7,12 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
 from napari_baryir.imaging.checks import as_array, is_dask
+from napari_baryir.steps import Steps
 from napari_baryir.widgets.regions import Box
 from napari_baryir.widgets.torch_ahead import load_libraries
 
@@ -95,9 +96,10 @@ class Failed:
 
 
 Outcome = Success | Failed
+Ended = TypeVar("Ended", bound=Success)
 
 
-def restore_steps(job: RestoreJob) -> Generator[Step, None, Outcome]:
+def restore_steps(job: RestoreJob) -> Generator[Step, None, Done | Failed]:
     """Restore, yielding after every tile.
 
     Closing the generator stops the work and leaves no file behind.
@@ -105,7 +107,7 @@ def restore_steps(job: RestoreJob) -> Generator[Step, None, Outcome]:
     return guarded(_restore(job))
 
 
-def guarded(steps: Generator[Step, None, Success]) -> Generator[Step, None, Outcome]:
+def guarded(steps: Generator[Step, None, Ended]) -> Generator[Step, None, Ended | Failed]:
     """The same steps with a core left; errors are returned, so that nobody else reports them."""
     try:
         with cores_left_for_the_window():
@@ -133,17 +135,11 @@ def _steps(job: RestoreJob, image: Any, out: Any, **changed: Any) -> Generator[S
     from napari_baryir.restoration import iter_restore
 
     told = {**vars(job.settings), "axes": job.axes, "out": out, "first": job.first, **changed}
-    steps = iter_restore(image, **told)
+    steps = Steps(iter_restore(image, **told))
     shown = out if isinstance(out, np.ndarray) else None
-    try:
-        while True:
-            try:
-                progress = next(steps)
-            except StopIteration as stop:
-                return stop.value
-            yield Step(progress, shown)
-    finally:
-        steps.close()
+    for progress in steps:
+        yield Step(progress, shown)
+    return steps.result
 
 
 def _lazily(job: RestoreJob, image: Any) -> Generator[Step, None, Done]:

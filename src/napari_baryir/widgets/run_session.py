@@ -11,7 +11,7 @@ from napari_baryir.errors import InputError
 from napari_baryir.widgets.errors import Problem, notify
 from napari_baryir.widgets.job import Failed, Outcome, Step, Success
 from napari_baryir.widgets.queue import RunQueue, run_queue
-from napari_baryir.widgets.worker import Run, Steps
+from napari_baryir.widgets.worker import Run, RunSteps
 
 
 class RunSession(QObject):
@@ -60,7 +60,7 @@ class RunSession(QObject):
         if self.run is not None:
             raise InputError("a run is going on; cancel it, or wait for it")
 
-    def _submit(self, steps: Steps, title: str, stopping: threading.Event | None = None) -> Run:
+    def _submit(self, steps: RunSteps, title: str, stopping: threading.Event | None = None) -> Run:
         """Queue a `Run` of these."""
         run = Run(steps, title, stopping)
         run.started.connect(self.changed)

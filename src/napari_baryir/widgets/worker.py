@@ -18,13 +18,13 @@ State = Literal["waiting", "running", "cancelling", "done", "failed", "cancelled
 OVER: frozenset[State] = frozenset({"done", "failed", "cancelled"})
 """States that a run does not leave."""
 
-Steps = Generator[Step, None, Outcome]
+RunSteps = Generator[Step, None, Outcome]
 
 
 class TileWorker(GeneratorWorker[Step, None, Outcome]):
     """A worker that closes its generator, in its own thread, when it is told to quit."""
 
-    def __init__(self, func: Any, steps: Steps) -> None:
+    def __init__(self, func: Any, steps: RunSteps) -> None:
         super().__init__(func, steps)
         self._steps = steps
         self.stopping: threading.Event | None = None
@@ -43,7 +43,7 @@ class TileWorker(GeneratorWorker[Step, None, Outcome]):
             self._steps.close()
 
 
-def _relay(steps: Steps) -> Steps:
+def _relay(steps: RunSteps) -> RunSteps:
     return (yield from steps)
 
 
@@ -75,13 +75,15 @@ class Run(QObject):
     ended = Signal()
     """Once, whatever the end was; `state` says which."""
 
-    def __init__(self, steps: Steps, title: str, stopping: threading.Event | None = None) -> None:
+    def __init__(
+        self, steps: RunSteps, title: str, stopping: threading.Event | None = None
+    ) -> None:
         super().__init__()
         self.title = title
         self.state: State = "waiting"
         self.outcome: Outcome | None = None
         self.latest: Step | None = None
-        self._steps: Steps | None = steps
+        self._steps: RunSteps | None = steps
         self._stopping = stopping
         self._worker: TileWorker | None = None
         self._bar: _Bar | None = None
