@@ -24,7 +24,7 @@ SPREADS = torch.tensor([[1.0, 0.5], [0.6, 1.2], [1.4, 0.8]])
 """Standard deviations along two directions that all sources share, 30 degrees off the axes."""
 SAMPLES = 128
 """Of each source at each step."""
-STEPS = 3000
+STEPS = 2000
 
 
 def roots() -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Generator
@@ -16,8 +17,16 @@ from napari_baryir.training.device import choose_device
 from napari_baryir.training.finetune_card import write_calibrated, write_stopped
 from napari_baryir.training.finetune_data import complete
 from napari_baryir.training.finetune_plan import YOURS
-from napari_baryir.training.finetune_run import Run, Sample, begin, check_not_start, output_path
+from napari_baryir.training.finetune_run import (
+    FORGIVEN,
+    Run,
+    Sample,
+    begin,
+    check_not_start,
+    output_path,
+)
 from napari_baryir.training.finetune_settings import FinetuneSettings
+from napari_baryir.training.finetune_share import choose_share
 from napari_baryir.training.finetune_sources import (
     CleanImages,
     NoisyImages,
@@ -217,6 +226,9 @@ def _finish(run: Run) -> Generator[FinetuneProgress, None, FinetuneResult]:
         )
     calibration = Steps(write_calibrated(run))
     try:
+        with contextlib.closing(choose_share(run)) as shares:
+            for _ in shares:
+                yield _progress(run, {})
         for calibrating in calibration:
             yield replace(_progress(run, {}), calibrating=calibrating)
     except (GeneratorExit, KeyboardInterrupt):
@@ -230,8 +242,17 @@ def _finish(run: Run) -> Generator[FinetuneProgress, None, FinetuneResult]:
         run.best,
         run.best_step,
         run.state.step,
-        run.material.notes,
+        (*run.material.notes, *_notes(run)),
     )
+
+
+def _notes(run: Run) -> list[str]:
+    if run.share == 1:
+        return []
+    return [
+        f"the weights were moved back to {run.share:.0%} of the way from the starting ones to the "
+        f"best ones, where old domains would have lost more than {FORGIVEN} dB"
+    ]
 
 
 __all__ = [

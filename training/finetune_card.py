@@ -13,7 +13,7 @@ from napari_baryir.network import BaryIR
 from napari_baryir.training.calibrate import HELD_OUT, CalibrationProgress, calibrate
 from napari_baryir.training.degradations import CLEAN, DEGRADATIONS
 from napari_baryir.training.finetune_plan import YOURS
-from napari_baryir.training.finetune_run import Run
+from napari_baryir.training.finetune_run import FORGIVEN, Run
 from napari_baryir.weights.files import save_weights, written_aside
 
 logger = logging.getLogger(__name__)
@@ -60,6 +60,7 @@ def _write(run: Run, model: BaryIR, *, stopped: bool, calibrated: str) -> Path:
         "finetuned_from_sha256": run.start.weights_hash,
         "settings": run.settings.identity(),
         "steps": run.best_step,
+        "share": run.share,
         "training_seconds": round(run.state.seconds),
         "napari_baryir": __version__,
         "torch": torch.__version__,
@@ -132,6 +133,11 @@ def _card(run: Run, parent: str, *, stopped: bool, calibrated: str) -> str:
             "Nobody has clean ones of yours: the PSNR is against noisy neighbours that the network "
             "did not see, whose noise keeps it low. What was forgotten is measured on the starting "
             "model's restored images instead of clean ones."
+        )
+    if run.share != 1:
+        lines.append(
+            f"These weights lie {run.share:.0%} of the way from the starting ones to those of the "
+            f"best step, where old domains would have lost more than {FORGIVEN} dB."
         )
     if run.plan.unrehearsed:
         lines.append(

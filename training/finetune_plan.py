@@ -89,7 +89,7 @@ def make_plan(
     own = _own(material, train, settings, patch)
     dataset = FinetuneDataset(
         Rotation(own, batch - count),
-        Rotation(rehearsed, count, distilled=not material.train.clean),
+        Rotation(rehearsed, count, distilled=True),
     )
     samples = [0.0] * len(domains)
     for rotation in (dataset.own, dataset.rehearsed):

@@ -23,7 +23,7 @@ from napari_baryir.training.degradations import CLEAN
 from napari_baryir.training.finetune_plan import YOURS, Plan, make_plan
 from napari_baryir.training.finetune_settings import FinetuneSettings, choose_sizes
 from napari_baryir.training.finetune_sources import Material
-from napari_baryir.training.low_rank import add_low_rank, merge_low_rank
+from napari_baryir.training.low_rank import add_low_rank, merged_state
 from napari_baryir.training.state import TrainingState, state_around
 from napari_baryir.training.validation import Scores, validate
 from napari_baryir.weights.cache import model_folder
@@ -33,6 +33,9 @@ FORGIVEN = 0.3
 """dB that an old domain may lose; what it loses beyond that counts against the gain."""
 LEAST_GAIN = 0.01
 """dB that a validation must gain to count as better."""
+
+ESTIMATES = ("prototypes", "subspace")
+"""In the state of a network: what only its estimates need, set by training and calibration."""
 
 IDENTITY = {
     "settings": "settings",
@@ -76,6 +79,8 @@ class Run:
     best_step: int = 0
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     best_prototypes: Tensor | None = None
+    share: float = 1.0
+    """Of the way from the starting weights to the best ones that `best_model` goes."""
     unimproved: int = 0
     """Validations since the best."""
 
@@ -84,13 +89,11 @@ class Run:
         """Of log and checkpoint: ``worms.run`` beside ``worms.safetensors``."""
         return self.path.with_suffix(".run")
 
-    def measure(self) -> Scores:
-        """Validate the averaged weights."""
-        self.state.averaged.eval()
+    def measure(self, model: BaryIR | None = None) -> Scores:
+        """Validate a network; None: the averaged weights."""
+        model = (self.state.averaged if model is None else model.to(self.device)).eval()
         prototypes = self.state.prototypes[self.plan.rows]
-        return validate(
-            self.state.averaged, self.plan.pairs, prototypes, self.device, self.autocast
-        )
+        return validate(model, self.plan.pairs, prototypes, self.device, self.autocast)
 
     def consider(self, scores: Scores) -> None:
         """Keep the averaged weights if they are the best so far."""
@@ -119,12 +122,19 @@ class Run:
         return Sample(_picture(degraded), before, after, truth)
 
     def best_model(self) -> BaryIR:
-        """The best averaged weights as a plain network, with domains and prototypes."""
-        model = copy.deepcopy(self.state.averaged).cpu()
-        model.load_state_dict(self.best_weights)
-        merge_low_rank(model)
+        """The best averaged weights, or that `share` of the way, with domains and prototypes."""
+        best = copy.deepcopy(self.state.averaged).cpu()
+        best.load_state_dict(self.best_weights)
+        model = BaryIR(best.config, domains=self.material.domains)
+        started = self.start.state_dict()
+        model.load_state_dict(
+            {
+                name: torch.lerp(started[name].cpu(), weight, self.share)
+                for name, weight in merged_state(best).items()
+                if name not in ESTIMATES
+            }
+        )
         assert self.best_prototypes is not None
-        model.domains = self.material.domains
         model.prototypes = self.best_prototypes.cpu()
         return model.eval()
 
@@ -233,8 +243,7 @@ def _stopped(folder: Path) -> dict[str, Any]:
 def tuned_copy(start: BaryIR, domains: tuple[str, ...], settings: FinetuneSettings) -> BaryIR:
     """The starting network for these domains, with what is to stay as it is frozen."""
     model = BaryIR(start.config, domains=domains)
-    estimates = ("prototypes", "subspace")
-    model.load_state_dict({k: v for k, v in start.state_dict().items() if k not in estimates})
+    model.load_state_dict({k: v for k, v in start.state_dict().items() if k not in ESTIMATES})
     if settings.mode == "frozen-encoder":
         model.encoder.requires_grad_(False)
     elif settings.mode == "lora":
@@ -243,7 +252,12 @@ def tuned_copy(start: BaryIR, domains: tuple[str, ...], settings: FinetuneSettin
 
 
 def merit(scores: Scores, before: Scores) -> float:
-    """Mean PSNR of the user's images, less what old domains lost beyond `FORGIVEN`, dB.
+    """Mean PSNR of the user's images, less what was `forgotten`, dB."""
+    return scores.restored[YOURS] - forgotten(scores, before)
+
+
+def forgotten(scores: Scores, before: Scores) -> float:
+    """What old domains lost beyond `FORGIVEN` each, dB in all.
 
     Untouched images are left out: hundredths of a grey value are decibels there.
     """
@@ -252,7 +266,7 @@ def merit(scores: Scores, before: Scores) -> float:
         for name in before.restored
         if name not in (YOURS, CLEAN)
     ]
-    return scores.restored[YOURS] - sum(lost)
+    return sum(lost)
 
 
 def output_path(output: str) -> Path:

@@ -6,6 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+MARK = "parametrizations."
+"""In the names of what PyTorch keeps of an adapted weight."""
+
 
 class LowRank(nn.Module):
     """Adds a matrix of low rank to the weight of a convolution, (O, I, k, k).
@@ -63,8 +66,13 @@ def add_low_rank(model: nn.Module, rank: int) -> list[str]:
 
 
 @torch.no_grad()
-def merge_low_rank(model: nn.Module) -> None:
-    """Put the adapted weights in the place of weights and adapters; answers stay the same."""
-    for layer in list(model.modules()):
+def merged_state(model: nn.Module) -> dict[str, Tensor]:
+    """The state of the same network without adapters, which gives the same answers.
+
+    PyTorch's own way of taking adapters off changes a class that copies of the network share.
+    """
+    state = {name: value for name, value in model.state_dict().items() if MARK not in name}
+    for name, layer in model.named_modules():
         if isinstance(layer, nn.Conv2d) and parametrize.is_parametrized(layer, "weight"):
-            parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
+            state[f"{name}.weight"] = layer.weight.detach()
+    return state
