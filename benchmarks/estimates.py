@@ -26,8 +26,8 @@ from skimage import filters
 
 from napari_baryir import estimate_degradation, load_model, restore
 from napari_baryir.degradation import DegradationEstimate
+from napari_baryir.domains import CLEAN
 from napari_baryir.training.clean_images import Profile, load_clean_images
-from napari_baryir.training.degradations import CLEAN
 from napari_baryir.training.scenes import Scene, as_chosen, make_scene
 from napari_baryir.training.unseen import DRAWN
 

@@ -20,6 +20,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
+from napari_baryir.domains import CLEAN
 from napari_baryir.errors import BaryIRError, DataError, InputError
 from napari_baryir.steps import Steps
 from napari_baryir.training import loop
@@ -180,7 +181,7 @@ def _run(
 
 
 def _cases(ablation: Ablation, recipe: Recipe) -> list[Case]:
-    domains = [name for name in recipe.data.batch if name != "clean"]
+    domains = [name for name in recipe.data.batch if name != CLEAN]
     sources = [Path(ablation.clean)]
     seen = list_synthetic(sources, domains=domains, limit=ablation.images)
     others = [*ablation.unseen, *ablation.mixtures]

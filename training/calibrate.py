@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from napari_baryir.degradation.calibration import CLEAN, Calibration, pool
+from napari_baryir.degradation.calibration import Calibration, pool
+from napari_baryir.domains import CLEAN
 from napari_baryir.errors import DataError
 from napari_baryir.network import BaryIR
 from napari_baryir.training.clean_images import Profile
@@ -32,7 +33,7 @@ PLACES = 48
 """Cells of each picture that are looked at."""
 SIDE_BY_SIDE = 4
 """One picture in so many suffers two degradations side by side."""
-HELD_OUT = 4
+KEPT_APART = 4
 """One clean image in so many is kept for temperature and "unknown"; severity is fitted to all."""
 
 
@@ -108,11 +109,11 @@ def calibrate(
         If there are too few images or scenes, or the network knows other degradations.
     """
     domains = calibration_domains(model, profile)
-    if len(files) < 2 * HELD_OUT:
+    if len(files) < 2 * KEPT_APART:
         files = [[plane] for planes in files for plane in planes]
-    if len(files) < 2 * HELD_OUT:
+    if len(files) < 2 * KEPT_APART:
         raise DataError(f"{len(files)} clean images are too few to calibrate; give at least 8")
-    least = 2 * HELD_OUT * len(domains)
+    least = 2 * KEPT_APART * len(domains)
     if scenes < least:
         raise DataError(f"{scenes} scenes are too few for {len(domains)} domains; at least {least}")
     read: tuple[list[_Read], list[_Read]] = ([], [])
@@ -138,12 +139,12 @@ def _scenes(
     """Degraded pictures, each with whether it is held out. Every domain comes equally often."""
     turns = itertools.cycle(range(len(domains)))
     groups = [
-        [f for i, f in enumerate(files) if (i % HELD_OUT == 0) == held] for held in (False, True)
+        [f for i, f in enumerate(files) if (i % KEPT_APART == 0) == held] for held in (False, True)
     ]
     for number in range(count):
         rng = np.random.default_rng((seed, number))
         # Runs of scenes, not every so many: these would meet the same few domains only.
-        held_out = number * HELD_OUT >= count * (HELD_OUT - 1)
+        held_out = number * KEPT_APART >= count * (KEPT_APART - 1)
         group = groups[held_out]
         planes = group[int(rng.integers(len(group)))]
         image = planes[int(rng.integers(len(planes)))]

@@ -12,12 +12,12 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_baryir.domains import CLEAN
 from napari_baryir.errors import DataError, InputError
 from napari_baryir.files import is_image_path, read_image
 from napari_baryir.imaging.axes import PlaneLayout
 from napari_baryir.imaging.intensity import IntensityMap, choose_intensity
 from napari_baryir.training.degradations import (
-    CLEAN,
     DEGRADATIONS,
     SIGMA_MAX,
     SIGMA_MIN,

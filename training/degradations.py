@@ -17,14 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, signal
 
+from napari_baryir.domains import CLEAN
 from napari_baryir.errors import InputError
 
 Array = NDArray[np.float32]
 AnyArray = NDArray[Any]
 """Of any floating type: `degrade` makes it float32."""
-
-CLEAN = "clean"
-"""The domain of images with nothing wrong; `degrade` returns them unchanged."""
 
 SIGMA_MIN, SIGMA_MAX = 5.0, 50.0
 """Standard deviations of photographic noise at levels 0 and 1, in grey values of 255."""

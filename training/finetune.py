@@ -65,6 +65,8 @@ class FinetuneProgress:
     """Of the starting model."""
     best: Scores
     """Of the weights that are kept so far."""
+    share: float | None = None
+    """After the last step, where old domains lost much: the share of the way that was measured."""
     calibrating: CalibrationProgress | None = None
     """After the last step: how far the calibration of the estimates is."""
 
@@ -227,8 +229,9 @@ def _finish(run: Run) -> Generator[FinetuneProgress, None, FinetuneResult]:
     calibration = Steps(write_calibrated(run))
     try:
         with contextlib.closing(choose_share(run)) as shares:
-            for _ in shares:
-                yield _progress(run, {})
+            for share in shares:
+                yield replace(_progress(run, {}), share=share)
+        yield _progress(run, {})
         for calibrating in calibration:
             yield replace(_progress(run, {}), calibrating=calibrating)
     except (GeneratorExit, KeyboardInterrupt):

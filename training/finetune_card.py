@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 
 from napari_baryir import __version__
+from napari_baryir.domains import CLEAN
 from napari_baryir.network import BaryIR
-from napari_baryir.training.calibrate import HELD_OUT, CalibrationProgress, calibrate
-from napari_baryir.training.degradations import CLEAN, DEGRADATIONS
+from napari_baryir.training.calibrate import KEPT_APART, CalibrationProgress, calibrate
+from napari_baryir.training.degradations import DEGRADATIONS
 from napari_baryir.training.finetune_plan import YOURS
 from napari_baryir.training.finetune_run import FORGIVEN, Run
 from napari_baryir.weights.files import save_weights, written_aside
@@ -82,7 +83,7 @@ def calibrated_for(model: BaryIR, run: Run) -> Generator[CalibrationProgress, No
     scenes, profile = run.settings.calibration_scenes, run.material.profile
     images = [plane for planes in run.material.train.clean for plane in planes]
     known = tuple(d for d in model.domains if d in DEGRADATIONS[profile] or d == CLEAN)
-    if len(images) < 2 * HELD_OUT or scenes < 2 * HELD_OUT * (len(known) + 1) or not known:
+    if len(images) < 2 * KEPT_APART or scenes < 2 * KEPT_APART * (len(known) + 1) or not known:
         return ""
     domains, prototypes = model.domains, model.prototypes
     model.domains = known

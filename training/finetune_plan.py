@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_baryir.domains import CLEAN
 from napari_baryir.network import BaryIR
 from napari_baryir.training.datasets import PairDataset, to_tensor
 from napari_baryir.training.datasets import three_colours as three
-from napari_baryir.training.degradations import CLEAN, DEGRADATIONS
+from napari_baryir.training.degradations import DEGRADATIONS
 from napari_baryir.training.finetune_data import (
     FinetuneDataset,
     LikeCamera,

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_baryir.domains import CLEAN
 from napari_baryir.errors import DataError, InputError
 from napari_baryir.network import BaryIR
 from napari_baryir.training.checkpoint import (
@@ -19,7 +20,6 @@ from napari_baryir.training.checkpoint import (
     remove_checkpoint,
     save_checkpoint,
 )
-from napari_baryir.training.degradations import CLEAN
 from napari_baryir.training.finetune_plan import YOURS, Plan, make_plan
 from napari_baryir.training.finetune_settings import FinetuneSettings, choose_sizes
 from napari_baryir.training.finetune_sources import Material

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_baryir.domains import CLEAN
 from napari_baryir.errors import DataError
 from napari_baryir.network import BaryIR
 from napari_baryir.training.clean_images import Profile
-from napari_baryir.training.degradations import CLEAN, DEGRADATIONS
+from napari_baryir.training.degradations import DEGRADATIONS
 from napari_baryir.training.finetune_camera import in_words, noise_of, seen_by_profile
 from napari_baryir.training.finetune_images import (
     Opened,

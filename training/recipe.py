@@ -19,9 +19,10 @@ from pydantic import (
     model_validator,
 )
 
+from napari_baryir.domains import CLEAN
 from napari_baryir.errors import InputError
 from napari_baryir.network.config import BaryIRConfig
-from napari_baryir.training.degradations import CLEAN, DEGRADATIONS
+from napari_baryir.training.degradations import DEGRADATIONS
 from napari_baryir.training.losses import Congruence, Fidelity
 
 HELD_OUT = "held out"

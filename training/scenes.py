@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_baryir.domains import CLEAN
 from napari_baryir.imaging.intensity import choose_intensity
 from napari_baryir.training.datasets import through_intensity_map
-from napari_baryir.training.degradations import CLEAN, degrade
+from napari_baryir.training.degradations import degrade
 
 Array = NDArray[np.float32]
 

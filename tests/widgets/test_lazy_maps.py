@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("napari")
 
 from napari_baryir.widgets import lazy_maps
-from napari_baryir.widgets.lazy_maps import LazyMap, LazyPlanes, Stopped, kept_parts
+from napari_baryir.widgets.lazy_maps import LazyMap, LazyPlaneMaps, Stopped, kept_parts
 
 PROBABILITIES = np.random.default_rng(0).dirichlet(np.ones(3), (6, 4, 5)).astype(np.float32)
 SEVERITY = PROBABILITIES[..., 0]
@@ -20,13 +20,13 @@ PLANE = 4 * 4 * 5 * 4
 """Bytes: severity and three probabilities in float32."""
 
 
-def planes() -> LazyPlanes:
+def planes() -> LazyPlaneMaps:
     chunked = da.from_array(SEVERITY, chunks=(1, 2, 5))
     probabilities = da.from_array(np.moveaxis(PROBABILITIES, -1, 1), chunks=(1, 3, 2, 5))
-    return LazyPlanes(chunked, probabilities, DOMAINS)
+    return LazyPlaneMaps(chunked, probabilities, DOMAINS)
 
 
-def shown(made: LazyPlanes) -> LazyMap:
+def shown(made: LazyPlaneMaps) -> LazyMap:
     return LazyMap(made, (0, 1, 2), lambda plane: plane.severity, np.float32, np.nan)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_baryir.domain_colors import colors_of
+from napari_baryir.domains import colors_of
 from napari_baryir.files.atomic import written_aside
 
 if TYPE_CHECKING:

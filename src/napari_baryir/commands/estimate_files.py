@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_baryir.domains import CLEAN, UNKNOWN
 from napari_baryir.files import ImageFile, write_image
 from napari_baryir.files.atomic import written_aside
 
@@ -42,7 +43,7 @@ def write_csv(path: Path, entries: Sequence[TableEntry]) -> None:
     """Write a table with a row per plane; shares of domains that a model lacks stay empty."""
     domains = list(dict.fromkeys(name for entry in entries for name in entry.domains))
     # Whatever the models: unknown is named last.
-    domains.sort(key=lambda name: (name == "unknown", name == "clean"))
+    domains.sort(key=lambda name: (name == UNKNOWN, name == CLEAN))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["file", "plane", "model", "severity", "domain", *domains])

@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     for note in result.notes:
         remark(f"note: {note}")
     echo(f"before: {_as_text(result.before)}")
-    echo(f"after {result.best_step} steps: {_as_text(result.after)}")
+    echo(f"kept, step {result.best_step}: {_as_text(result.after)}")
     echo(f"weights: {result.path}\nmodel card: {result.card}")
     if result.path.parent != model_folder():
         echo(f"to have it in the plugin's list of models, copy it to {model_folder()}")
@@ -156,6 +156,9 @@ def _show(progress: FinetuneProgress, shown: StepsShown) -> None:
     calibrating = progress.calibrating
     if calibrating is not None:
         shown.show("calibrating the estimates", calibrating.done, calibrating.total)
+        return
+    if progress.share is not None:
+        remark(f"old domains lost much: measured {progress.share:.0%} of the way")
         return
     shown.show("step", progress.step, progress.steps, progress.terms)
     if progress.scores is not None:

@@ -24,13 +24,10 @@ from pydantic import (
 )
 from scipy import ndimage, special
 
-from napari_baryir.degradation.results import UNKNOWN
+from napari_baryir.domains import CLEAN, UNKNOWN
 from napari_baryir.errors import WeightsError
 
 Array = NDArray[np.float32]
-
-CLEAN = "clean"
-"""The domain of places with nothing wrong; always the last of the calibrated ones."""
 
 HALF_SEVERITY = 0.1
 """The expected error |degraded - clean|, of the range, that is severity 0.5."""

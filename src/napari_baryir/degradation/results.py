@@ -11,9 +11,6 @@ from napari_baryir.imaging.intensity import IntensityMap
 CELL = 8
 """Pixels a side: the grid that the embeddings live on."""
 
-UNKNOWN = "unknown"
-"""The domain of places whose residual resembles none that the calibration saw."""
-
 
 @dataclass(frozen=True)
 class Contributions:

@@ -145,14 +145,14 @@ class Comparison(QObject):
         left = [_first(level, axis, fraction) for level in result.originals]
         data = left if result.layer.multiscale else left[0]
         if self.wipe_layer is None:
-            self._wipe = layers.add_above(
+            self._wipe = layers.add_result(
                 self._viewer,
-                result.layer,
                 result.source,
                 result.box,
                 data,
                 name="before | after",
                 record={"kind": "before"},
+                below=result.layer,
             )
         else:
             layers.show_data(self.wipe_layer, data)

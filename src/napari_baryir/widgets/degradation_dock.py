@@ -8,7 +8,7 @@ from napari_baryir.widgets.cursor_values import CursorValues
 from napari_baryir.widgets.estimate_form import EstimateForm
 from napari_baryir.widgets.estimate_session import EstimateSession, MapResult
 from napari_baryir.widgets.form_parts import lay_out
-from napari_baryir.widgets.lazy_maps import LazyPlanes
+from napari_baryir.widgets.lazy_maps import LazyPlaneMaps
 from napari_baryir.widgets.map_panel import MapPanel
 from napari_baryir.widgets.run_dock import RunDock
 from napari_baryir.widgets.status_panel import duration
@@ -53,7 +53,7 @@ class DegradationDock(RunDock):
 
     def _on_result(self, result: MapResult) -> None:
         estimate = result.estimate
-        lazily = isinstance(result.maps.planes, LazyPlanes)
+        lazily = isinstance(result.maps.planes, LazyPlaneMaps)
         done = "Other planes are looked at as you scroll" if lazily else "Estimated"
         took = "" if lazily else f" in {duration(estimate.seconds)}"
         self.status.say(f"{done} with {estimate.model} on {estimate.device}{took}.")

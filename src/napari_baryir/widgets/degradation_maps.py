@@ -12,14 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_baryir.domain_colors import colors_of
+from napari_baryir.domains import CLEAN, colors_of
 from napari_baryir.imaging.checks import is_dask
 
 if TYPE_CHECKING:
     from napari_baryir.degradation import DegradationEstimate
-
-CLEAN, UNKNOWN = "clean", "unknown"
-"""Names among the domains that stand for no degradation."""
 
 LEVELS = 10
 """Steps of severity that the domain map tells apart.
@@ -166,9 +163,9 @@ def maps_of(estimate: DegradationEstimate, axes: str) -> DegradationMaps:
         return labels_of(severity, probabilities, domains).astype(dtype)
 
     if is_dask(estimate.severity):
-        from napari_baryir.widgets.lazy_maps import LazyMap, LazyPlanes
+        from napari_baryir.widgets.lazy_maps import LazyMap, LazyPlaneMaps
 
-        lazy = LazyPlanes(estimate.severity, estimate.probabilities, domains)
+        lazy = LazyPlaneMaps(estimate.severity, estimate.probabilities, domains)
 
         def marked(plane: PlaneMaps) -> NDArray[Any]:
             return labels(plane.severity, plane.probabilities)

@@ -14,7 +14,7 @@ from napari_baryir.imaging.checks import is_dask
 from napari_baryir.steps import Steps
 from napari_baryir.widgets.degradation_maps import DegradationMaps, maps_of
 from napari_baryir.widgets.job import Outcome, Step, Success, guarded, read_data
-from napari_baryir.widgets.lazy_maps import LazyMap, LazyPlanes, Stopped, kept_parts
+from napari_baryir.widgets.lazy_maps import LazyMap, LazyPlaneMaps, Stopped, kept_parts
 from napari_baryir.widgets.regions import Box
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _estimate(job: EstimateJob) -> Generator[Step, None, Estimated]:
         yield Step(progress, None)
     estimate = steps.result
     maps = maps_of(estimate, job.axes)
-    if isinstance(maps.planes, LazyPlanes):
+    if isinstance(maps.planes, LazyPlaneMaps):
         maps.planes.get(first, job.check)  # so that there is something to show
     families = [
         [(name, _grey(values, job.axes)) for name, values in family]

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_baryir.domains import CLEAN
+
 if TYPE_CHECKING:
     from napari_baryir.training.finetune import FinetuneProgress
 
 YOURS = "your images"
 """As `napari_baryir.training.finetune` calls the user's validation images."""
-CLEAN = "clean"
 LOSS = "fidelity"
 """The loss term that is drawn: the others play a game, and mean little by themselves."""
 

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
-    QDialog,
-    QDialogButtonBox,
     QGroupBox,
     QHBoxLayout,
     QLabel,
@@ -23,6 +21,7 @@ from napari_baryir.widgets.finetune_plot import FinetunePlot
 from napari_baryir.widgets.finetune_preview import FinetunePreview
 from napari_baryir.widgets.finetune_session import FinetuneSession
 from napari_baryir.widgets.finetune_status import gain_text
+from napari_baryir.widgets.text_dialog import show_text
 
 REFRESH_SECONDS = 0.2
 """Least time between two drawings of a training that goes on."""
@@ -116,18 +115,9 @@ class FinetunePanel(QGroupBox):
     def _show_card(self) -> None:
         if self.trained is None:
             return
-        dialog = QDialog(self)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.setWindowTitle(f"Model card of {self.trained.name}")
-        dialog.resize(760, 560)
         text = QTextBrowser()
         text.setMarkdown(_read(self.trained.card))
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-        buttons.rejected.connect(dialog.reject)
-        layout = QVBoxLayout(dialog)
-        layout.addWidget(text)
-        layout.addWidget(buttons)
-        dialog.open()
+        show_text(self, f"Model card of {self.trained.name}", text, (760, 560))
 
 
 def _read(card: Path) -> str:

@@ -69,8 +69,9 @@ def add_result(
     name: str,
     record: dict[str, Any] | None = None,
     select: bool = False,
+    below: Layer | None = None,
 ) -> Image:
-    """Add a restored image right above its source.
+    """Add a restored image that looks like its source right above it.
 
     Parameters
     ----------
@@ -84,22 +85,9 @@ def add_result(
         Kept as ``metadata["napari_baryir"]``.
     select
         Select it if only its source is selected now; else the selection stays.
+    below
+        Another layer that it goes above instead.
     """
-    return add_above(viewer, source, source, box, data, name=name, record=record, select=select)
-
-
-def add_above(
-    viewer: ViewerModel,
-    below: Layer,
-    source: Image,
-    box: Box,
-    data: Any,
-    *,
-    name: str,
-    record: dict[str, Any] | None = None,
-    select: bool = False,
-) -> Image:
-    """Add values on `box` of `source` that look like it, right above another layer."""
     from napari.layers import Image
 
     layer = Image(
@@ -109,7 +97,7 @@ def add_above(
         metadata={KEY: record} if record else {},  # now, since docks follow the layers that appear
         **copied_properties(source, box),
     )
-    insert_above(viewer, below, layer, select=select)
+    insert_above(viewer, source if below is None else below, layer, select=select)
     return layer
 
 

@@ -78,7 +78,7 @@ class KeptPlanes(Generic[Plane]):
         return self._recent.get(place)
 
 
-class LazyPlanes(KeptPlanes[PlaneMaps], Planes):
+class LazyPlaneMaps(KeptPlanes[PlaneMaps], Planes):
     """The planes of an estimate of dask arrays.
 
     Parameters

@@ -9,8 +9,7 @@ from qtpy.QtCore import QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QBrush, QColor, QPainter, QPen
 from qtpy.QtWidgets import QAbstractButton, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_baryir.domain_colors import colors_of, hex_of
-from napari_baryir.widgets.degradation_maps import CLEAN, UNKNOWN
+from napari_baryir.domains import CLEAN, UNKNOWN, colors_of, hex_of
 
 SWATCH = 12
 """Side of a colour's square, in pixels."""

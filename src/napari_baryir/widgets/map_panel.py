@@ -16,8 +16,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_baryir.domains import CLEAN
 from napari_baryir.widgets import layers
-from napari_baryir.widgets.degradation_maps import CLEAN, PlaneSummary
+from napari_baryir.widgets.degradation_maps import PlaneSummary
 from napari_baryir.widgets.estimate_session import EstimateSession, MapResult
 from napari_baryir.widgets.legend import Legend, in_words, percent
 from napari_baryir.widgets.regions import plane_in_view, set_plane

@@ -9,8 +9,8 @@ from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QBrush, QColor, QPainter, QPen, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
-from napari_baryir.domain_colors import colors_of, hex_of
-from napari_baryir.widgets.degradation_maps import CLEAN, PlaneSummary
+from napari_baryir.domains import CLEAN, colors_of, hex_of
+from napari_baryir.widgets.degradation_maps import PlaneSummary
 from napari_baryir.widgets.legend import in_words
 
 LEFT, RIGHT, TOP, BOTTOM = 34, 6, 32, 20

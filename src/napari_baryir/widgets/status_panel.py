@@ -5,8 +5,6 @@ from __future__ import annotations
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QFontDatabase
 from qtpy.QtWidgets import (
-    QDialog,
-    QDialogButtonBox,
     QLabel,
     QPlainTextEdit,
     QProgressBar,
@@ -16,6 +14,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_baryir.widgets.errors import Problem
+from napari_baryir.widgets.text_dialog import show_text
 from napari_baryir.widgets.worker import Run
 
 
@@ -73,19 +72,10 @@ class StatusPanel(QWidget):
         self.bar.setVisible(run.state != "waiting")
 
     def _show_details(self) -> None:
-        dialog = QDialog(self)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.setWindowTitle("Details")
-        dialog.resize(720, 360)
         text = QPlainTextEdit(self._details)
         text.setReadOnly(True)
         text.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-        buttons.rejected.connect(dialog.reject)
-        layout = QVBoxLayout(dialog)
-        layout.addWidget(text)
-        layout.addWidget(buttons)
-        dialog.open()
+        show_text(self, "Details", text, (720, 360))
 
 
 def _describe(run: Run, ahead: int) -> str:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QWidget
 
+from napari_baryir.domains import CLEAN
 from napari_baryir.errors import BaryIRError
 from napari_baryir.widgets import layers
 from napari_baryir.widgets.compare import Result
-from napari_baryir.widgets.degradation_maps import CLEAN, PlaneSummary
+from napari_baryir.widgets.degradation_maps import PlaneSummary
 from napari_baryir.widgets.estimate_job import (
     Estimated,
     EstimateJob,

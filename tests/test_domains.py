@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_baryir.domain_colors import NAMED, OTHERS, colors_of, hex_of
+from napari_baryir.domains import NAMED, OTHERS, colors_of, hex_of
 from napari_baryir.weights.header import read_header
 from napari_baryir.weights.registry import find_weights
 

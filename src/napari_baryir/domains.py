@@ -1,8 +1,13 @@
-"""One colour per domain, the same in maps, legends, plots and figures."""
+"""Domains that stand for no degradation; one colour per domain, the same in maps and figures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+CLEAN = "clean"
+"""The domain of places with nothing wrong; always the last of the calibrated ones."""
+UNKNOWN = "unknown"
+"""The domain of places whose residual resembles none that the calibration saw."""
 
 Color = tuple[float, float, float]
 """Red, green, blue in [0, 1]."""
@@ -15,8 +20,8 @@ NAMED: dict[str, Color] = {
     "low light": (0.36, 0.40, 0.98),
     "background": (0.95, 0.62, 0.00),
     "stripes": (0.90, 0.25, 0.10),
-    "clean": (1.0, 1.0, 1.0),
-    "unknown": (0.6, 0.6, 0.6),
+    CLEAN: (1.0, 1.0, 1.0),
+    UNKNOWN: (0.6, 0.6, 0.6),
 }
 """Bright ones after Okabe and Ito, whose colours colour-blind eyes tell apart.
 
