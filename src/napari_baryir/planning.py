@@ -14,9 +14,9 @@ from napari_baryir.model_source import ModelSource, find_model
 from napari_baryir.options import Options, choose_intensities
 
 OVERLAP = 96
-"""Pixels, at most three eighths of a tile. On one noisy photograph, tiles of 256 by photo-compact
-then differ from the whole image by at most 0.02 of the range, 0.0004 on average (with 48: 0.04 and
-0.001); `test_restoration` holds both shipped networks to 0.03."""
+"""Pixels, at most three eighths of a tile. On one noisy photograph, tiles of 256 by either shipped
+network then differ from the whole image by at most 0.008 of the range, 0.0002 on average (with 48:
+0.016 and 0.0005); `test_restoration` holds both shipped networks to 0.03."""
 
 
 @dataclass(frozen=True)
