@@ -27,6 +27,7 @@ class Line:
     def __init__(self, lost: float, bent: float = 1.0) -> None:
         self.lost, self.bent = lost, bent
         self.share = 1.0
+        self.below = 0.0
         self.before = self.measure(0.0)
         self.best = self.measure(1.0)
 
@@ -34,7 +35,11 @@ class Line:
         return self.share
 
     def measure(self, share: float) -> Scores:
-        scores = {YOURS: 20 + 6 * share**self.bent, "noise": 30 - self.lost * share, "clean": 40.0}
+        scores = {
+            YOURS: 20 + 6 * share**self.bent - self.below * (share > 0),
+            "noise": 30 - self.lost * share,
+            "clean": 40.0,
+        }
         return Scores(scores, {}, 0.0, 0.0)
 
 
@@ -49,8 +54,20 @@ def test_weights_that_forget_little_are_left_alone() -> None:
     assert chosen(Line(lost=0.25)) == (1.0, [])
 
 
-def test_the_largest_share_that_forgets_little_is_kept() -> None:
+def test_the_best_of_bad_ones_is_kept() -> None:
     assert chosen(Line(lost=2.0, bent=0.2)) == (0.3, list(SHARES))
+
+
+def test_nothing_worse_than_the_start_is_kept() -> None:
+    line = Line(lost=1.5)
+    line.below = 4.0  # at 60 % of the way the user's images begin to gain
+    line.best = line.measure(1.0)
+    share, _ = chosen(line)
+    assert share == 0.8
+    assert line.best.restored[YOURS] > 20
+
+
+def test_the_largest_share_that_forgets_little_is_kept() -> None:
     assert chosen(Line(lost=0.66, bent=0.2)) == (0.45, list(SHARES))
 
 
@@ -68,6 +85,26 @@ def test_leaving_early_keeps_the_best_so_far() -> None:
     assert run.best == run.measure(0.6)
 
 
+def test_cancelling_while_shares_are_tried_writes_the_best_so_far(
+    start: Path, source: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finetune_run, "LEAST_GAIN", -1000.0)
+    monkeypatch.setattr(finetune_share, "LEAST_GAIN", -1000.0)
+    monkeypatch.setattr(finetune_run, "FORGIVEN", 1000.0)
+    steps = iter_finetune(start, source, tmp_path / "mine.safetensors", FinetuneSettings(**QUICK))
+    next(steps)
+    worth = count(0, -1)
+    monkeypatch.setattr(finetune_share, "forgotten", lambda *_: 1.0)
+    monkeypatch.setattr(finetune_share, "worth", lambda *_: next(worth))
+    reached = next(progress for progress in steps if progress.share is not None)
+    assert reached.share == SHARES[0]
+    steps.close()
+    card = (tmp_path / "mine.md").read_text("utf-8")
+    assert "until it was stopped" in card
+    assert f"go {SHARES[0]:.0%} of the way" in card
+    assert f"{reached.best.restored[YOURS]:.2f}" in card
+
+
 def test_written_weights_lie_on_the_way(
     start: Path, source: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -77,8 +114,9 @@ def test_written_weights_lie_on_the_way(
     paths = [tmp_path / "whole.safetensors", tmp_path / "part.safetensors"]
     finish(iter_finetune(start, source, paths[0], settings))
     worth = count(0, -1)  # what is asked first is worth more: that of the share
-    monkeypatch.setattr(finetune_share, "_forgotten", lambda *_: 1.0)
-    monkeypatch.setattr(finetune_share, "_worth", lambda *_: next(worth))
+    monkeypatch.setattr(finetune_share, "forgotten", lambda *_: 1.0)
+    monkeypatch.setattr(finetune_share, "LEAST_GAIN", -1000.0)
+    monkeypatch.setattr(finetune_share, "worth", lambda *_: next(worth))
     monkeypatch.setattr(finetune_share, "SHARES", (0.5,))
     result = finish(iter_finetune(start, source, paths[1], settings))
     first, whole, part = (load_file(path) for path in (start, *paths))

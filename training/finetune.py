@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -116,7 +116,8 @@ def iter_finetune(
     ------
     FinetuneProgress
         Once before the first step, with the scores of the starting model, then after every step,
-        and while the estimates are calibrated at the end.
+        and at the end for each share of the way that is tried and while the estimates are
+        calibrated.
 
     Returns
     -------
@@ -144,8 +145,23 @@ def iter_finetune(
     run = begin(settings, path, start, material, device, autocast)
     if settings.resume:
         run.resume()
-    yield from _steps(run)
+    with _memory_explained(run):
+        yield from _steps(run)
     return (yield from _finish(run))
+
+
+@contextlib.contextmanager
+def _memory_explained(run: Run) -> Iterator[None]:
+    """Say what to do where memory runs out."""
+    try:
+        yield
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise DeviceError(
+                f"memory ran out with batch {run.sizes[0]} and patch {run.sizes[1]}; give smaller "
+                "ones, or close other programs"
+            ) from error
+        raise
 
 
 def _steps(run: Run) -> Generator[FinetuneProgress, None, None]:
@@ -176,13 +192,6 @@ def _steps(run: Run) -> Generator[FinetuneProgress, None, None]:
                 log.write(state.step, terms, None)
                 yield _progress(run, terms)
         done = True
-    except Exception as error:
-        if is_out_of_memory(error):
-            raise DeviceError(
-                f"memory ran out with batch {run.sizes[0]} and patch {run.sizes[1]}; give smaller "
-                "ones, or close other programs"
-            ) from error
-        raise
     finally:
         batches.close()
         if not done:
@@ -215,7 +224,7 @@ def _progress(
 
 
 def _finish(run: Run) -> Generator[FinetuneProgress, None, FinetuneResult]:
-    """Calibrate and write; what is kept is written uncalibrated if it is left before its end."""
+    """Go back where too much is lost, calibrate and write; uncalibrated if left before its end."""
     assert run.before is not None
     assert run.best is not None
     if not run.best_step:
@@ -228,10 +237,12 @@ def _finish(run: Run) -> Generator[FinetuneProgress, None, FinetuneResult]:
         )
     calibration = Steps(write_calibrated(run))
     try:
-        with contextlib.closing(choose_share(run)) as shares:
+        with _memory_explained(run), contextlib.closing(choose_share(run)) as shares:
             for share in shares:
                 yield replace(_progress(run, {}), share=share)
-        yield _progress(run, {})
+            if run.share != 1:
+                sample = run.look(run.best_model())
+                yield replace(_progress(run, {}), share=run.share, sample=sample)
         for calibrating in calibration:
             yield replace(_progress(run, {}), calibrating=calibrating)
     except (GeneratorExit, KeyboardInterrupt):
@@ -253,8 +264,8 @@ def _notes(run: Run) -> list[str]:
     if run.share == 1:
         return []
     return [
-        f"the weights were moved back to {run.share:.0%} of the way from the starting ones to the "
-        f"best ones, where old domains would have lost more than {FORGIVEN} dB"
+        f"the weights go {run.share:.0%} of the way from the starting ones to the best ones; going "
+        f"all of it, an old domain would have lost more than {FORGIVEN} dB"
     ]
 
 

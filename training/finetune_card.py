@@ -137,8 +137,8 @@ def _card(run: Run, parent: str, *, stopped: bool, calibrated: str) -> str:
         )
     if run.share != 1:
         lines.append(
-            f"These weights lie {run.share:.0%} of the way from the starting ones to those of the "
-            f"best step, where old domains would have lost more than {FORGIVEN} dB."
+            f"These weights go {run.share:.0%} of the way from the starting ones to those of the "
+            f"best step; going all of it, an old domain would have lost more than {FORGIVEN} dB."
         )
     if run.plan.unrehearsed:
         lines.append(

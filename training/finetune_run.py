@@ -27,15 +27,13 @@ from napari_baryir.training.low_rank import add_low_rank, merged_state
 from napari_baryir.training.state import TrainingState, state_around
 from napari_baryir.training.validation import Scores, validate
 from napari_baryir.weights.cache import model_folder
+from napari_baryir.weights.files import ESTIMATES
 from napari_baryir.weights.registry import REGISTRY
 
 FORGIVEN = 0.3
 """dB that an old domain may lose; what it loses beyond that counts against the gain."""
 LEAST_GAIN = 0.01
 """dB that a validation must gain to count as better."""
-
-ESTIMATES = ("prototypes", "subspace")
-"""In the state of a network: what only its estimates need, set by training and calibration."""
 
 IDENTITY = {
     "settings": "settings",
@@ -91,9 +89,14 @@ class Run:
 
     def measure(self, model: BaryIR | None = None) -> Scores:
         """Validate a network; None: the averaged weights."""
-        model = (self.state.averaged if model is None else model.to(self.device)).eval()
-        prototypes = self.state.prototypes[self.plan.rows]
-        return validate(model, self.plan.pairs, prototypes, self.device, self.autocast)
+        if model is None:
+            tried, prototypes = self.state.averaged, self.state.prototypes
+        else:
+            tried = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            assert tried.prototypes is not None
+            prototypes = tried.prototypes
+        rows = prototypes[self.plan.rows]
+        return validate(tried.eval(), self.plan.pairs, rows, self.device, self.autocast)
 
     def consider(self, scores: Scores) -> None:
         """Keep the averaged weights if they are the best so far."""
@@ -110,13 +113,13 @@ class Run:
             self.unimproved += 1
 
     @torch.inference_mode()
-    def look(self) -> Sample:
-        """Restore the validation sample with the starting model and with the averaged weights."""
+    def look(self, model: BaryIR | None = None) -> Sample:
+        """Restore the validation sample with the starting model and another; None: as `measure`."""
         degraded, clean = self.plan.sample
         x = degraded.to(self.device)
-        self.state.averaged.eval()
+        tuned = (self.state.averaged if model is None else model.to(self.device)).eval()
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
-            answers = [model(x).restored for model in (self.start, self.state.averaged)]
+            answers = [model(x).restored for model in (self.start, tuned)]
         before, after = (_picture(answer) for answer in answers)
         truth = None if clean is None else _picture(clean)
         return Sample(_picture(degraded), before, after, truth)

@@ -146,7 +146,7 @@ def _start_from(model: BaryIR, name: str, profile: str) -> None:
     if isinstance(network, GatedConfig) and isinstance(model.config, GatedConfig):
         wanted = {key: getattr(model.config, key) for key in BLUR_PARTS}
         new = [part for key, part in BLUR_PARTS.items() if getattr(network, key) != wanted[key]]
-        if new:  # seconds of linear algebra, which filters that are taken over do not need
+        if BLUR_PARTS["deblurring"] in new:  # seconds of linear algebra, else not needed
             seed_bank(model, profile)
         network = network.model_copy(update=wanted)
         tensors = {k: v for k, v in tensors.items() if not any(part in k for part in new)}

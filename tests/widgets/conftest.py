@@ -60,13 +60,17 @@ def _fixtures(item: pytest.Item) -> list[str]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def quick_garbage_collection() -> None:
+def quick_garbage_collection() -> Iterator[None]:
     """Leave what is there by now, mostly modules, out of the collections after each viewer."""
-    if _missing() is None:
-        import napari.qt  # noqa: F401
-        import skimage.restoration  # noqa: F401
+    if _missing() is not None:
+        yield
+        return
+    import napari.qt  # noqa: F401
+
     gc.collect()
     gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

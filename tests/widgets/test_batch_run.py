@@ -235,6 +235,30 @@ def test_dropped_layer_stops_within_a_tile(image_layers: Any, settings: BatchSet
     assert len([each for each in told if each.row == 0 and each.progress.done > 0]) == 2
 
 
+def test_layer_dropped_before_its_turn_is_not_read(
+    image_layers: Any, settings: BatchSettings
+) -> None:
+    read: list[str] = []
+
+    class Watched:
+        shape, ndim, dtype = (40, 40), 2, np.dtype(float)
+
+        def __getitem__(self, key: Any) -> Any:
+            read.append("")
+            return np.eye(40)[key]
+
+        def __array__(self, *_: Any, **__: Any) -> Any:
+            return self[...]
+
+    items = list_layers([image_layers.Image(np.eye(40)), image_layers.Image(Watched())])
+    items[1].dropped = True
+    read.clear()
+    last = run(items, settings)
+    assert states(last) == ["done", "failed"]
+    assert "removed" in last[1].text
+    assert read == []
+
+
 def test_layers_that_are_known_keep_what_became_of_them(image_layers: Any) -> None:
     one, two = image_layers.Image(np.eye(40)), image_layers.Image(np.eye(40))
     known = LayerItem(one)

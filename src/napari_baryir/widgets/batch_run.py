@@ -124,10 +124,13 @@ def _restore(
     batch: _Batch, item: Item, settings: BatchSettings, models: Models
 ) -> Generator[Update, None, None]:
     steps = Steps(item.steps(settings, models))
-    for progress in steps:
-        if item.dropped:
-            yield batch.update(State.FAILED, "It was removed before it was done.", part=1)
+    if not item.dropped:
+        for progress in steps:
+            part = progress.done / max(1, progress.total)
+            yield batch.update(State.RUNNING, f"{part:.0%}", part=part)
+            if item.dropped:
+                break
+        else:
+            yield batch.update(State.DONE, item.outcome(), part=1, result=steps.result)
             return
-        part = progress.done / max(1, progress.total)
-        yield batch.update(State.RUNNING, f"{part:.0%}", part=part)
-    yield batch.update(State.DONE, item.outcome(), part=1, result=steps.result)
+    yield batch.update(State.FAILED, "It was removed before it was done.", part=1)

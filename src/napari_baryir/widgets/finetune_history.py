@@ -46,6 +46,8 @@ class History:
     sample_step: int = 0
     kept_sample: Any = None
     """The `Sample` of the best step."""
+    share: float | None = None
+    """Of the way from the starting weights, the last that was tried or chosen; None before."""
     _first: tuple[int, float] | None = None
 
     def add(self, news: FinetuneProgress) -> None:
@@ -57,6 +59,8 @@ class History:
         self.before, self.best = news.before.restored, news.best.restored
         self.untouched = news.before.untouched.get(YOURS)
         self.scores.setdefault(0, self.before[YOURS])
+        if news.share is not None:
+            self.share = news.share
         if LOSS in news.terms:
             self.losses[news.step] = news.terms[LOSS]
         if news.scores is not None:
@@ -64,7 +68,7 @@ class History:
             self.scores[news.step] = self.latest[YOURS]
         if news.sample is not None:
             self.sample, self.sample_step = news.sample, news.step
-            if news.best_step == news.step:
+            if news.best_step == news.step or news.share is not None:
                 self.kept_sample = news.sample
 
     @property

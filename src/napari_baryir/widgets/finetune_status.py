@@ -45,6 +45,8 @@ def progress_text(session: FinetuneSession) -> str:
     if session.calibrating:
         progress = run.latest.progress
         return f"Calibrating the degradation map: {progress.done} of {progress.total} pictures."
+    if history.share is not None:
+        return "Old degradations lost much: looking how far the weights should go."
     told = f"Step {history.step} of at most {history.steps}"
     left = history.seconds_left
     return f"{told}, {duration(left)} left or less." if left else f"{told}."
@@ -70,7 +72,7 @@ def gain_text(history: History, *, over: bool = False) -> str:
     else:
         told += f" Of what it knew, {name} lost most: {decibels:.2f} dB."
     if history.latest.get(YOURS, 0.0) > history.best[YOURS]:
-        told += " The last validation scored higher, but lost more than that elsewhere."
+        told += " The last validation scored higher, but lost too much elsewhere."
     return told
 
 
