@@ -93,7 +93,7 @@ def test_words_tell_gain_loss_and_why_nothing_is_kept() -> None:
     assert "noise lost most: 0.20 dB" in gain_text(history)
     assert "scored higher" not in gain_text(history)
     history.latest = scores(23.5, noise=20.0).restored
-    assert "scored higher, but lost more" in gain_text(history)
+    assert "scored higher, but lost too much" in gain_text(history)
     forgetful = History()
     forgetful.add(news(0, scores(20.0)))
     assert "Nothing better than the starting model yet (20.00 dB" in gain_text(forgetful)
