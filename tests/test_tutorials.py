@@ -147,8 +147,6 @@ def test_the_commands_of_the_reference_are_understood(
     finetune.add_parser(parser.add_subparsers())
     kinds = set()
     for language, block in blocks("finetune.md"):
-        if language == "console":  # how the figures were measured, on data that does not ship
-            continue
         assert language == "sh"
         for words in commands(block):
             args = parser.parse_args(words)
