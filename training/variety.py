@@ -1,7 +1,8 @@
 """Varied fields of view from few microscopy images: other magnifications, contrasts, neighbours.
 
 A handful of files has a handful of looks, and a network soon knows them by heart. What varies here
-is what varies between microscopes: pixel size, contrast, and what lies above or below the focus.
+is what varies between microscopes: pixel size, contrast, and what lies above or below the focus;
+and a share of the fields is drawn from random processes altogether.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_baryir.training.patches import random_square, turn
+from napari_baryir.training.synthetic_fields import synthetic_field
 
 FINEST, COARSEST = 0.5, 3.0
 """Magnifications: below 1 structures get smaller and sharper, above 1 larger and smoother. Well
 above, as many a microscope samples finer than it resolves: its clean images are smooth, and a
 network that never saw any takes them for blurred."""
+SYNTHETIC = 0.5
+"""Share of the fields that come from no file."""
 RESCALED, SUPERPOSED, BENT = 0.7, 0.25, 0.5
 """Shares of the fields with another magnification, a second field on top, another contrast."""
 GRAINY, GRAIN = 0.7, 0.012
@@ -30,7 +34,8 @@ Files = list[list[NDArray[np.generic]]]
 
 def varied_field(files: Files, side: int, rng: np.random.Generator) -> Array:
     """A clean field of view, (side, side), float32, about [0, 1.2]: every file as often."""
-    field = _magnified(files, side, rng)
+    drawn = rng.random() < SYNTHETIC
+    field = synthetic_field(side, rng) if drawn else _magnified(files, side, rng)
     if rng.random() < SUPERPOSED:
         share = np.float32(rng.uniform(0.2, 1))
         other = _magnified(files, side, rng)
@@ -39,7 +44,7 @@ def varied_field(files: Files, side: int, rng: np.random.Generator) -> Array:
         bend = np.float32(BEND ** rng.uniform(-1, 1))
         field = np.power(np.clip(field, 0, None), bend, dtype=np.float32)
     if rng.random() < GRAINY:
-        grain = np.float32(GRAIN * rng.random() ** 2)
+        grain = np.float32(GRAIN * rng.random())
         field = field + grain * rng.standard_normal(field.shape, dtype=np.float32)
     return np.asarray(field * np.float32(rng.uniform(0.6, 1.2)), np.float32)
 

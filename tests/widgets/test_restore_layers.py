@@ -87,7 +87,8 @@ def test_values_are_the_library_s(dock: RestoreDock, qtbot: QtBot, kind: str, dt
     np.testing.assert_array_equal(source.data[0] if kind == "multiscale" else source.data, image)
     assert not np.array_equal(expected, image)
     assert list(dock.viewer.layers) == [source, layer]
-    assert dock.viewer.layers.selection.active is layer  # so that saving saves it
+    selection = dock.viewer.layers.selection  # so that saving saves it
+    qtbot.waitUntil(lambda: selection.active is layer)
     assert dock.form.layer.value is source
 
 

@@ -68,7 +68,6 @@ def add_result(
     *,
     name: str,
     record: dict[str, Any] | None = None,
-    select: bool = False,
     below: Layer | None = None,
 ) -> Image:
     """Add a restored image that looks like its source right above it.
@@ -83,8 +82,6 @@ def add_result(
         Of the layer.
     record
         Kept as ``metadata["napari_baryir"]``.
-    select
-        Select it if only its source is selected now; else the selection stays.
     below
         Another layer that it goes above instead.
     """
@@ -97,7 +94,7 @@ def add_result(
         metadata={KEY: record} if record else {},  # now, since docks follow the layers that appear
         **copied_properties(source, box),
     )
-    insert_above(viewer, source if below is None else below, layer, select=select)
+    insert_above(viewer, source if below is None else below, layer)
     return layer
 
 
@@ -164,25 +161,23 @@ def signed_colormap() -> Colormap:
     return Colormap(colors, name="less blue, more orange")
 
 
-def insert_above(viewer: ViewerModel, below: Layer, layer: Layer, *, select: bool = False) -> None:
-    """Add a layer right above another, or on top if that is gone.
+def insert_above(viewer: ViewerModel, below: Layer, layer: Layer) -> None:
+    """Add a layer right above another, or on top if that is gone; the selection stays.
 
-    The selection stays, unless it is the layer below and `select` is asked for.
+    napari selects what is new and shows its controls, which takes the window as long again as a
+    third of all the rest: so nobody is told of the selection before it is what it was.
     """
-    chosen = set(viewer.layers.selection)
-    active = viewer.layers.selection.active
+    selection = viewer.layers.selection
+    chosen = set(selection)
     place = viewer.layers.index(below) + 1 if below in viewer.layers else len(viewer.layers)
-    viewer.layers.insert(place, layer)
-    if select and chosen == {below}:
-        return  # napari selects what is new; every change of the selection takes it milliseconds
-    if len(chosen) != 1:
+    with selection.events.blocker_all():
+        viewer.layers.insert(place, layer)
         viewer.layers.selection = chosen
-    viewer.layers.selection.active = active
 
 
 def select_instead(viewer: ViewerModel, before: Layer, layer: Layer) -> None:
     """Select a layer if only `before` was, as napari does with new layers; else leave it."""
-    if set(viewer.layers.selection) == {before}:
+    if layer in viewer.layers and set(viewer.layers.selection) == {before}:
         viewer.layers.selection.active = layer
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 
 from napari_baryir.widgets import layers
 from napari_baryir.widgets.compare import Comparison, Result
@@ -39,6 +39,8 @@ class RestoreSession(RunSession):
 
     looking = Signal(bool)
     """Whether the plane in view of a lazy result is being restored."""
+    _shown = Signal(object, object)
+    """A source and its result, which is to be selected when the window has had time for others."""
 
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
@@ -50,6 +52,7 @@ class RestoreSession(RunSession):
         self._partial: Image | None = None
         self._strength = 1.0
         self._drawn = 0.0
+        self._shown.connect(self._select, Qt.ConnectionType.QueuedConnection)
         viewer.layers.events.removed.connect(self._on_layer_removed)
 
     def restore(
@@ -142,15 +145,14 @@ class RestoreSession(RunSession):
             from napari_baryir.widgets.seen_planes import shown_data
 
             data = shown_data(done, seen)
-        # Selected, since saving it or changing its contrast comes next; the original may be hidden.
         if partial is None:
             layer = layers.add_result(
-                self.viewer, source, self._box, data, name=name, record=record, select=True
+                self.viewer, source, self._box, data, name=name, record=record
             )
         else:
             layer = partial
             layers.finish(layer, name=name, record=record)
-            layers.select_instead(self.viewer, source, layer)
+        self._shown.emit(source, layer)
         multiscale = layer.multiscale
         result = Result(
             source=source,
@@ -163,6 +165,11 @@ class RestoreSession(RunSession):
         )
         self.comparison.show(result, self._strength)
         self.finished.emit(result)
+
+    def _select(self, source: Image, layer: Image) -> None:
+        """Saving it or changing its contrast comes next, and the original may be hidden."""
+        if not self._closed:
+            layers.select_instead(self.viewer, source, layer)
 
     def _seen(self, done: Done) -> Sequence[SeenPlanes]:
         """The levels of a lazy result, which tell when they are looked at."""
