@@ -67,6 +67,24 @@ def test_large_results_follow_the_slider_live_and_settle_as_arrays(
     np.testing.assert_array_equal(result.layer.data, expected)
 
 
+def test_what_was_removed_follows_the_strength(dock: RestoreDock, qtbot: QtBot) -> None:
+    result = restore(dock, qtbot)
+    full = np.array(result.layer.data, int)
+    with qtbot.waitSignal(dock.session.comparison.added):
+        dock.compare.removed.click()
+    removed = next(layer for layer in dock.viewer.layers if layer.name == "cells removed")
+    np.testing.assert_array_equal(removed.data, IMAGE.astype(int) - full)
+    limits = removed.contrast_limits
+    dock.form.strength.value = 0.5
+    half = np.array(result.layer.data, int)
+    assert not np.array_equal(half, full)
+    qtbot.waitUntil(lambda: np.array_equal(removed.data, IMAGE.astype(int) - half))
+    assert removed.contrast_limits == limits
+    dock.viewer.layers.remove(removed)
+    dock.form.strength.value = 0.75
+    assert list(dock.viewer.layers) == [result.source, result.layer]
+
+
 @pytest.mark.parametrize("kind", ["dask", "multiscale", "rgb"])
 def test_every_kind_of_layer_blends_wipes_and_shows_what_was_removed(
     dock: RestoreDock, qtbot: QtBot, kind: str

@@ -67,10 +67,12 @@ class Comparison(QObject):
         self.strength = 1.0
         self._closed = False
         self._wipe: Image | None = None
+        self._removed: Image | None = None
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(SETTLE_MS)
         self._timer.timeout.connect(self._settle)
+        self.settled.connect(self._renew_removed)
 
     def show(self, result: Result | None, strength: float) -> None:
         """Compare this result from now on."""
@@ -82,6 +84,7 @@ class Comparison(QObject):
         if before is not None and before.layer not in self._viewer.layers:
             before.source.visible = True  # nothing else shows it any more
         self.result = result
+        self._removed = None
         self.strength = 1.0
         if result is not None and result.layer.blending not in ("opaque", "translucent"):
             result.source.visible = False  # their sum would be shown
@@ -158,21 +161,23 @@ class Comparison(QObject):
             layers.show_data(self.wipe_layer, data)
 
     def add_removed(self) -> None:
-        """Add a layer with what restoring took away."""
-        result, strength = self.result, self.strength
-        if result is None:
-            return
-        rgb = result.layer.rgb
+        """Add a layer with what restoring took away; from then on it follows the strength."""
+        if self.result is not None:
+            then = partial(self._add_removed, self.result, self.strength)
+            self._work_out_removed(self.result, then)
+
+    def _work_out_removed(self, result: Result, then: Callable[[list[Any]], None]) -> None:
+        strength, rgb = self.strength, result.layer.rgb
 
         def mix(original: Any, restored: Any) -> Any:
             return removed(original, blend(original, restored, strength), rgb=rgb)
 
-        self._in_thread(partial(result.mixed, mix), partial(self._add_removed, result))
+        self._in_thread(partial(result.mixed, mix), then)
 
-    def _add_removed(self, result: Result, made: list[Any]) -> None:
+    def _add_removed(self, result: Result, strength: float, made: list[Any]) -> None:
         if self._closed or result.layer not in self._viewer.layers:
             return
-        layers.add_difference(
+        layer = layers.add_difference(
             self._viewer,
             result.layer,
             made if result.layer.multiscale else made[0],
@@ -180,7 +185,24 @@ class Comparison(QObject):
             limit=_limit(made[0], result.layer),
             record={"kind": "removed", "result": result.layer.name},
         )
+        if result is self.result:
+            self._removed = layer
+            if strength != self.strength:
+                self._renew_removed()
         self.added.emit()
+
+    def _renew_removed(self) -> None:
+        """Have the layer with what was removed say so of the strength that there is now."""
+        result, layer = self.result, self._removed
+        if result is None or layer is None or layer not in self._viewer.layers:
+            return
+        strength = self.strength
+
+        def put(made: list[Any]) -> None:
+            if layer in self._viewer.layers and strength == self.strength:
+                layers.show_data(layer, made if layer.multiscale else made[0])
+
+        self._work_out_removed(result, put)
 
     def _settle(self) -> None:
         """Replace what is mixed on the fly by an ordinary array, made in a thread."""
