@@ -23,12 +23,10 @@ def test_degraded_restored_and_truth_share_their_contrast(
 
     from napari_baryir.widgets import demo
 
-    docked: list[tuple[str, str]] = []
+    docked: list[str] = []
     monkeypatch.setattr(napari, "Viewer", lambda **_: viewer)
     monkeypatch.setattr(demo, "has_dock", lambda: dock)
-    monkeypatch.setattr(
-        viewer.window, "add_plugin_dock_widget", lambda *names: docked.append(names)
-    )
+    monkeypatch.setattr(demo, "open_dock", lambda _, name: docked.append(name))
     samples = [fluorescence_stack(shape=(2, 32, 40)), photo_rain()]
     results = [restore_sample(sample, str(tiny_weights), "cpu") for sample in samples]
     assert demo.show_samples(results, run=False) is viewer
@@ -41,4 +39,4 @@ def test_degraded_restored_and_truth_share_their_contrast(
             np.testing.assert_array_equal(layer.data, image)
             assert layer.rgb == (image.ndim == 3 and image.shape[-1] == 3)
         assert shown[0].contrast_limits == shown[1].contrast_limits == shown[2].contrast_limits
-    assert docked == ([("napari-baryir", "Restore")] if dock else [])
+    assert docked == (["Restore"] if dock else [])

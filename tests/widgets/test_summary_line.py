@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import cycle
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +15,8 @@ from calibrated_networks import calibrated_network
 from napari_baryir import estimate_degradation
 from napari_baryir.weights.cache import model_folder
 from napari_baryir.weights.files import save_weights
+from napari_baryir.widgets.degradation_maps import PlaneSummary
+from napari_baryir.widgets.estimate_job import Estimated
 from napari_baryir.widgets.queue import run_queue
 
 if TYPE_CHECKING:
@@ -56,6 +60,64 @@ def test_line_tells_what_was_wrong_with_the_plane_in_view(
     for domain, share in wrong.items():
         assert f"{domain} {round(100 * share)} %" in said
     assert f"severity {estimate.severities[0]:.2f}" in said
+
+
+def maps_saying(severity: float, **shares: float) -> Any:
+    """An estimate of one plane with this summary."""
+    summary = PlaneSummary(shares, severity)
+    maps: Any = SimpleNamespace(outer=(), summary=lambda _: summary)
+    estimate: Any = None
+    return Estimated(estimate, maps, ())
+
+
+def test_what_is_left_can_be_restored_again(
+    calibrated: RestoreDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = cycle([maps_saying(0.4, noise=1.0), maps_saying(0.5, haze=0.9, clean=0.1)])
+    looked_at = []
+
+    def steps(job: Any) -> Any:
+        looked_at.append(np.array(job.data))
+        return next(told)
+        yield
+
+    monkeypatch.setattr("napari_baryir.widgets.summary_line.estimate_steps", steps)
+    source = calibrated.viewer.add_image(STACK[0], name="cells", axis_labels=("y", "x"))
+    result = restore(calibrated, qtbot)
+    qtbot.waitUntil(lambda: calibrated.summary.run is None)
+    text = calibrated.summary.text()
+    assert "What was wrong: noise 100 %; severity 0.40" in text
+    assert "Still there: haze 90 %; severity 0.50" in text
+    np.testing.assert_array_equal(looked_at[0], STACK[0])
+    np.testing.assert_array_equal(looked_at[1], result.layer.data)
+    calibrated.form.region.value = "view"
+    with qtbot.waitSignal(calibrated.session.finished) as finished:
+        calibrated.summary.linkActivated.emit("again")
+    second = finished.args[0]
+    assert second.source is result.layer
+    assert [layer.name for layer in calibrated.viewer.layers] == [
+        "cells",
+        "cells restored",
+        "cells restored again",
+    ]
+    assert second.layer.data.shape == source.data.shape
+
+
+def test_nothing_is_offered_for_what_is_clean(
+    calibrated: RestoreDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = iter([maps_saying(0.4, noise=1.0), maps_saying(0.05, noise=0.6, clean=0.4)])
+
+    def steps(_: Any) -> Any:
+        return next(told)
+        yield
+
+    monkeypatch.setattr("napari_baryir.widgets.summary_line.estimate_steps", steps)
+    calibrated.viewer.add_image(STACK[0])
+    restore(calibrated, qtbot)
+    qtbot.waitUntil(lambda: calibrated.summary.run is None)
+    assert "Nothing worth another run is left." in calibrated.summary.text()
+    assert "again" not in calibrated.summary.text()
 
 
 def test_line_is_hidden_for_weights_without_calibration(dock: RestoreDock, qtbot: QtBot) -> None:

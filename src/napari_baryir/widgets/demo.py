@@ -9,8 +9,9 @@ import napari
 from npe2 import PluginManager
 
 from napari_baryir.commands.demo import Restored
+from napari_baryir.widgets.dock_window import PLUGIN, open_dock
 
-PLUGIN, DOCK = "napari-baryir", "Restore"
+DOCK = "Restore"
 
 
 def show_samples(results: Sequence[Restored], *, run: bool = True) -> Any:
@@ -31,7 +32,7 @@ def show_samples(results: Sequence[Restored], *, run: bool = True) -> Any:
     for number, each in enumerate(results):
         add_sample(viewer, each, visible=number == 0)
     if has_dock():
-        viewer.window.add_plugin_dock_widget(PLUGIN, DOCK)
+        open_dock(viewer, DOCK)
     if run:
         napari.run()
     return viewer

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari_baryir.widgets.degradation_dock import DegradationDock
+from napari_baryir.widgets.dock_window import open_dock
 from napari_baryir.widgets.restore_dock import RestoreDock
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-
-PLUGIN, RESTORE = "napari-baryir", "Restore"
 
 
 def refresh_models(viewer: ViewerModel) -> None:
@@ -23,10 +22,8 @@ def refresh_models(viewer: ViewerModel) -> None:
 def restore_with(viewer: ViewerModel, model: str) -> bool:
     """Choose a model in the Restore dock, opening one if there is none; False without a window."""
     docks = [dock for dock in _open_docks(viewer) if isinstance(dock, RestoreDock)]
-    window = getattr(viewer, "window", None)
-    if not docks and window is not None:
-        frame, opened = window.add_plugin_dock_widget(PLUGIN, RESTORE, tabify=True)
-        frame.setWindowTitle("Restore (BaryIR)")  # as from the Plugins menu
+    opened = None if docks else open_dock(viewer, "Restore")
+    if opened is not None:
         docks = [opened]
         active = viewer.layers.selection.active
         if active in opened.form.layer.choices:

@@ -81,6 +81,7 @@ class RestoreDock(RunDock):
     def _connect(self) -> None:
         self.form.strength_changed.connect(self.session.comparison.set_strength)
         self.session.looking.connect(self._on_looking)
+        self.summary.again.connect(self._restore_again)
         self.models.failed.connect(self._complain)
         self.models.told.connect(self.status.say)
 
@@ -107,6 +108,16 @@ class RestoreDock(RunDock):
         self.form.refresh_layers()
         self.status.say(f"{done} with {settings['model']} on {settings['device']}{took}.")
         self.compare.refresh()
+
+    def _restore_again(self) -> None:
+        """Restore what was just restored, all of it."""
+        result = self.session.comparison.result
+        if result is None or self.session.run is not None:
+            return
+        self.form.layer.value = result.layer
+        self.form.region.value = "layer"
+        self.form.axes.value = result.axes
+        self.button.click()
 
     def _on_looking(self, looking: bool) -> None:
         if self.session.run is None:

@@ -131,7 +131,8 @@ class RestoreSession(RunSession):
         assert source is not None
         assert self._box is not None
         assert self._job is not None
-        name = f"{source.name} restored"
+        times = "again" if layers.kind_of(source) == "restored" else "restored"
+        name = f"{source.name} {times}"
         path = getattr(source.source, "path", None)
         record = make_record(
             done.restoration,

@@ -1,11 +1,11 @@
-"""A line in the Restore dock: what was wrong with the plane in view of what was just restored."""
+"""A line in the Restore dock: what was wrong with what was just restored, and what still is."""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_baryir.domains import CLEAN
@@ -13,6 +13,7 @@ from napari_baryir.errors import BaryIRError
 from napari_baryir.widgets import layers
 from napari_baryir.widgets.compare import Result
 from napari_baryir.widgets.degradation_maps import PlaneSummary
+from napari_baryir.widgets.dock_window import open_dock
 from napari_baryir.widgets.estimate_job import (
     Estimated,
     EstimateJob,
@@ -31,10 +32,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PLUGIN, DOCK = "napari-baryir", "Degradation map"
+MAP, AGAIN = "map", "again"
+"""What the links lead to."""
 
 LINK = "#5b9bd5"
 """Colour of the link: Qt's own is too dark on napari's dark themes."""
+
+LEAST_LEFT = 0.1
+"""Severity below which it is not worth while to restore once more."""
 
 MOST = 1024
 """Side of the part that is looked at, in pixels: a line is not worth a minute."""
@@ -43,9 +48,12 @@ MOST = 1024
 class SummaryLine(QLabel):
     """Hidden unless the model is calibrated.
 
-    Looking costs about half as much as restoring the plane, waits behind other runs, and gives way
-    to the next restoration.
+    Looking costs about half as much as restoring the plane, once for the original and once for the
+    result, waits behind other runs, and gives way to the next restoration.
     """
+
+    again = Signal()
+    """The result is to be restored once more."""
 
     def __init__(
         self, viewer: ViewerModel, session: RestoreSession, parent: QWidget | None = None
@@ -53,14 +61,17 @@ class SummaryLine(QLabel):
         super().__init__(parent)
         self._viewer = viewer
         self._session = session
+        self._result: Result | None = None
+        self._told = ""  # of the original
         self.run: Run | None = None
         self.setWordWrap(True)
         self.setTextFormat(Qt.TextFormat.RichText)
         self.setToolTip(
-            "What the model sees in the original: the plane in view, of large planes the middle. "
-            "The Degradation map dock shows where."
+            "What the model sees in the original and then in the result: the plane in view, of "
+            "large planes the middle. The Degradation map dock shows where. Of two degradations "
+            "on top of each other, the second often comes to light only when the first is gone."
         )
-        self.linkActivated.connect(self._open_dock)
+        self.linkActivated.connect(self._on_link)
         self.hide()
         session.finished.connect(self.look)
         session.changed.connect(self._on_session)
@@ -72,20 +83,21 @@ class SummaryLine(QLabel):
         if record is None or not _is_calibrated(record["settings"]["model"]):
             self.hide()
             return
-        run = Run(
-            estimate_steps(_job(self._viewer, result, record["settings"])),
-            f"Looking at {result.source.name}",
-        )
-        run.ended.connect(self._on_ended)
-        self.run = run
+        self._result, self._told = result, ""
         self.setText("Looking at what was wrong…")
         self.show()
-        run_queue().submit(run)
+        self._look_at(result, result.originals[0], record["settings"])
 
     def stop(self) -> None:
         """Stop looking."""
         if self.run is not None:
             self.run.cancel()
+
+    def _look_at(self, result: Result, data: Any, settings: dict[str, Any]) -> None:
+        job = _job(self._viewer, result, data, settings)
+        self.run = Run(estimate_steps(job), f"Looking at {result.source.name}")
+        self.run.ended.connect(self._on_ended)
+        run_queue().submit(self.run)
 
     def _on_session(self) -> None:
         """Give way to another run, and go away with the result."""
@@ -99,19 +111,34 @@ class SummaryLine(QLabel):
             return
         outcome, self.run = self.run.outcome, None
         if isinstance(outcome, Estimated):
-            summary = outcome.maps.summary((None,) * len(outcome.maps.outer))
-            self.setText(_sentence(summary))
-            self.setVisible(summary is not None)
+            self._tell(outcome.maps.summary((None,) * len(outcome.maps.outer)))
             return
         if isinstance(outcome, Failed):
             # The restoration went well; that this did not is no reason to trouble anybody.
             logger.warning("no summary: %s", outcome.error)
-        self.hide()
+        if not self._told:
+            self.hide()
 
-    def _open_dock(self, _: str) -> None:
-        window = getattr(self._viewer, "window", None)
-        if window is not None:
-            window.add_plugin_dock_widget(PLUGIN, DOCK)
+    def _tell(self, summary: PlaneSummary | None) -> None:
+        """Of the original, and then of the result; lazy ones would be restored for it."""
+        if self._told:
+            self.setText(f"{self._told}<br>{_left(summary)}")
+            return
+        self._told = _sentence(summary)
+        self.setText(self._told)
+        self.setVisible(summary is not None)
+        result = self._result
+        if result is None or result.seen or summary is None or _is_clean(summary):
+            return
+        record = layers.record_of(result.layer)
+        if record is not None:
+            self._look_at(result, result.restored[0], record["settings"])
+
+    def _on_link(self, link: str) -> None:
+        if link == AGAIN:
+            self.again.emit()
+        else:
+            open_dock(self._viewer, "Degradation map")
 
 
 def _is_calibrated(model: str) -> bool:
@@ -125,9 +152,8 @@ def _is_calibrated(model: str) -> bool:
         return False
 
 
-def _job(viewer: ViewerModel, result: Result, settings: dict[str, Any]) -> EstimateJob:
+def _job(viewer: ViewerModel, result: Result, data: Any, settings: dict[str, Any]) -> EstimateJob:
     """Look at the plane in view, with the model and the intensities of the restoration."""
-    data = result.originals[0]
     place = iter(plane_in_view(viewer, result.source, result.axes, result.box))
     intensity = settings["intensity"]
     slices = []
@@ -156,12 +182,31 @@ def _job(viewer: ViewerModel, result: Result, settings: dict[str, Any]) -> Estim
     )
 
 
+def _is_clean(summary: PlaneSummary) -> bool:
+    return summary.shares.get(CLEAN, 0.0) >= 0.5
+
+
 def _sentence(summary: PlaneSummary | None) -> str:
+    """Of the original."""
     if summary is None:
         return ""
-    clean = summary.shares.get(CLEAN, 0.0)
+    link = _link(MAP, "Map…")
+    if _is_clean(summary):
+        return f"The original looked clean ({percent(summary.shares[CLEAN])}). {link}"
+    return f"What was wrong: {_figures(summary)}. {link}"
+
+
+def _left(summary: PlaneSummary | None) -> str:
+    """Of the result."""
+    if summary is None or _is_clean(summary) or summary.severity < LEAST_LEFT:
+        return "Nothing worth another run is left."
+    return f"Still there: {_figures(summary)}. {_link(AGAIN, 'Restore again')}"
+
+
+def _figures(summary: PlaneSummary) -> str:
     wrong = {domain: share for domain, share in summary.shares.items() if domain != CLEAN}
-    link = f'<a href="map" style="color: {LINK}">Map…</a>'
-    if clean >= 0.5:
-        return f"The original looked clean ({percent(clean)}). {link}"
-    return f"What was wrong: {in_words(wrong)}; severity {summary.severity:.2f} of 1. {link}"
+    return f"{in_words(wrong)}; severity {summary.severity:.2f} of 1"
+
+
+def _link(target: str, text: str) -> str:
+    return f'<a href="{target}" style="color: {LINK}">{text}</a>'
