@@ -78,7 +78,8 @@ def test_batches_have_the_recipes_composition(
     assert sources.tolist() == expected
     assert bool((places == sources[:, None, None]).all())
     for k, domain in enumerate(composition):
-        differs = (degraded - clean).abs().amax(dim=(1, 2, 3))[sources == k] > 0
+        differs = (degraded - clean).abs().amax(dim=(1, 2, 3))[sources == k]
+        differs = differs > 0.01  # a camera's 8 bits round clean planes too
         assert differs.tolist() == [domain != "clean"] * composition[domain]
 
 
