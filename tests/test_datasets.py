@@ -63,7 +63,9 @@ def test_worker_processes_change_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dataset", "composition"), [(photo_pairs(), PHOTO), (cell_pairs(), CELLS)]
+    ("dataset", "composition"),
+    # Of seed 2, no clean plane is among the third that a camera rounds to 8 bits.
+    [(photo_pairs(), PHOTO), (cell_pairs(seed=2), CELLS)],
 )
 def test_batches_have_the_recipes_composition(
     dataset: PairDataset, composition: dict[str, int]
@@ -78,8 +80,7 @@ def test_batches_have_the_recipes_composition(
     assert sources.tolist() == expected
     assert bool((places == sources[:, None, None]).all())
     for k, domain in enumerate(composition):
-        differs = (degraded - clean).abs().amax(dim=(1, 2, 3))[sources == k]
-        differs = differs > 0.01  # a camera's 8 bits round clean planes too
+        differs = (degraded - clean).abs().amax(dim=(1, 2, 3))[sources == k] > 0
         assert differs.tolist() == [domain != "clean"] * composition[domain]
 
 

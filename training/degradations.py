@@ -106,7 +106,8 @@ def _between(low: float, high: float, level: float) -> float:
     return low + (high - low) * level
 
 
-def _log_between(low: float, high: float, level: float) -> float:
+def log_between(low: float, high: float, level: float) -> float:
+    """From `low` at level 0 to `high` at level 1, by the same factor everywhere."""
     return float(low * (high / low) ** level)
 
 
@@ -126,7 +127,7 @@ def _rain(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
     streaks = np.zeros((height, width), np.float32)
     for length, thickness in ((rng.uniform(8, 16), 0.5), (rng.uniform(18, 40), 0.8)):
         kernel = line_kernel(length, 90 + angle + rng.uniform(-3, 3), thickness)
-        density = _log_between(0.006, 0.08, level) / length
+        density = log_between(0.006, 0.08, level) / length
         drops = (rng.random((height, width)) < density) * rng.uniform(0.4, 1, (height, width))
         layer = signal.oaconvolve(drops, kernel / kernel.max(), mode="same")
         streaks += np.clip(layer, 0, 1).astype(np.float32)
@@ -161,7 +162,7 @@ def _low_light(image: Array, level: float, rng: np.random.Generator) -> Array:
 
     A narrow range, since a dark photograph does not say how bright its scene was.
     """
-    dark = _log_between(0.24, 0.13, level) * image ** rng.uniform(1.0, 1.2)
+    dark = log_between(0.24, 0.13, level) * image ** rng.uniform(1.0, 1.2)
     sigma = rng.uniform(1.0, 2.5) / 255
     return dark + np.float32(sigma) * rng.standard_normal(image.shape, dtype=np.float32)
 
@@ -171,7 +172,7 @@ def _low_light(image: Array, level: float, rng: np.random.Generator) -> Array:
 
 def _shot_noise(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
     """Poisson noise of 400 down to 8 photons at full scale, and Gaussian read noise."""
-    photons = _log_between(400, 8, level)
+    photons = log_between(400, 8, level)
     counts = rng.poisson(np.clip(image, 0, None) * photons) / photons
     read = rng.uniform(0.005, 0.03)
     return counts + read * rng.standard_normal(image.shape)
@@ -206,7 +207,7 @@ def _background(image: Array, level: float, rng: np.random.Generator) -> AnyArra
 
 def _stripes(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
     """Rows or columns with their own offset (0.02 to 0.2) and gain, constant along the line."""
-    amplitude = _log_between(0.02, 0.2, level)
+    amplitude = log_between(0.02, 0.2, level)
     axis = int(rng.integers(2))
     lines = rng.standard_normal(image.shape[axis])
     lines = ndimage.gaussian_filter1d(lines, rng.uniform(0.01, 1.0), mode="reflect")

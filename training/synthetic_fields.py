@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, spatial
 
+from napari_baryir.training.degradations import log_between
+
 Array = NDArray[np.float32]
 AnyArray = NDArray[Any]
 Structure = Callable[[int, np.random.Generator], AnyArray]
@@ -51,11 +53,11 @@ def synthetic_field(side: int, rng: np.random.Generator) -> Array:
     for kind in kinds:
         layer = _KINDS[kind](wide, rng)
         objects += rng.uniform(0.2, 1) * layer / max(float(np.quantile(layer, 0.999)), 1e-6)
-    sharp = ndimage.gaussian_filter(objects, _log_uniform(SHARPEST, SOFTEST, rng))
+    sharp = ndimage.gaussian_filter(objects, log_between(SHARPEST, SOFTEST, rng.random()))
     if rng.random() < LAYERED:
         far = np.roll(objects, rng.integers(wide, size=2), axis=(0, 1))  # other objects, as many
         sharp += rng.uniform(0.2, 1.5) * ndimage.gaussian_filter(
-            far, _log_uniform(NEAREST, FARTHEST, rng), mode="wrap"
+            far, log_between(NEAREST, FARTHEST, rng.random()), mode="wrap"
         )
     field = sharp[margin : margin + side, margin : margin + side]
     low, high = np.quantile(field, (0.01, 0.998))
@@ -65,14 +67,14 @@ def synthetic_field(side: int, rng: np.random.Generator) -> Array:
 
 def _spots(side: int, rng: np.random.Generator) -> AnyArray:
     """Points of light of very different brightness, each of one size."""
-    share = _log_uniform(2e-4, 2e-2, rng)
+    share = log_between(2e-4, 2e-2, rng.random())
     points = (rng.random((side, side)) < share) * rng.lognormal(0, 0.8, (side, side))
-    return np.asarray(ndimage.gaussian_filter(points, _log_uniform(0.3, 3, rng)))
+    return np.asarray(ndimage.gaussian_filter(points, log_between(0.3, 3, rng.random())))
 
 
 def _speckle(side: int, rng: np.random.Generator) -> AnyArray:
     """Irregular grains over the whole field: a random field of one scale, its contrast bent."""
-    grains = _random_field(side, _log_uniform(1, 5, rng), rng)
+    grains = _random_field(side, log_between(1, 5, rng.random()), rng)
     return np.asarray(np.exp(rng.uniform(0.5, 1.2) * grains))
 
 
@@ -104,7 +106,7 @@ def _bodies(side: int, rng: np.random.Generator) -> AnyArray:
     """Ellipses with a texture inside, as nuclei: overlapping ones add up."""
     field = np.zeros((side, side))
     y, x = np.mgrid[:side, :side]
-    radius = _log_uniform(4, 30, rng)
+    radius = log_between(4, 30, rng.random())
     count = 1 + rng.poisson(rng.uniform(0.05, 0.4) * (side / radius) ** 2 / np.pi)
     rim = rng.uniform(0.5, 2)
     for _ in range(count):
@@ -117,7 +119,7 @@ def _bodies(side: int, rng: np.random.Generator) -> AnyArray:
         across = (dy * np.cos(angle) - dx * np.sin(angle)) / axes[1]
         depth = (1 - np.hypot(along, across)) * min(axes) / rim
         field[box] += rng.uniform(0.3, 1) / (1 + np.exp(-np.clip(4 * depth, -30, 30)))
-    texture = _random_field(side, _log_uniform(1, 5, rng), rng)
+    texture = _random_field(side, log_between(1, 5, rng.random()), rng)
     return np.asarray(field * np.exp(rng.uniform(0, 0.6) * texture))
 
 
@@ -125,10 +127,6 @@ def _random_field(side: int, scale: float, rng: np.random.Generator) -> AnyArray
     """Gaussian random field of mean 0 and standard deviation 1, of one scale in pixels."""
     field = ndimage.gaussian_filter(rng.standard_normal((side, side)), scale, mode="wrap")
     return np.asarray((field - field.mean()) / max(float(field.std()), 1e-9))
-
-
-def _log_uniform(low: float, high: float, rng: np.random.Generator) -> float:
-    return float(low * (high / low) ** rng.random())
 
 
 _KINDS: tuple[Structure, ...] = (

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_baryir.training.degradations import log_between
 from napari_baryir.training.patches import random_square, turn
 from napari_baryir.training.synthetic_fields import synthetic_field
 
@@ -52,7 +53,7 @@ def varied_field(files: Files, side: int, rng: np.random.Generator) -> Array:
 def _magnified(files: Files, side: int, rng: np.random.Generator) -> Array:
     planes = files[int(rng.integers(len(files)))]
     plane = planes[int(rng.integers(len(planes)))]
-    zoom = FINEST * (COARSEST / FINEST) ** rng.random() if rng.random() < RESCALED else 1.0
+    zoom = log_between(FINEST, COARSEST, rng.random()) if rng.random() < RESCALED else 1.0
     source = min(round(side / zoom), *plane.shape) if zoom < 1 else round(side / zoom)
     piece = turn(random_square(plane, source, rng), int(rng.integers(8))).astype(np.float32)
     if source >= 1.5 * side:  # means of 2x2 first, lest fine structures turn into false coarse ones

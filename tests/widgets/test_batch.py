@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-pytest.importorskip("napari")
-
 from napari_baryir import restore
 from napari_baryir.errors import InputError
 from napari_baryir.files import write_image

@@ -8,8 +8,6 @@ import dask.array as da
 import numpy as np
 import pytest
 
-pytest.importorskip("napari")
-
 from napari_baryir.engine import TileEngine
 from napari_baryir.widgets.blending import LiveBlend, blend
 

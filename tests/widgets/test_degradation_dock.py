@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("napari")
-
 from held_tiles import start
 
 from napari_baryir.weights.cache import model_folder

@@ -6,9 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("napari")
-
 from held_tiles import estimate
 
 from napari_baryir import estimate_degradation

@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("napari")
-
 from finetuning import STEPS, Gate, always_better, quick, save_tiny_model, stacks, write_folder
 from gui_clock import Clock
 

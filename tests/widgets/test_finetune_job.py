@@ -7,9 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("napari")
-
 from finetuning import always_better, save_tiny_model, stacks, write_folder
 
 from napari_baryir.errors import InputError

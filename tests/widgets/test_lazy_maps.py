@@ -8,8 +8,6 @@ import dask.array as da
 import numpy as np
 import pytest
 
-pytest.importorskip("napari")
-
 from napari_baryir.widgets import lazy_maps
 from napari_baryir.widgets.lazy_maps import LazyMap, LazyPlaneMaps, Stopped, kept_parts
 

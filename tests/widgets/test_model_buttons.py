@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-pytest.importorskip("napari")
-
 if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
 

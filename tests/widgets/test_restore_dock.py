@@ -14,9 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-
-pytest.importorskip("napari")
-
 from gui_clock import LIMIT, Clock
 
 from napari_baryir.engine import TileEngine

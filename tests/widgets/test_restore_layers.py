@@ -8,8 +8,6 @@ import dask.array as da
 import numpy as np
 import pytest
 
-pytest.importorskip("napari")
-
 from napari_baryir import restore
 
 if TYPE_CHECKING:

@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("napari")
-
 from held_tiles import start
 
 if TYPE_CHECKING:

@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING, Any
 import dask.array as da
 import numpy as np
 import pytest
-
-pytest.importorskip("napari")
-
 from gui_clock import Clock
 
 from napari_baryir.engine import TileEngine

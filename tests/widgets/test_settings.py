@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("napari")
 npe2 = pytest.importorskip("npe2")
 
 import napari.settings  # noqa: E402

@@ -5,9 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pytest
-
-pytest.importorskip("napari")
 
 from napari_baryir import restore
 from napari_baryir.sample_data import dark_photo

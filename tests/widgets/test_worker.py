@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-pytest.importorskip("napari")
-
 from napari_baryir.errors import InputError
 from napari_baryir.results import Progress
 from napari_baryir.widgets.job import Done, Failed, Step
