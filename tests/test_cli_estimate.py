@@ -16,7 +16,7 @@ import tifffile
 from calibrated_networks import calibrated_network
 from napari_baryir import DegradationEstimate, estimate_degradation
 from napari_baryir.cli import main
-from napari_baryir.commands.console import run_with_bar
+from napari_baryir.commands.console import run_shown
 from napari_baryir.errors import DeviceError
 from napari_baryir.files import read_image, write_image
 from napari_baryir.weights.files import save_weights
@@ -140,11 +140,11 @@ def test_an_error_that_stops_the_run_loses_nothing_and_no_maps_are_kept(
             gc.collect()
             assert estimates[0]() is None  # the first image's maps are gone
             raise DeviceError("the device is gone")
-        estimate: DegradationEstimate = run_with_bar(steps, title)
+        estimate: DegradationEstimate = run_shown(steps, title)
         estimates.append(weakref.ref(estimate))
         return estimate
 
-    monkeypatch.setattr("napari_baryir.commands.estimate.run_with_bar", watched)
+    monkeypatch.setattr("napari_baryir.commands.estimate.run_shown", watched)
     out = tmp_path / "out"
     assert main(["estimate", str(first), str(second), "-o", str(out), "--model", model]) == 2
     assert [entry["file"] for entry in json.loads((out / "estimates.json").read_text())] == [
@@ -175,6 +175,35 @@ def test_the_terminal_says_the_mean_over_the_planes_and_where_the_files_are(
     assert f"severity {np.mean(severities):.2f} (mean of 6 planes)" in said
 
 
+def test_a_table_that_is_there_is_replaced_only_when_asked(
+    images: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    words = ["estimate", str(images / "photo.png"), "-o", str(out), "--model", model]
+    assert main([*words, "--maps", "none", "--no-figures"]) == 0
+    (out / "estimates.csv").write_text("mine")
+    assert main(words) == 2
+    assert "estimates.csv" in capsys.readouterr().err
+    assert sorted(path.name for path in out.iterdir()) == ["estimates.csv", "estimates.json"]
+    assert (out / "estimates.csv").read_text() == "mine"
+    assert main([*words, "--maps", "none", "--no-figures", "--overwrite"]) == 0
+    assert (out / "estimates.csv").read_text().startswith("file,")
+
+
+def test_images_of_one_name_may_share_a_table_and_no_folder(
+    images: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    twin = tmp_path / "twin" / "photo.png"
+    twin.parent.mkdir()
+    twin.write_bytes((images / "photo.png").read_bytes())
+    words = ["estimate", str(images / "photo.png"), str(twin), "--model", model, "-o"]
+    assert main([*words, str(tmp_path / "out")]) == 2
+    assert "would both become" in capsys.readouterr().err
+    assert main([*words, str(tmp_path / "table.csv")]) == 0
+    with (tmp_path / "table.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == 2
+
+
 def test_mistakes_are_told_once_and_before_anything_is_written(
     images: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -182,6 +211,8 @@ def test_mistakes_are_told_once_and_before_anything_is_written(
     assert main(["estimate", photo, "-o", str(tmp_path / "map.png"), "--model", model]) == 2
     assert "named as an image; give a folder" in capsys.readouterr().err
     assert not (tmp_path / "map.png").exists()
+    assert main(["estimate", photo, "-o", str(tmp_path / "e.txt"), "--model", model]) == 2
+    assert "tables end in .csv or .json" in capsys.readouterr().err
     missing = str(images / "nothing.tif")
     assert main(["estimate", missing, "-o", str(tmp_path / "out"), "--model", model]) != 0
     assert capsys.readouterr().err.count("nothing.tif") == 1

@@ -118,6 +118,30 @@ def test_what_is_done_is_skipped_until_the_input_is_newer_or_it_is_forced(
     assert marked.read_bytes() != b"mine"
 
 
+def test_a_named_file_that_is_there_is_neither_kept_in_silence_nor_replaced(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    imageio.imwrite("in.png", picture())
+    Path("out.png").write_bytes(b"mine")
+    assert run("in.png", "-o", "out.png") == 2
+    assert "out.png is there already; --overwrite replaces it" in capsys.readouterr().err
+    assert Path("out.png").read_bytes() == b"mine"
+    assert run("in.png", "-o", "out.png", "--overwrite") == 0
+    assert imageio.imread("out.png").shape == (24, 32, 3)
+
+
+def test_a_model_that_is_not_there_is_told_even_where_all_is_done(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    imageio.imwrite(_made("in/a.png"), picture())
+    assert run("in", "-o", "out") == 0
+    capsys.readouterr()
+    assert run("in", "-o", "out") == 0
+    assert "in/a.png: out/a.png is there" in capsys.readouterr().out
+    assert main(["restore", "in", "-o", "out", "--model", "photo-compct"]) == 2
+    assert "did you mean 'photo-compact'?" in capsys.readouterr().err
+
+
 def test_one_bad_file_is_reported_in_a_line_and_the_rest_goes_on(
     run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:

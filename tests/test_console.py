@@ -46,6 +46,16 @@ def test_short_work_is_told_once_at_its_end(
     assert capsys.readouterr().err == "step 3/3\n"
 
 
+def test_what_passes_leaves_no_line_at_its_end(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with StepsShown(passing=True, clock=clock) as shown:
+        for step in range(4):
+            clock.now = step * 0.6 * LINE_SECONDS
+            shown.show("tile", step, 3)
+    assert capsys.readouterr().err == "tile 2/3, about 18 s left\n"
+
+
 def test_time_left_is_by_the_steps_of_this_run(
     clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from finetune_start import measured
 from napari_baryir.steps import finish
 from napari_baryir.training import finetune_run, finetune_share
 from napari_baryir.training.finetune import FinetuneSettings, iter_finetune
@@ -92,7 +93,7 @@ def test_cancelling_while_shares_are_tried_writes_the_best_so_far(
     monkeypatch.setattr(finetune_share, "LEAST_GAIN", -1000.0)
     monkeypatch.setattr(finetune_run, "FORGIVEN", 1000.0)
     steps = iter_finetune(start, source, tmp_path / "mine.safetensors", FinetuneSettings(**QUICK))
-    next(steps)
+    measured(steps)
     worth = count(0, -1)
     monkeypatch.setattr(finetune_share, "forgotten", lambda *_: 1.0)
     monkeypatch.setattr(finetune_share, "worth", lambda *_: next(worth))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from finetune_start import measured
 from napari_baryir.errors import DataError
 from napari_baryir.network import BaryIR
 from napari_baryir.network.variants import VARIANTS
@@ -53,11 +54,34 @@ def source() -> Pairs:
 
 
 def test_every_progress_knows_the_start_and_the_best(start: Path, source: Pairs) -> None:
-    progress = list(iter_finetune(start, source, "mine", FinetuneSettings(**QUICK)))
+    steps = iter_finetune(start, source, "mine", FinetuneSettings(**QUICK))
+    progress = [measured(steps), *steps]
     assert all(each.before == progress[0].scores for each in progress)
     assert progress[1].best == progress[0].scores
     assert progress[-1].best_step == 4
     assert progress[-1].best == progress[-1].scores
+
+
+def test_the_measuring_of_the_start_is_told_and_can_be_stopped(
+    start: Path, source: Pairs, tmp_path: Path
+) -> None:
+    output = tmp_path / "mine.safetensors"
+    steps = iter_finetune(start, source, output, FinetuneSettings(**QUICK))
+    told = []
+    for each in steps:
+        if each.validating is None:
+            break
+        assert each.before is None
+        told.append((each.validating.done, each.validating.total))
+    assert told == [(n, len(told)) for n in range(1, len(told) + 1)]
+    assert len(told) > 1
+    steps.close()
+    output = tmp_path / "other.safetensors"
+    steps = iter_finetune(start, source, output, FinetuneSettings(**QUICK))
+    next(steps)
+    steps.close()
+    with pytest.raises(DataError, match="no stopped run"):
+        stopped_settings(str(output), FinetuneSettings())
 
 
 def test_a_run_goes_on_with_its_own_settings_and_sizes(
@@ -87,7 +111,7 @@ def test_no_stopped_run_is_told(tmp_path: Path) -> None:
 def test_other_images_are_named_in_words(start: Path, source: Pairs, tmp_path: Path) -> None:
     output = tmp_path / "mine.safetensors"
     steps = iter_finetune(start, source, output, FinetuneSettings(**QUICK))
-    next(steps)
+    measured(steps)
     next(steps)
     steps.close()
     (pair,) = source.pairs

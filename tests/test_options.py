@@ -23,7 +23,7 @@ def test_arguments_are_checked_when_called_not_when_run() -> None:
     [
         (np.zeros((5, 5), bool), {}, "bool cannot be restored.*astype"),
         (np.zeros((5, 5), complex), {}, "complex128 cannot be restored.*abs"),
-        (np.zeros((5, 5), "U3"), {}, "cannot be restored"),
+        ("photo.jpg", {}, "cannot be restored; read the file first"),
         (np.float32(3), {}, "0 dimensions"),
         (np.zeros(5), {}, "1 dimension "),
         (np.zeros((0, 5)), {}, "empty"),

@@ -38,14 +38,14 @@ from napari_baryir.training.log import TrainingLog
 from napari_baryir.training.loop import make_batches, training_step
 from napari_baryir.training.processes import refuse_several
 from napari_baryir.training.state import set_rate
-from napari_baryir.training.validation import Scores
+from napari_baryir.training.validation import Scores, ValidationProgress
 from napari_baryir.weights.files import load_weights
 from napari_baryir.weights.registry import find_weights
 
 
 @dataclass(frozen=True)
 class FinetuneProgress:
-    """Yielded before the first step and after every one."""
+    """Yielded while the starting model is measured, before the first step and after every one."""
 
     step: int
     """Steps done."""
@@ -61,14 +61,16 @@ class FinetuneProgress:
     """A validation image before and after, where a validation came with this step."""
     best_step: int
     """The step whose weights are kept so far; 0: the starting model is still the best."""
-    before: Scores
-    """Of the starting model."""
-    best: Scores
-    """Of the weights that are kept so far."""
+    before: Scores | None
+    """Of the starting model; None while it is being measured."""
+    best: Scores | None
+    """Of the weights that are kept so far; None while the starting model is being measured."""
     share: float | None = None
     """After the last step, where old domains lost much: the share of the way that was measured."""
     calibrating: CalibrationProgress | None = None
     """After the last step: how far the calibration of the estimates is."""
+    validating: ValidationProgress | None = None
+    """Before the first step: how far the measuring of the starting model is."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,8 @@ def iter_finetune(
     Yields
     ------
     FinetuneProgress
-        Once before the first step, with the scores of the starting model, then after every step,
+        For every image that the starting model is measured on, then once with its scores, then
+        after every step,
         and at the end for each share of the way that is tried and while the estimates are
         calibrated.
 
@@ -171,10 +174,13 @@ def _steps(run: Run) -> Generator[FinetuneProgress, None, None]:
     log = TrainingLog(run.folder / "log.csv", state.step)
     batches = make_batches(run.plan.dataset, state.step, settings.steps, 0)
     between_steps, done = True, False
-    started = time.monotonic()
     try:
         if run.before is None:
-            yield _validated(run, {}, log)
+            measuring = Steps(run.measuring())
+            for each in measuring:
+                yield replace(_progress(run, {}), validating=each)
+            yield _taken_up(run, measuring.result, {}, log)
+        started = time.monotonic()
         while state.step < settings.steps and run.unimproved < settings.patience:
             draw = next(batches)
             between_steps = False
@@ -203,7 +209,12 @@ def _steps(run: Run) -> Generator[FinetuneProgress, None, None]:
 
 def _validated(run: Run, terms: dict[str, float], log: TrainingLog) -> FinetuneProgress:
     """Validate, keep the best, write a checkpoint."""
-    scores = run.measure()
+    return _taken_up(run, run.measure(), terms, log)
+
+
+def _taken_up(
+    run: Run, scores: Scores, terms: dict[str, float], log: TrainingLog
+) -> FinetuneProgress:
     run.consider(scores)
     if run.state.step:
         log.write(run.state.step, terms, scores)
@@ -215,8 +226,6 @@ def _progress(
     run: Run, terms: dict[str, float], scores: Scores | None = None, sample: Sample | None = None
 ) -> FinetuneProgress:
     state = run.state
-    assert run.before is not None
-    assert run.best is not None
     return FinetuneProgress(
         state.step, run.settings.steps, state.seconds, terms, scores, sample, run.best_step,
         run.before, run.best,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Generator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from torch import Tensor
 from napari_baryir.domains import CLEAN
 from napari_baryir.errors import DataError, InputError
 from napari_baryir.network import BaryIR
+from napari_baryir.steps import Steps
 from napari_baryir.training.checkpoint import (
     load_checkpoint,
     remove_checkpoint,
@@ -25,7 +27,7 @@ from napari_baryir.training.finetune_settings import FinetuneSettings, choose_si
 from napari_baryir.training.finetune_sources import Material
 from napari_baryir.training.low_rank import add_low_rank, merged_state
 from napari_baryir.training.state import TrainingState, state_around
-from napari_baryir.training.validation import Scores, validate
+from napari_baryir.training.validation import Scores, ValidationProgress, iter_validate
 from napari_baryir.weights.cache import model_folder
 from napari_baryir.weights.files import ESTIMATES
 from napari_baryir.weights.registry import REGISTRY
@@ -89,6 +91,13 @@ class Run:
 
     def measure(self, model: BaryIR | None = None) -> Scores:
         """Validate a network; None: the averaged weights."""
+        measuring = Steps(self.measuring(model))
+        for _ in measuring:
+            pass
+        return measuring.result
+
+    def measuring(self, model: BaryIR | None = None) -> Generator[ValidationProgress, None, Scores]:
+        """As `measure`, image by image."""
         if model is None:
             tried, prototypes = self.state.averaged, self.state.prototypes
         else:
@@ -96,7 +105,7 @@ class Run:
             assert tried.prototypes is not None
             prototypes = tried.prototypes
         rows = prototypes[self.plan.rows]
-        return validate(tried.eval(), self.plan.pairs, rows, self.device, self.autocast)
+        return iter_validate(tried.eval(), self.plan.pairs, rows, self.device, self.autocast)
 
     def consider(self, scores: Scores) -> None:
         """Keep the averaged weights if they are the best so far."""

@@ -71,7 +71,13 @@ def to_markdown(evaluation: Evaluation) -> str:
             for method in methods
         ]
         lines.append(f"| {domain} | {evaluation.count(domain)} | {' | '.join(cells)} |")
+    scores = "PSNR in dB / SSIM" + (" / LPIPS" if _has_lpips(evaluation) else "")
+    lines += ["", f"{scores}, means over the images; a report that ends in .csv has every image."]
     return "\n".join(lines + _published_lines(evaluation)) + "\n"
+
+
+def _has_lpips(evaluation: Evaluation) -> bool:
+    return any(score.lpips is not None for score in evaluation.scores)
 
 
 def _published_lines(evaluation: Evaluation) -> list[str]:

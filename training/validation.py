@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_baryir.network import BaryIR
+from napari_baryir.steps import Steps
 from napari_baryir.training.clean_images import Profile, load_clean_images
 from napari_baryir.training.datasets import microscopy_pair
 from napari_baryir.training.degradations import degrade
@@ -66,7 +68,14 @@ def validation_pairs(settings: DataSettings) -> dict[str, list[Pair]]:
     return pairs
 
 
-@torch.inference_mode()
+@dataclass(frozen=True)
+class ValidationProgress:
+    """One more image was restored and measured."""
+
+    done: int
+    total: int
+
+
 def validate(
     model: BaryIR,
     pairs: dict[str, list[Pair]],
@@ -74,7 +83,22 @@ def validate(
     device: torch.device,
     autocast: torch.dtype | None,
 ) -> Scores:
-    """Measure a network on `validation_pairs`.
+    """Measure a network as `iter_validate`, in one go."""
+    measuring = Steps(iter_validate(model, pairs, prototypes, device, autocast))
+    for _ in measuring:
+        pass
+    return measuring.result
+
+
+@torch.inference_mode()
+def iter_validate(
+    model: BaryIR,
+    pairs: dict[str, list[Pair]],
+    prototypes: Tensor,
+    device: torch.device,
+    autocast: torch.dtype | None,
+) -> Generator[ValidationProgress, None, Scores]:
+    """Measure a network on `validation_pairs`, image by image.
 
     Parameters
     ----------
@@ -91,6 +115,7 @@ def validate(
     untouched: dict[str, float] = {}
     hits, lengths = [], []
     centre = prototypes.mean(dim=0)
+    total = sum(map(len, pairs.values()))
     for index, (domain, domain_pairs) in enumerate(pairs.items()):
         after, before = [], []
         for degraded, clean, noisy_truth in domain_pairs:
@@ -105,6 +130,7 @@ def validate(
             )
             hits.append(int(cosines.argmax()) == index)
             lengths.append(_rms(output.residual) / _rms(output.source))
+            yield ValidationProgress(len(hits), total)
         restored[domain] = float(np.mean(after))
         untouched[domain] = float(np.mean(before))
     return Scores(restored, untouched, float(np.mean(hits)), float(np.mean(lengths)))

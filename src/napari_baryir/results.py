@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ class Progress:
 class Restoration:
     """A restored image, and how it was made."""
 
-    image: Any
+    image: Any = field(repr=False)
     """Of the shape, dtype, axes and range that came in; alpha, NaN and inf as they were. NumPy for
     NumPy, a lazy dask array for dask and zarr, or `out` where that was given."""
     axes: str

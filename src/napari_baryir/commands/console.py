@@ -33,18 +33,6 @@ def remark(text: str) -> None:
     tqdm.write(text, file=sys.stderr)
 
 
-def run_with_bar(steps: Generator[Progress, None, Result], title: str) -> Result:
-    """Run a generator of progress behind a bar of tiles; nothing is shown where nobody looks."""
-    from tqdm import tqdm
-
-    running = Steps(steps)
-    with tqdm(desc=title, unit="tile", leave=False, disable=None) as bar:
-        for progress in running:
-            bar.total = progress.total
-            bar.update(progress.done - bar.n)
-    return running.result
-
-
 class StepsShown:
     """Progress of long work: a bar on a terminal; elsewhere, as in a log file, a line now and then.
 
@@ -54,14 +42,21 @@ class StepsShown:
     ----------
     silent
         Whether to show nothing at all.
+    passing
+        Whether nothing of it is to stay: the bar goes, and no line says that a part is finished.
     clock
         Seconds.
     """
 
     def __init__(
-        self, *, silent: bool = False, clock: Callable[[], float] = time.monotonic
+        self,
+        *,
+        silent: bool = False,
+        passing: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._silent = silent
+        self._passing = passing
         self._clock = clock
         self._title: str | None = None
         self._bar: Any = None
@@ -103,14 +98,18 @@ class StepsShown:
             self._bar.close()
         # None: no bar where stderr is no terminal.
         disable = True if self._silent else None
-        self._bar = tqdm(desc=title, total=total, initial=done, disable=disable, file=sys.stderr)
+        self._bar = tqdm(
+            desc=title, total=total, initial=done, disable=disable, file=sys.stderr,
+            leave=not self._passing,
+        )  # fmt: skip
         self._title = title
         self._first = done
         self._start = self._said = self._clock()
 
     def _line(self, done: int, total: int, values: Mapping[str, str]) -> None:
         now = self._clock()
-        if now - self._said < LINE_SECONDS and not done == total > self._first:
+        finished = done == total > self._first and not self._passing
+        if now - self._said < LINE_SECONDS and not finished:
             return
         self._said = now
         line = f"{self._title} {done}/{total}"
@@ -119,6 +118,15 @@ class StepsShown:
             line += f", about {as_duration((total - done) * elapsed / new)} left"
         terms = "  ".join(f"{name} {value}" for name, value in values.items())
         remark(f"{line}: {terms}" if terms else line)
+
+
+def run_shown(steps: Generator[Progress, None, Result], title: str) -> Result:
+    """Run a generator of progress, and show how many tiles are done while it goes on."""
+    running = Steps(steps)
+    with StepsShown(passing=True) as shown:
+        for progress in running:
+            shown.show(f"{title}: tile", progress.done, progress.total)
+    return running.result
 
 
 def as_duration(seconds: float) -> str:

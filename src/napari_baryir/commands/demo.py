@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_baryir.commands.console import as_table, echo, run_with_bar
+from napari_baryir.commands.console import as_table, echo, run_shown
 from napari_baryir.errors import InputError
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def restore_sample(sample: Sample, model: str = "auto", device: str = "auto") ->
     from napari_baryir.restoration import iter_restore
 
     steps = iter_restore(sample.degraded, axes=sample.axes, model=model, device=device)
-    done = run_with_bar(steps, sample.name)
+    done = run_shown(steps, sample.name)
     return Restored(
         sample, done.image, Path(done.model).stem,
         before=compare(sample.degraded, sample), after=compare(done.image, sample),

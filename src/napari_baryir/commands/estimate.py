@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_baryir.commands.arguments import add_computing, add_image, add_inputs
-from napari_baryir.commands.console import echo, remark, run_with_bar
+from napari_baryir.commands.console import echo, remark, run_shown
 from napari_baryir.commands.restore import Models, failure
 from napari_baryir.errors import DeviceError, InputError, WeightsError
 from napari_baryir.files.formats import format_name
@@ -55,6 +56,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "-o", "--output", required=True, metavar="OUT",
         help="a table that ends in .csv or .json, or a folder, which is made if it is not there",
     )  # fmt: skip
+    parser.add_argument("--overwrite", action="store_true", help="replace a table that is there")
     parser.add_argument(
         "--maps", choices=("tiff", "ome-zarr", "none"), default="tiff",
         help="how the maps are written to a folder; default: tiff",
@@ -82,13 +84,10 @@ def run(args: argparse.Namespace) -> int:
     from napari_baryir.commands.plan import plan_jobs
 
     out = Path(args.output)
-    to_table = out.suffix.lower() in TABLES and not out.is_dir()
-    if not to_table and not out.is_dir() and format_name(out) is not None:
-        raise InputError(f"-o {out} is named as an image; give a folder, or a .csv or .json file")
-    if to_table and args.contributions:
-        raise InputError(f"-o {out} holds a table only; give a folder for contributions")
+    tables = _tables(out, args)
+    to_table = tables == [out]
     # As if it were a folder, so that no input seems to be overwritten.
-    jobs = plan_jobs(args.inputs, f"{out}/")
+    jobs = plan_jobs(args.inputs, f"{out}/", apart=not to_table)
     done = _Done()
     try:
         _estimate_all(jobs, args, done, to_table)
@@ -96,10 +95,33 @@ def run(args: argparse.Namespace) -> int:
         if done.entries:
             if not to_table and not (args.no_figures and args.maps == "none"):
                 echo(f"maps and figures: {out / '*-degradation.*'}")
-            _write_tables([out] if to_table else [out / f"estimates{s}" for s in TABLES], done)
+            _write_tables(tables, done)
     if done.failed:
         echo(f"failed {len(done.failed)}: {', '.join(done.failed)}")
     return 1 if done.failed else 0
+
+
+def _tables(out: Path, args: argparse.Namespace) -> list[Path]:
+    """The tables to write: the output itself, or those of a folder."""
+    to_table = out.suffix.lower() in TABLES and not out.is_dir()
+    if not to_table and not out.is_dir() and not args.output.endswith(("/", os.sep)):
+        if format_name(out) is not None:
+            raise InputError(
+                f"-o {out} is named as an image; give a folder, or a .csv or .json file"
+            )
+        if out.suffix:
+            raise InputError(
+                f"-o {out}: tables end in .csv or .json; to name a folder like this, end it with /"
+            )
+    if to_table and args.contributions:
+        raise InputError(f"-o {out} holds a table only; give a folder for contributions")
+    tables = [out] if to_table else [out / f"estimates{suffix}" for suffix in TABLES]
+    there = [str(table) for table in tables if table.exists()]
+    if there and not args.overwrite:
+        raise InputError(
+            f"{' and '.join(there)} would be replaced; give another place with -o, or --overwrite"
+        )
+    return tables
 
 
 def _estimate_all(
@@ -154,7 +176,7 @@ def _estimate(
             intensity=chosen[0] if len(chosen) == 1 else chosen,
             contributions=args.contributions, at_once=True,
         )  # fmt: skip
-        estimate = run_with_bar(steps, title)
+        estimate = run_shown(steps, title)
         _tell_notes(job.source, image, guessed=image.axes_guessed and args.axes is None)
         entry = TableEntry.of(str(job.source), estimate)
         if folder is None:

@@ -157,6 +157,10 @@ def _show(progress: FinetuneProgress, shown: StepsShown) -> None:
     if calibrating is not None:
         shown.show("calibrating the estimates", calibrating.done, calibrating.total)
         return
+    if progress.validating is not None:
+        measured = progress.validating
+        shown.show("measuring the starting model, image", measured.done, measured.total)
+        return
     if progress.share is not None:
         remark(f"old domains lost much: measured {progress.share:.0%} of the way")
         return

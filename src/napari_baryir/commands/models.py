@@ -34,20 +34,19 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Print the table, and the cards on request."""
     from napari_baryir.errors import ModelUnavailableError
-    from napari_baryir.weights.registry import available_models
+    from napari_baryir.weights.registry import available_models, no_such_model
 
     cards = available_models()
     unknown = sorted(set(args.names) - {card.name for card in cards})
     if unknown:
-        known = ", ".join(card.name for card in cards)
-        raise ModelUnavailableError(f"no model {', '.join(unknown)}; there are {known}")
+        raise ModelUnavailableError(no_such_model(unknown[0]))
     if args.names:
         cards = [card for card in cards if card.name in args.names]
     header = ("name", "title", "images", "licence", "size", "where")
     echo(as_table(header, [_row(card) for card in cards]))
     for card in cards:
         if args.verbose:
-            echo(f"\n# {card.name}\n\n{_text(card)}")
+            echo(f"\n{_text(card)}")
     return 0
 
 
@@ -68,4 +67,8 @@ def _where(card: ModelCard) -> str:
 
 def _text(card: ModelCard) -> str:
     path = card.card_path
-    return card.summary if path is None else path.read_text(encoding="utf-8").strip()
+    return (
+        f"# {card.name}\n\n{card.summary}"
+        if path is None
+        else path.read_text(encoding="utf-8").strip()
+    )

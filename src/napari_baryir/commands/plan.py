@@ -29,7 +29,7 @@ class Job:
         return _modified(self.target) >= _modified(self.source)
 
 
-def plan_jobs(inputs: Sequence[str], out: str) -> list[Job]:
+def plan_jobs(inputs: Sequence[str], out: str, *, apart: bool = True) -> list[Job]:
     """Find the images that `inputs` name and a place for each result.
 
     Parameters
@@ -39,6 +39,8 @@ def plan_jobs(inputs: Sequence[str], out: str) -> list[Job]:
     out
         A file, if there is one input file and `out` has the suffix of an image; else a folder, in
         which the structure below folders, and below the fixed part of patterns, is kept.
+    apart
+        Whether every result needs a place of its own.
 
     Raises
     ------
@@ -60,7 +62,8 @@ def plan_jobs(inputs: Sequence[str], out: str) -> list[Job]:
             f"-o {out} names one file but there are {len(found)} inputs; give a folder instead"
         )
     jobs = [Job(source, folder if to_file else folder / place) for source, place in found.values()]
-    _refuse_clashes(jobs, set(found))
+    if apart:
+        _refuse_clashes(jobs, set(found))
     return jobs
 
 

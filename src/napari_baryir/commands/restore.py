@@ -6,13 +6,16 @@ import argparse
 import logging
 import time
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_baryir.commands.arguments import add_computing, add_image, add_inputs
-from napari_baryir.commands.console import echo, remark, run_with_bar
+from napari_baryir.commands.console import echo, remark, run_shown
 from napari_baryir.errors import DeviceError, InputError, WeightsError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_baryir.commands.plan import Job
     from napari_baryir.files import ImageFile
     from napari_baryir.network import BaryIR
@@ -28,7 +31,8 @@ examples:
 
 Reads and writes TIFF (OME and ImageJ too), PNG, JPEG and OME-Zarr. Shape, data type, value range,
 axes and metadata stay as they are. An input is never overwritten. A result appears only when it is
-complete: what is there is done, and is skipped the next time unless the input is newer.
+complete. In a folder, what is there is done, and is skipped the next time, unless the input is
+newer; --overwrite restores it again, as after a change of settings.
 """
 
 
@@ -46,9 +50,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "-o", "--output", required=True, metavar="OUT",
         help="a file for one input, else a folder, which is made if it is not there",
     )  # fmt: skip
-    parser.add_argument(
-        "--overwrite", action="store_true", help="restore again what has been restored before"
-    )
+    parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
     parser.add_argument(
         "--strength", type=_strength, default=1.0, metavar="0..1",
         help="1: restored (default); 0: unchanged; between: a blend of both",
@@ -83,7 +85,7 @@ class _Tally:
     def summary(self) -> str:
         parts = [f"restored {self.restored}"]
         if self.skipped:
-            parts.append(f"skipped {self.skipped} already done (--overwrite redoes them)")
+            parts.append(f"skipped {self.skipped} that were there (--overwrite replaces them)")
         if self.failed:
             parts.append(f"failed {len(self.failed)}: {', '.join(self.failed)}")
         return "; ".join(parts)
@@ -95,9 +97,12 @@ def run(args: argparse.Namespace) -> int:
 
     jobs = plan_jobs(args.inputs, args.output)
     tally, models = _Tally(), Models(args.model, args.device)
+    if not args.overwrite:
+        _refuse_existing(jobs, Path(args.output))
     for number, job in enumerate(jobs, start=1):
         if not args.overwrite and job.is_done():
             tally.skipped += 1
+            echo(f"{job.source}: {job.target} is there")
             continue
         try:
             line = _restore(job, args, models, f"{number}/{len(jobs)} {job.source.name}")
@@ -114,10 +119,27 @@ def run(args: argparse.Namespace) -> int:
     return 1 if tally.failed else 0
 
 
+def _refuse_existing(jobs: Sequence[Job], output: Path) -> None:
+    """A folder is filled up; a file that was named must not be kept in silence, nor replaced."""
+    if [job.target for job in jobs] == [output] and output.exists():
+        raise InputError(f"{output} is there already; --overwrite replaces it")
+
+
 class Models:
-    """The networks in use, each loaded once."""
+    """The networks in use, each loaded once.
+
+    Raises
+    ------
+    ModelUnavailableError, WeightsError
+        At once, if there is no such model.
+    """
 
     def __init__(self, name: str, device: str) -> None:
+        from napari_baryir.weights.header import read_header
+        from napari_baryir.weights.registry import find_weights
+
+        if name != "auto":
+            read_header(find_weights(name))
         self._name = name
         self._device = device
         self._loaded: dict[str, BaryIR] = {}
@@ -153,7 +175,7 @@ def _restore(job: Job, args: argparse.Namespace, models: Models, title: str) -> 
                 intensity=intensity[0] if len(intensity) == 1 else intensity,
                 strength=args.strength, ensemble=args.ensemble, out=pixels,
             )  # fmt: skip
-            done = run_with_bar(steps, title)
+            done = run_shown(steps, title)
         _tell_notes(job, image, done, guessed=image.axes_guessed and args.axes is None)
     seconds = time.perf_counter() - begin
     return f"{job.source} -> {job.target}  ({axes}, {name}, {seconds:.1f} s)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from napari_baryir.imaging.intensity import IntensityMap
@@ -44,9 +44,9 @@ class DegradationEstimate:
 
     domains: tuple[str, ...]
     """The model's degradations, then "clean", then "unknown"; K in all."""
-    probabilities: Any
+    probabilities: Any = field(repr=False)
     """(..., K, h, w) float32, sums to 1 over K. NumPy, or dask where the image is lazy."""
-    severity: Any
+    severity: Any = field(repr=False)
     """(..., h, w) float32 in [0, 1]: s stands for an expected error of ``s / (1 - s) / 10`` of the
     range between the degraded image and the clean one. NumPy, or dask where the image is lazy."""
     summary: Sequence[Mapping[str, float]]
@@ -81,7 +81,7 @@ class DegradationEstimate:
     """Date and time, ISO 8601, UTC."""
     version: str
     """Of napari-baryir."""
-    contributions: Contributions | None = None
+    contributions: Contributions | None = field(default=None, repr=False)
     """Where they were asked for."""
 
     @property

@@ -12,6 +12,7 @@ from napari_baryir.imaging.axes import PlaneLayout, guess_axes
 _ADVICE = {
     "b": "it has no intensities; convert it with image.astype('uint8') if it has",
     "c": "give image.real and image.imag, or abs(image), instead",
+    "U": "read the file first, for instance with tifffile.imread or skimage.io.imread",
 }
 
 

@@ -148,13 +148,16 @@ def find_weights(name_or_path: str | os.PathLike[str]) -> Path:
         return own
     if _looks_like_path(path):
         return path  # read_header and load_weights say what is wrong with it
+    told = no_such_model(path.name)
+    raise ModelUnavailableError(f"{told}; the path of a .safetensors file works as well")
+
+
+def no_such_model(name: str) -> str:
+    """What to say of a name that no model has: the names there are, and the nearest one."""
     names = [card.name for card in available_models()]
-    close = difflib.get_close_matches(path.name, names, n=1)
+    close = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean '{close[0]}'? " if close else ""
-    raise ModelUnavailableError(
-        f"there is no model '{path.name}'; {hint}known names are {', '.join(names)}; the path of a "
-        ".safetensors file works as well"
-    )
+    return f"there is no model '{name}'; {hint}known names are {', '.join(names)}"
 
 
 def choose_model(rgb: bool) -> str:

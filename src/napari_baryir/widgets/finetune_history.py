@@ -12,6 +12,7 @@ from napari_baryir.domains import CLEAN
 
 if TYPE_CHECKING:
     from napari_baryir.training.finetune import FinetuneProgress
+    from napari_baryir.training.validation import ValidationProgress
 
 YOURS = "your images"
 """As `napari_baryir.training.finetune` calls the user's validation images."""
@@ -48,11 +49,16 @@ class History:
     """The `Sample` of the best step."""
     share: float | None = None
     """Of the way from the starting weights, the last that was tried or chosen; None before."""
+    validating: ValidationProgress | None = None
+    """While the starting model is measured: how far that is."""
     _first: tuple[int, float] | None = None
 
     def add(self, news: FinetuneProgress) -> None:
         """Take up what one step says."""
-        if self._first is None:
+        self.validating = news.validating
+        if news.before is None or news.best is None:
+            return
+        if self._first is None or self._first[0] == 0:  # the very first step is a slow one
             self._first = (news.step, news.seconds)
         self.step, self.steps, self.seconds = news.step, news.steps, news.seconds
         self.best_step = news.best_step

@@ -148,6 +148,8 @@ def _begin(job: FinetuneJob) -> Generator[FinetuneProgress, None, Any]:
 def _count(news: FinetuneProgress) -> Progress:
     if news.calibrating is not None:
         return Progress(news.calibrating.done, news.calibrating.total, 0, 1)
+    if news.validating is not None:
+        return Progress(news.validating.done, news.validating.total, 0, 1)
     return Progress(news.step, news.steps, 0, 1)
 
 

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from napari_baryir.widgets.finetune_history import History
 
-LEFT, RIGHT, TITLE, BOTTOM, GAP = 40, 8, 18, 20, 10
+LEFT, RIGHT, TITLE, BOTTOM, GAP = 52, 8, 18, 20, 10
 """Margins, in pixels; each of the two plots has a title above it."""
 SCORE_SHARE = 0.58
 """Of the height, for the scores."""

@@ -45,6 +45,9 @@ def progress_text(session: FinetuneSession) -> str:
     if session.calibrating:
         progress = run.latest.progress
         return f"Calibrating the degradation map: {progress.done} of {progress.total} pictures."
+    if history.validating is not None:
+        measured = history.validating
+        return f"Measuring the starting model: {measured.done} of {measured.total} images."
     if history.share is not None:
         return "Old degradations lost much: looking how far the weights should go."
     told = f"Step {history.step} of at most {history.steps}"

@@ -33,7 +33,8 @@ class LegendRow(QAbstractButton):
             CLEAN: "Nothing wrong: transparent in the map.",
             UNKNOWN: "Something is wrong, but nothing that the model was trained on.",
         }
-        self.setToolTip(f"{told.get(domain, '')} Click to see only {domain} in the map.".strip())
+        meaning = told.get(domain, "The fainter its colour in the map, the milder it is there.")
+        self.setToolTip(f"{meaning} Click to see only {domain} in the map.")
 
     def sizeHint(self) -> QSize:
         """Of a line of text with some air."""
