@@ -20,7 +20,8 @@ from napari_baryir.training.clean_images import Profile
 from napari_baryir.training.degradations import DEGRADATIONS
 from napari_baryir.training.discriminants import Places, fit
 from napari_baryir.training.patches import random_square, turn
-from napari_baryir.training.scenes import NO_PLACE, Scene, as_seen, make_scene
+from napari_baryir.training.scenes import NO_PLACE, Kind, Scene, as_seen, make_scene
+from napari_baryir.training.variety import varied_field
 
 WINDOW = 5
 """Cells a side over which residuals are averaged: 40 pixels. Single cells of flat picture say
@@ -31,8 +32,11 @@ SCENES = 960
 """Pictures that are degraded; two minutes of one core with the compact networks."""
 PLACES = 48
 """Cells of each picture that are looked at."""
-SIDE_BY_SIDE = 4
-"""One picture in so many suffers two degradations side by side."""
+SIDE_BY_SIDE, DISCS = 0.25, 0.25
+"""Share of the pictures with two degradations side by side, and with a disc that is degraded in an
+otherwise clean picture, or clean in a degraded one."""
+VARIED = 0.5
+"""Share of the microscopy pictures that are varied as in training: few files have few looks."""
 KEPT_APART = 4
 """One clean image in so many is kept for temperature and "unknown"; severity is fitted to all."""
 
@@ -149,16 +153,27 @@ def _scenes(
         planes = group[int(rng.integers(len(group)))]
         image = planes[int(rng.integers(len(planes)))]
         side = min(int(rng.choice(SIDES)), max(image.shape[:2]) // 8 * 8)
-        clean = turn(random_square(image, side, rng), int(rng.integers(8))).astype(np.float32)
-        clean = clean / np.float32(255) if profile == "photo" else clean
-        chosen = [domains[next(turns)]]
-        if rng.random() < 1 / SIDE_BY_SIDE:
-            chosen.append(str(rng.choice([name for name in domains if name != chosen[0]])))
-        if len(chosen) == 2:
-            scene = make_scene(clean, chosen, rng, profile=profile, kind="side by side")
+        if profile == "microscopy" and rng.random() < VARIED:
+            clean = varied_field(group, side, rng)
         else:
-            scene = make_scene(clean, chosen, rng, profile=profile)
-        yield held_out, scene
+            clean = turn(random_square(image, side, rng), int(rng.integers(8))).astype(np.float32)
+            clean = clean / np.float32(255) if profile == "photo" else clean
+        chosen, kind = _what_happens(next(turns), domains, rng)
+        yield held_out, make_scene(clean, chosen, rng, profile=profile, kind=kind)
+
+
+def _what_happens(
+    number: int, domains: tuple[str, ...], rng: np.random.Generator
+) -> tuple[list[str], Kind]:
+    """A domain alone or with another one."""
+    drawn, own = rng.random(), domains[number]
+    if drawn >= SIDE_BY_SIDE + DISCS:
+        return [own], "alone"
+    others = [name for name in domains if name != own]
+    if drawn < SIDE_BY_SIDE:
+        return [own, str(rng.choice(others))], "side by side"
+    both = [own, str(rng.choice(others)) if own == CLEAN else CLEAN]
+    return [both[i] for i in rng.permutation(2)], "disc"
 
 
 @torch.inference_mode()

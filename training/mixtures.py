@@ -1,8 +1,9 @@
 """What a training image suffers: one degradation, two on top of each other, or two side by side.
 
 Each domain alone is what the barycenter game plays on. Two in turn teach the decoder what real
-images are like; nobody can say which domain they are, so they belong to none. Two side by side
-teach the residual to be local: each place belongs to its own domain.
+images are like; nobody can say which domain they are, so they belong to none. Two beside each
+other, as halves or one as an island in the other, teach the residual to be local: each place
+belongs to its own domain.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_baryir.domains import CLEAN
 from napari_baryir.training.degradations import degrade
 
 GRID = 4
@@ -21,6 +23,11 @@ NO_DOMAIN = -1
 """Stands where no single domain is right."""
 STRONGEST_IN_TURN = 0.7
 """Largest level of degradations on top of each other: at full strength little would be left."""
+WITH_CLEAN = 0.5
+"""Share of the images with two domains beside each other of which one is made clean: what is wrong
+in one place only is the commonest case, and what is clean beside it must not be called degraded."""
+ISLANDS = 0.5
+"""Share of these images with one domain inside of the other, instead of two halves."""
 
 ORDER = {
     "photo": ("haze", "rain", "low light", "blur", "noise"),
@@ -43,13 +50,15 @@ class Plan:
 def draw_plan(in_turn: bool, domains: list[str], profile: str, rng: np.random.Generator) -> Plan:
     """Choose two different domains, to come in turn or side by side.
 
-    In turn neither is clean, and their order is that of `ORDER`.
+    In turn neither is clean, and their order is that of `ORDER`. Side by side one of them often is.
     """
     if in_turn:
         domains = [name for name in ORDER[profile] if name in domains]
     chosen = rng.permutation(len(domains))[:2]
     if in_turn:
         chosen.sort()
+    elif CLEAN in domains and domains.index(CLEAN) not in chosen and rng.random() < WITH_CLEAN:
+        chosen[int(rng.integers(2))] = domains.index(CLEAN)
     first, second = chosen
     return Plan((domains[first], domains[second]), "in turn" if in_turn else "side by side")
 
@@ -90,10 +99,23 @@ def apply_plan(
             field = degrade(field, domain, rng, profile=profile, level=level).image
         return field, np.full((GRID, GRID), NO_DOMAIN)
     sides = [degrade(field, domain, rng, profile=profile).image for domain in plan.domains]
-    axis, line = int(rng.integers(2)), int(rng.integers(1, GRID))
     places = np.zeros((GRID, GRID), np.int64)
-    np.moveaxis(places, axis, 0)[line:] = 1
+    places[_island(rng) if rng.random() < ISLANDS else _half(rng)] = 1
     joined = sides[0].copy()
-    border = corner[axis] + line * patch // GRID
-    np.moveaxis(joined, axis, 0)[border:] = np.moveaxis(sides[1], axis, 0)[border:]
+    (top, left), cell = corner, patch // GRID
+    inside = np.s_[top : top + patch, left : left + patch]
+    taken = places.repeat(cell, axis=0).repeat(cell, axis=1).astype(bool)
+    joined[inside][taken] = sides[1][inside][taken]
     return joined, places
+
+
+def _half(rng: np.random.Generator) -> tuple[slice, ...]:
+    """Places below or to the right of a line."""
+    axis, line = int(rng.integers(2)), int(rng.integers(1, GRID))
+    return (slice(None),) * axis + (slice(line, None),)
+
+
+def _island(rng: np.random.Generator) -> tuple[slice, ...]:
+    """A rectangle of places that leaves at least one row and one column free."""
+    sides = rng.integers(1, GRID, size=2)
+    return tuple(slice(start := int(rng.integers(GRID - n + 1)), start + int(n)) for n in sides)

@@ -24,6 +24,7 @@ CELL = 8
 """Pixels a side: the grid of the embeddings."""
 NO_PLACE = -1
 """Stands at cells too near to a border between two degradations to say which is right."""
+Kind = Literal["alone", "side by side", "disc"]
 BORDER = 3
 """Cells on either side of a border that count as near: half a window of 5 cells, and one more."""
 
@@ -59,7 +60,7 @@ def make_scene(
     rng: np.random.Generator,
     *,
     profile: str,
-    kind: Literal["alone", "side by side", "disc"] = "alone",
+    kind: Kind = "alone",
     level: float | None = None,
 ) -> Scene:
     """Degrade a clean picture.

@@ -7,6 +7,8 @@ and a share of the fields is drawn from random processes altogether.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -30,7 +32,7 @@ BEND = 1.7
 """Largest exponent of the contrast, and the inverse of the smallest."""
 
 Array = NDArray[np.float32]
-Files = list[list[NDArray[np.generic]]]
+Files = Sequence[Sequence[NDArray[np.generic]]]
 
 
 def varied_field(files: Files, side: int, rng: np.random.Generator) -> Array:

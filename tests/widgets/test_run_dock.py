@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from held_tiles import start
+from qtpy.QtWidgets import QWidget
 
 if TYPE_CHECKING:
     from held_tiles import Gate
@@ -24,6 +25,16 @@ def any_dock(request: pytest.FixtureRequest) -> RunDock:
     """The Restore dock, then the Degradation map dock."""
     made: RunDock = request.getfixturevalue(request.param)
     return made
+
+
+def test_a_second_dock_opens_in_a_tab_beside_the_first(
+    dock: RunDock, map_dock: RunDock, qtbot: QtBot
+) -> None:
+    first, second = dock.parent(), map_dock.parent()
+    window = first.parent()
+    qtbot.waitUntil(lambda: second in window.tabifiedDockWidgets(first))
+    other = dock.viewer.window.add_dock_widget(QWidget(), name="other")
+    assert window.tabifiedDockWidgets(other) == []
 
 
 def test_cancel_stops_within_the_tile_in_work(any_dock: RunDock, gate: Gate, qtbot: QtBot) -> None:

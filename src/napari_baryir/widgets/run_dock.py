@@ -6,8 +6,16 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, Qt
-from qtpy.QtWidgets import QFrame, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtWidgets import (
+    QDockWidget,
+    QFrame,
+    QMainWindow,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
 from superqt import QCollapsible
 
 from napari_baryir.errors import BaryIRError
@@ -62,6 +70,10 @@ class RunDock(QWidget):
         self.advanced = _folded(lay_out(self.form.advanced))
         self._word = word
         self._docked = False
+        # Later, for napari has not put its frame into the window yet when it takes the dock.
+        self._framed = QTimer(self)
+        self._framed.setSingleShot(True)
+        self._framed.timeout.connect(self._join_siblings)
         self._closers: list[Callable[[], None]] = [self.form.close, self.session.close]
         """Called once when the dock goes; no methods of the dock, which may be gone."""
 
@@ -127,6 +139,28 @@ class RunDock(QWidget):
             _close(self._closers)
             self.deleteLater()
         self._docked = self.parent() is not None
+        if self._docked:
+            self._framed.start(0)
+
+    def _join_siblings(self) -> None:
+        """Open in a tab beside another dock of ours, since half of a window's height is too little.
+
+        napari would put the one below the other.
+        """
+        frame = self.parent()
+        window = frame.parent() if isinstance(frame, QDockWidget) else None
+        if not isinstance(window, QMainWindow) or frame.isFloating():
+            return
+        area = window.dockWidgetArea(frame)
+        for other in window.findChildren(QDockWidget):
+            if other is frame or not isinstance(other.widget(), RunDock):
+                continue
+            if other.isHidden() or other.isFloating() or window.dockWidgetArea(other) != area:
+                continue
+            if frame not in window.tabifiedDockWidgets(other):
+                window.tabifyDockWidget(other, frame)
+                frame.raise_()
+            return
 
     def _on_button(self) -> None:
         if self.session.run is None:
