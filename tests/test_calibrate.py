@@ -14,9 +14,11 @@ from skimage import io
 from fake_networks import random_gated_network
 from napari_baryir import estimate_degradation, load_model
 from napari_baryir.cli import main
+from napari_baryir.domains import CLEAN
 from napari_baryir.errors import DataError
 from napari_baryir.network import BaryIR
 from napari_baryir.training.calibrate import calibrate
+from napari_baryir.training.scenes import Scene, make_scene
 from napari_baryir.weights import registry
 from napari_baryir.weights.files import save_weights
 
@@ -63,6 +65,35 @@ def test_a_calibration_comes_back_from_the_weights_file(model: BaryIR, tmp_path:
     assert loaded.subspace is not None
     assert model.subspace is not None
     torch.testing.assert_close(loaded.subspace, model.subspace, rtol=0, atol=0)
+
+
+def test_microscopy_is_calibrated_on_scenes_of_all_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Scene] = []
+
+    def remembered(*args: Any, **options: Any) -> Scene:
+        made.append(make_scene(*args, **options))
+        return made[-1]
+
+    monkeypatch.setattr("napari_baryir.training.calibrate.make_scene", remembered)
+    planes = np.random.default_rng(0).random((8, 200, 200), np.float32)
+    model = random_gated_network()
+    for _ in calibrate(model, [[p] for p in planes], "microscopy", scenes=80):
+        pass
+    assert model.domains == ("noise", "blur", "background", "stripes", "clean")
+    alone = [scene.domains[0] for scene in made if len(scene.domains) == 1]
+    assert set(alone) == set(model.domains)
+    assert any(len(scene.domains) == 2 and CLEAN not in scene.domains for scene in made)
+    discs = [scene for scene in made if _is_disc(scene)]
+    assert discs
+    for scene in discs:
+        assert CLEAN in scene.domains
+        assert (scene.places == 1).any(), "a disc with no place inside that is sure"
+
+
+def _is_disc(scene: Scene) -> bool:
+    """Whether the second domain lies inside of the first."""
+    edge = np.concatenate([scene.second[0], scene.second[-1]])
+    return bool(scene.second.any() and not edge.any())
 
 
 def test_progress_counts_the_scenes() -> None:

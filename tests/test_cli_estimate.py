@@ -190,6 +190,29 @@ def test_a_table_that_is_there_is_replaced_only_when_asked(
     assert (out / "estimates.csv").read_text().startswith("file,")
 
 
+def test_maps_that_are_there_are_replaced_only_when_asked(
+    images: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    words = ["estimate", str(images / "photo.png"), "-o", str(out), "--model", model]
+    assert main([*words, "--no-figures"]) == 0
+    for table in out.glob("estimates.*"):
+        table.unlink()
+    maps = out / "photo-png-degradation.tif"
+    before = maps.read_bytes()
+    assert main(words) == 2
+    assert f"{maps} would be replaced" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == [maps.name]
+    assert maps.read_bytes() == before
+    assert main([*words, "--overwrite"]) == 0
+
+
+def test_a_slash_at_the_end_names_a_folder(images: Path, model: str, tmp_path: Path) -> None:
+    words = ["estimate", str(images / "photo.png"), "--model", model, "--no-figures"]
+    assert main([*words, "-o", f"{tmp_path / 'results.csv'}/"]) == 0
+    assert (tmp_path / "results.csv" / "estimates.csv").is_file()
+
+
 def test_images_of_one_name_may_share_a_table_and_no_folder(
     images: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -56,6 +56,16 @@ def test_what_passes_leaves_no_line_at_its_end(
     assert capsys.readouterr().err == "tile 2/3, about 18 s left\n"
 
 
+def test_what_passes_leaves_no_line_at_its_end_however_long_its_last_step_takes(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with StepsShown(passing=True, clock=clock) as shown:
+        for step in range(3):
+            clock.now = step * 1.1 * LINE_SECONDS
+            shown.show("tile", step, 2)
+    assert capsys.readouterr().err == "tile 1/2, about 33 s left\n"
+
+
 def test_time_left_is_by_the_steps_of_this_run(
     clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,7 +15,7 @@ from napari_baryir.errors import DataError
 from napari_baryir.imaging.intensity import choose_intensity
 from napari_baryir.training.clean_images import Profile, load_clean_files, load_clean_images
 from napari_baryir.training.datasets import Batch, PairDataset, microscopy_pair
-from napari_baryir.training.mixtures import GRID, NO_DOMAIN
+from napari_baryir.training.mixtures import GRID, NO_DOMAIN, draw_plan
 
 PHOTO = {"noise": 2, "haze": 1, "clean": 1}
 CELLS = {"noise": 1, "background": 2, "clean": 1}
@@ -115,7 +115,7 @@ def test_side_by_side_each_place_suffers_its_own_domain(profile: Profile) -> Non
     files = [planes()] if profile == "microscopy" else [[photos()[0]]]
     names = {"noise": 1, "clean": 1}
     dataset = PairDataset(files, profile, names, 32, 1, side_by_side=6)
-    lines = set()
+    lines, islands = set(), 0
     for step in range(4):
         degraded, clean, places = dataset[step]
         for x, y, where in zip(degraded[2:], clean[2:], places[2:], strict=True):
@@ -125,7 +125,37 @@ def test_side_by_side_each_place_suffers_its_own_domain(profile: Profile) -> Non
             assert torch.equal(error > 0.02, where == 0)
             assert where.unique().tolist() == [0, 1]
             lines.add(tuple(where.flatten().tolist()))
+            halves = bool((where == where[:1]).all() or (where == where[:, :1]).all())
+            islands += not halves
     assert len(lines) > 4  # upright and lying, at several places, in either order
+    assert 0 < islands < 24
+
+
+def test_clean_is_one_of_two_parts_more_often_than_any_degradation() -> None:
+    domains = ["noise", "rain", "haze", "blur", "low light", "clean"]
+    rng = np.random.default_rng(0)
+    plans = [draw_plan(False, domains, "photo", rng).domains for _ in range(300)]
+    counts = {name: sum(name in plan for plan in plans) for name in domains}
+    # By chance alone it is one in three; of the others, half get it in the place of one.
+    assert 0.58 < counts.pop("clean") / 300 < 0.75
+    assert max(counts.values()) / 300 < 0.4
+    assert all(len(set(plan)) == 2 for plan in plans)
+    assert {plan.index("clean") for plan in plans if "clean" in plan} == {0, 1}
+
+
+def test_the_users_own_fields_come_from_files_and_others_where_asked() -> None:
+    flat = [[np.full((300, 300), 0.5, np.float32)]]
+    own = PairDataset(flat, "microscopy", {"clean": 4}, 32, 0)
+    other = PairDataset(flat, "microscopy", {"clean": 4}, 32, 0, synthetic=1.0)
+    # Grain and the map to [0, 1] are all that there is in a flat field.
+    assert _structure(own) < 0.5 * _structure(other)
+
+
+def _structure(dataset: PairDataset) -> float:
+    """How alike neighbouring pixels are, on the whole."""
+    clean = torch.cat([dataset[step].clean[:, 0] for step in range(6)])
+    centred = clean - clean.mean(dim=(1, 2), keepdim=True)
+    return float((centred[..., 1:] * centred[..., :-1]).mean() / centred.square().mean())
 
 
 def test_every_file_is_drawn_as_often_however_many_planes_it_has() -> None:

@@ -9,12 +9,6 @@ from numpy.typing import NDArray
 from napari_baryir.training.variety import varied_field
 
 
-@pytest.fixture
-def from_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No field is drawn from random processes."""
-    monkeypatch.setattr("napari_baryir.training.variety.SYNTHETIC", 0.0)
-
-
 def files() -> list[list[NDArray[np.generic]]]:
     """A stack of dark planes and a single bright one, all with fine waves."""
     y, x = np.mgrid[:90, :100]
@@ -22,7 +16,6 @@ def files() -> list[list[NDArray[np.generic]]]:
     return [[waves + np.float32(0.2)] * 9, [waves + np.float32(0.8)]]
 
 
-@pytest.mark.usefixtures("from_files")
 @pytest.mark.parametrize("side", [32, 64, 200])
 def test_fields_have_the_asked_size_and_are_about_the_unit_range(side: int) -> None:
     for seed in range(12):
@@ -37,7 +30,6 @@ def test_the_same_generator_gives_the_same_field() -> None:
     np.testing.assert_array_equal(first, second)
 
 
-@pytest.mark.usefixtures("from_files")
 def test_structures_come_finer_and_coarser_than_in_the_file() -> None:
     finest = []
     for seed in range(60):
@@ -48,7 +40,6 @@ def test_structures_come_finer_and_coarser_than_in_the_file() -> None:
     assert max(finest) > 1.4 * np.median(finest) or min(finest) < np.median(finest) / 1.4
 
 
-@pytest.mark.usefixtures("from_files")
 def test_every_file_is_drawn_as_often_however_many_planes_it_has(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -58,7 +49,6 @@ def test_every_file_is_drawn_as_often_however_many_planes_it_has(
     assert 0.4 < np.mean(np.array(means) > 0.4) < 0.6
 
 
-@pytest.mark.usefixtures("from_files")
 def test_some_fields_are_as_smooth_as_from_a_finely_sampling_microscope(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -77,7 +67,7 @@ def test_fields_come_from_files_or_from_none(
 ) -> None:
     for share in ("RESCALED", "SUPERPOSED", "BENT", "GRAINY"):
         monkeypatch.setattr(f"napari_baryir.training.variety.{share}", 0.0)
-    monkeypatch.setattr("napari_baryir.training.variety.SYNTHETIC", synthetic)
     flat = [[np.full((90, 90), 0.5, np.float32)]]
-    spread = [np.ptp(varied_field(flat, 64, np.random.default_rng(seed))) for seed in range(8)]
+    rngs = [np.random.default_rng(seed) for seed in range(8)]
+    spread = [np.ptp(varied_field(flat, 64, rng, synthetic=synthetic)) for rng in rngs]
     assert (min(spread) > 0.3) if synthetic else (max(spread) < 1e-6)

@@ -35,8 +35,11 @@ PLACES = 48
 SIDE_BY_SIDE, DISCS = 0.25, 0.25
 """Share of the pictures with two degradations side by side, and with a disc that is degraded in an
 otherwise clean picture, or clean in a degraded one."""
-VARIED = 0.5
-"""Share of the microscopy pictures that are varied as in training: few files have few looks."""
+VARIED, SYNTHETIC = 0.5, 0.5
+"""Share of the microscopy pictures that are varied as in training, since few files have few looks;
+and of these, the share that comes from no file."""
+SMALLEST_WITH_DISC = 160
+"""Pixels: in less, no place inside of a disc is far enough from its border."""
 KEPT_APART = 4
 """One clean image in so many is kept for temperature and "unknown"; severity is fitted to all."""
 
@@ -140,7 +143,11 @@ def _scenes(
     count: int,
     seed: int,
 ) -> Iterator[tuple[bool, Scene]]:
-    """Degraded pictures, each with whether it is held out. Every domain comes equally often."""
+    """Degraded pictures, each with whether it is held out.
+
+    Each domain alone, and the first of those side by side, comes equally often; in discs, clean
+    comes more often than the others.
+    """
     turns = itertools.cycle(range(len(domains)))
     groups = [
         [f for i, f in enumerate(files) if (i % KEPT_APART == 0) == held] for held in (False, True)
@@ -154,20 +161,20 @@ def _scenes(
         image = planes[int(rng.integers(len(planes)))]
         side = min(int(rng.choice(SIDES)), max(image.shape[:2]) // 8 * 8)
         if profile == "microscopy" and rng.random() < VARIED:
-            clean = varied_field(group, side, rng)
+            clean = varied_field(group, side, rng, synthetic=SYNTHETIC)
         else:
             clean = turn(random_square(image, side, rng), int(rng.integers(8))).astype(np.float32)
             clean = clean / np.float32(255) if profile == "photo" else clean
-        chosen, kind = _what_happens(next(turns), domains, rng)
+        chosen, kind = _what_happens(next(turns), domains, rng, disc=side >= SMALLEST_WITH_DISC)
         yield held_out, make_scene(clean, chosen, rng, profile=profile, kind=kind)
 
 
 def _what_happens(
-    number: int, domains: tuple[str, ...], rng: np.random.Generator
+    number: int, domains: tuple[str, ...], rng: np.random.Generator, *, disc: bool
 ) -> tuple[list[str], Kind]:
-    """A domain alone or with another one."""
+    """A domain alone or with another one, if need be in a disc."""
     drawn, own = rng.random(), domains[number]
-    if drawn >= SIDE_BY_SIDE + DISCS:
+    if drawn >= SIDE_BY_SIDE + DISCS * disc:
         return [own], "alone"
     others = [name for name in domains if name != own]
     if drawn < SIDE_BY_SIDE:

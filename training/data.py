@@ -34,5 +34,6 @@ def load_data(recipe: Recipe, share: Share = WHOLE) -> tuple[Dataset[Batch], dic
         data.in_turn,
         data.side_by_side,
         share,
+        data.synthetic,
     )
     return dataset, pairs

@@ -65,6 +65,8 @@ class PairDataset(Dataset[Batch]):
         beside each other.
     share
         Which samples of every batch to make. A sample depends on its number in the whole batch.
+    synthetic
+        Share of microscopy's fields that come from no file, as of `varied_field`.
     """
 
     files: list[list[NDArray[np.generic]]]
@@ -75,6 +77,7 @@ class PairDataset(Dataset[Batch]):
     in_turn: int = 0
     side_by_side: int = 0
     share: Share = WHOLE
+    synthetic: float = 0.0
 
     def __getitem__(self, step: int) -> Batch:
         samples = []
@@ -138,7 +141,7 @@ class PairDataset(Dataset[Batch]):
         elif "blur" in plan.domains:
             side += 2 * BEYOND
         if self.profile == "microscopy":
-            return varied_field(self.files, side, rng)
+            return varied_field(self.files, side, rng, synthetic=self.synthetic)
         planes = self.files[int(rng.integers(len(self.files)))]
         image = planes[int(rng.integers(len(planes)))]
         field = turn(random_square(image, side, rng), int(rng.integers(8)))

@@ -37,6 +37,9 @@ SIDE = 256
 """Largest side of validation images, pixels."""
 OWN_IMAGES, OLD_IMAGES = 8, 4
 """Validation images of the user's, and of each old domain."""
+SYNTHETIC = 0.5
+"""Share of synthetic fields in what is rehearsed, as the weights that ship were trained with: the
+user's few images alone would have them forget all others. The user's own samples have none."""
 REHEARSED_PLANES = 32
 """Planes that the starting model restores where there are no clean ones to rehearse on."""
 
@@ -83,7 +86,13 @@ def make_plan(
         for part in (material.train, material.validation)
     )
     rehearsed = [
-        (domains.index(d), _degraded(train.clean, material, d, patch, settings.seed + 100 + i))
+        (
+            domains.index(d),
+            replace(
+                _degraded(train.clean, material, d, patch, settings.seed + 100 + i),
+                synthetic=SYNTHETIC,
+            ),
+        )
         for i, d in enumerate(old)
     ]
     count = batch // 2 if rehearsed else 0

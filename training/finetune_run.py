@@ -16,7 +16,7 @@ from torch import Tensor
 from napari_baryir.domains import CLEAN
 from napari_baryir.errors import DataError, InputError
 from napari_baryir.network import BaryIR
-from napari_baryir.steps import Steps
+from napari_baryir.steps import finish
 from napari_baryir.training.checkpoint import (
     load_checkpoint,
     remove_checkpoint,
@@ -91,10 +91,7 @@ class Run:
 
     def measure(self, model: BaryIR | None = None) -> Scores:
         """Validate a network; None: the averaged weights."""
-        measuring = Steps(self.measuring(model))
-        for _ in measuring:
-            pass
-        return measuring.result
+        return finish(self.measuring(model))
 
     def measuring(self, model: BaryIR | None = None) -> Generator[ValidationProgress, None, Scores]:
         """As `measure`, image by image."""

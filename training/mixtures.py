@@ -1,4 +1,4 @@
-"""What a training image suffers: one degradation, two on top of each other, or two side by side.
+"""What a training image suffers: one degradation, or two in turn or beside each other.
 
 Each domain alone is what the barycenter game plays on. Two in turn teach the decoder what real
 images are like; nobody can say which domain they are, so they belong to none. Two beside each
@@ -24,8 +24,9 @@ NO_DOMAIN = -1
 STRONGEST_IN_TURN = 0.7
 """Largest level of degradations on top of each other: at full strength little would be left."""
 WITH_CLEAN = 0.5
-"""Share of the images with two domains beside each other of which one is made clean: what is wrong
-in one place only is the commonest case, and what is clean beside it must not be called degraded."""
+"""Of the images with two degradations beside each other, the share that has clean in the place of
+one of them: what is wrong in one place only is the commonest case, and what is clean beside it must
+not be called degraded."""
 ISLANDS = 0.5
 """Share of these images with one domain inside of the other, instead of two halves."""
 
@@ -45,6 +46,7 @@ class Plan:
     domains: tuple[str, ...]
     """One domain, or two."""
     kind: Literal["alone", "in turn", "side by side"] = "alone"
+    """Side by side: as halves, or one as an island in the other."""
 
 
 def draw_plan(in_turn: bool, domains: list[str], profile: str, rng: np.random.Generator) -> Plan:
@@ -117,5 +119,8 @@ def _half(rng: np.random.Generator) -> tuple[slice, ...]:
 
 def _island(rng: np.random.Generator) -> tuple[slice, ...]:
     """A rectangle of places that leaves at least one row and one column free."""
-    sides = rng.integers(1, GRID, size=2)
-    return tuple(slice(start := int(rng.integers(GRID - n + 1)), start + int(n)) for n in sides)
+    island = []
+    for length in rng.integers(1, GRID, size=2):
+        start = int(rng.integers(GRID - length + 1))
+        island.append(slice(start, start + int(length)))
+    return tuple(island)

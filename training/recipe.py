@@ -50,6 +50,9 @@ class DataSettings(_Frozen):
     """Further samples in a batch that suffer two degradations, one after the other."""
     side_by_side: Annotated[int, Field(ge=0)] = 0
     """Further samples in a batch that suffer two degradations, each on a part of the patch."""
+    synthetic: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Share of microscopy's clean fields that are drawn from random processes, not from `train`: a
+    few hundred fields show too little of what there is under microscopes. 0 for your own only."""
     validation_images: PositiveInt = 8
     """Clean images per domain at each validation."""
     validation_side: PositiveInt = 256

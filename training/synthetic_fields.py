@@ -55,7 +55,7 @@ def synthetic_field(side: int, rng: np.random.Generator) -> Array:
         objects += rng.uniform(0.2, 1) * layer / max(float(np.quantile(layer, 0.999)), 1e-6)
     sharp = ndimage.gaussian_filter(objects, log_between(SHARPEST, SOFTEST, rng.random()))
     if rng.random() < LAYERED:
-        far = np.roll(objects, rng.integers(wide, size=2), axis=(0, 1))  # other objects, as many
+        far = np.roll(objects, rng.integers(wide, size=2), axis=(0, 1))  # the same, from elsewhere
         sharp += rng.uniform(0.2, 1.5) * ndimage.gaussian_filter(
             far, log_between(NEAREST, FARTHEST, rng.random()), mode="wrap"
         )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_baryir.network import BaryIR
-from napari_baryir.steps import Steps
+from napari_baryir.steps import finish
 from napari_baryir.training.clean_images import Profile, load_clean_images
 from napari_baryir.training.datasets import microscopy_pair
 from napari_baryir.training.degradations import degrade
@@ -84,10 +84,7 @@ def validate(
     autocast: torch.dtype | None,
 ) -> Scores:
     """Measure a network as `iter_validate`, in one go."""
-    measuring = Steps(iter_validate(model, pairs, prototypes, device, autocast))
-    for _ in measuring:
-        pass
-    return measuring.result
+    return finish(iter_validate(model, pairs, prototypes, device, autocast))
 
 
 @torch.inference_mode()

@@ -1,8 +1,8 @@
 """Varied fields of view from few microscopy images: other magnifications, contrasts, neighbours.
 
 A handful of files has a handful of looks, and a network soon knows them by heart. What varies here
-is what varies between microscopes: pixel size, contrast, and what lies above or below the focus;
-and a share of the fields is drawn from random processes altogether.
+is what varies between microscopes: pixel size, contrast, and what lies above or below the focus.
+Where weights are to know any microscope, a share is drawn from random processes altogether.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ FINEST, COARSEST = 0.5, 3.0
 """Magnifications: below 1 structures get smaller and sharper, above 1 larger and smoother. Well
 above, as many a microscope samples finer than it resolves: its clean images are smooth, and a
 network that never saw any takes them for blurred."""
-SYNTHETIC = 0.5
-"""Share of the fields that come from no file."""
 RESCALED, SUPERPOSED, BENT = 0.7, 0.25, 0.5
 """Shares of the fields with another magnification, a second field on top, another contrast."""
 GRAINY, GRAIN = 0.7, 0.012
@@ -35,9 +33,28 @@ Array = NDArray[np.float32]
 Files = Sequence[Sequence[NDArray[np.generic]]]
 
 
-def varied_field(files: Files, side: int, rng: np.random.Generator) -> Array:
-    """A clean field of view, (side, side), float32, about [0, 1.2]: every file as often."""
-    drawn = rng.random() < SYNTHETIC
+def varied_field(
+    files: Files, side: int, rng: np.random.Generator, *, synthetic: float = 0.0
+) -> Array:
+    """Make a clean field of view.
+
+    Parameters
+    ----------
+    files
+        Clean planes (H, W), about [0, 1], by file; of those, each is drawn as often.
+    side
+        Pixels.
+    rng
+        Where every random choice comes from.
+    synthetic
+        Share of the fields that come from no file, but from `synthetic_field`.
+
+    Returns
+    -------
+    numpy.ndarray
+        (side, side), float32, about [0, 1.2].
+    """
+    drawn = synthetic > 0 and rng.random() < synthetic
     field = synthetic_field(side, rng) if drawn else _magnified(files, side, rng)
     if rng.random() < SUPERPOSED:
         share = np.float32(rng.uniform(0.2, 1))

@@ -83,6 +83,22 @@ def test_what_was_removed_follows_the_strength(dock: RestoreDock, qtbot: QtBot) 
     assert list(dock.viewer.layers) == [result.source, result.layer]
 
 
+def test_what_was_removed_from_an_earlier_result_follows_its_last_strength(
+    dock: RestoreDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_baryir.widgets.compare.SMALL", 0)  # settled in a thread
+    first = restore(dock, qtbot)
+    comparison = dock.session.comparison
+    with qtbot.waitSignal(comparison.added):
+        dock.compare.removed.click()
+    full = np.array(first.layer.data)
+    comparison.set_strength(0.5)
+    comparison.show(None, 1.0)  # as when a new result comes while the old one settles
+    expected = IMAGE.astype(int) - blend(IMAGE, full, 0.5)
+    qtbot.waitUntil(lambda: np.array_equal(first.removed.data, expected))
+    assert isinstance(first.layer.data, np.ndarray)
+
+
 @pytest.mark.parametrize("kind", ["dask", "multiscale", "rgb"])
 def test_every_kind_of_layer_blends_wipes_and_shows_what_was_removed(
     dock: RestoreDock, qtbot: QtBot, kind: str

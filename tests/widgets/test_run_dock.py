@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QWidget
 
 if TYPE_CHECKING:
     from held_tiles import Gate
+    from napari import Viewer
     from pytestqt.qtbot import QtBot
 
     from napari_baryir.widgets.run_dock import RunDock
@@ -33,8 +34,18 @@ def test_a_second_dock_opens_in_a_tab_beside_the_first(
     first, second = dock.parent(), map_dock.parent()
     window = first.parent()
     qtbot.waitUntil(lambda: second in window.tabifiedDockWidgets(first))
-    other = dock.viewer.window.add_dock_widget(QWidget(), name="other")
-    assert window.tabifiedDockWidgets(other) == []
+
+
+def test_a_dock_opens_beside_no_dock_of_somebody_else(viewer: Viewer, qtbot: QtBot) -> None:
+    from napari_baryir.widgets.degradation_dock import DegradationDock
+
+    other = viewer.window.add_dock_widget(QWidget(), name="other")
+    dock = DegradationDock(viewer)
+    with qtbot.waitSignal(dock._framed.timeout):
+        viewer.window.add_dock_widget(dock, name="dock")
+    frame = dock.parent()
+    assert frame.parent().dockWidgetArea(frame) == frame.parent().dockWidgetArea(other)
+    assert frame.parent().tabifiedDockWidgets(other) == []
 
 
 def test_cancel_stops_within_the_tile_in_work(any_dock: RunDock, gate: Gate, qtbot: QtBot) -> None:

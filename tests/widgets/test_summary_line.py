@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import cycle
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -101,6 +102,43 @@ def test_what_is_left_can_be_restored_again(
         "cells restored again",
     ]
     assert second.layer.data.shape == source.data.shape
+    assert calibrated.form.region.value == "view"
+    assert calibrated.form.layer.value is source
+
+
+def test_what_is_left_is_that_of_the_strength(
+    calibrated: RestoreDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at = []
+
+    def steps(job: Any) -> Any:
+        looked_at.append(np.array(job.data))
+        return maps_saying(0.4 - len(looked_at) / 100, noise=1.0)
+        yield
+
+    monkeypatch.setattr("napari_baryir.widgets.summary_line.estimate_steps", steps)
+    calibrated.viewer.add_image(STACK[0])
+    result = restore(calibrated, qtbot)
+    qtbot.waitUntil(lambda: len(looked_at) == 2)
+    qtbot.waitUntil(lambda: calibrated.summary.run is None)
+    assert "Still there: noise 100 %; severity 0.38" in calibrated.summary.text()
+    calibrated.form.strength.value = 0.5
+    assert "Still there" not in calibrated.summary.text()
+    assert "What was wrong" in calibrated.summary.text()
+    qtbot.waitUntil(lambda: len(looked_at) == 3)
+    qtbot.waitUntil(lambda: calibrated.summary.run is None)
+    assert "Still there: noise 100 %; severity 0.37" in calibrated.summary.text()
+    np.testing.assert_array_equal(looked_at[2], result.layer.data)
+    assert (looked_at[2] != looked_at[1]).any()
+
+
+def test_again_into_a_file_has_a_name_of_its_own(tmp_path: Path) -> None:
+    from napari_baryir.widgets.session import free_name
+
+    written = tmp_path / "cells.ome.zarr"
+    assert free_name(written) == tmp_path / "cells-again.ome.zarr"
+    (tmp_path / "cells-again.ome.zarr").mkdir()
+    assert free_name(written) == tmp_path / "cells-again-2.ome.zarr"
 
 
 def test_nothing_is_offered_for_what_is_clean(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Generator
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -176,3 +177,29 @@ def test_steps_that_wait_for_the_window_are_not_drawn_within_each_other(
     assert run.state == "done"
     assert seen == list(range(201))
     assert GreedyBar.deepest == 1
+
+
+def test_parts_that_are_counted_apart_have_a_bar_each(
+    qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_baryir.widgets import worker
+
+    bars: list[Any] = []
+
+    class Bar(worker._Bar):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            bars.append(self)
+
+    monkeypatch.setattr(worker, "_Bar", Bar)
+
+    def steps() -> Generator[Step, None, Any]:
+        for done, total in [(1, 3), (3, 3), (0, 50), (20, 50), (50, 50), (1, 50), (2, 50)]:
+            yield Step(Progress(done, total, 0, 1), None)
+            time.sleep(0.1)  # the window is faster than that: no step is passed over
+        return Done(SimpleNamespace(), "data", "original")  # type: ignore[arg-type]
+
+    run = worker.Run(steps(), "parts")
+    with qtbot.waitSignal(run.ended):
+        run.start()
+    assert [(bar.total, bar.n) for bar in bars] == [(3, 3), (50, 50), (50, 2)]

@@ -107,8 +107,10 @@ class StepsShown:
         self._start = self._said = self._clock()
 
     def _line(self, done: int, total: int, values: Mapping[str, str]) -> None:
+        if self._passing and done == total:
+            return
         now = self._clock()
-        finished = done == total > self._first and not self._passing
+        finished = done == total > self._first
         if now - self._said < LINE_SECONDS and not finished:
             return
         self._said = now

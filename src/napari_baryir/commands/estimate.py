@@ -7,6 +7,7 @@ import logging
 import os
 from collections import Counter
 from dataclasses import dataclass, field
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 TABLES = (".csv", ".json")
 """Suffixes of a table of its own."""
+
+MAPS = ("-degradation.png", ".tif", ".ome.zarr")
+"""How the names of figures and maps end."""
 
 EXAMPLES = """\
 examples:
@@ -56,7 +60,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "-o", "--output", required=True, metavar="OUT",
         help="a table that ends in .csv or .json, or a folder, which is made if it is not there",
     )  # fmt: skip
-    parser.add_argument("--overwrite", action="store_true", help="replace a table that is there")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace tables, maps and figures that are there"
+    )
     parser.add_argument(
         "--maps", choices=("tiff", "ome-zarr", "none"), default="tiff",
         help="how the maps are written to a folder; default: tiff",
@@ -88,6 +94,8 @@ def run(args: argparse.Namespace) -> int:
     to_table = tables == [out]
     # As if it were a folder, so that no input seems to be overwritten.
     jobs = plan_jobs(args.inputs, f"{out}/", apart=not to_table)
+    if not to_table and not args.overwrite:
+        _check_none_there(jobs)
     done = _Done()
     try:
         _estimate_all(jobs, args, done, to_table)
@@ -103,8 +111,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _tables(out: Path, args: argparse.Namespace) -> list[Path]:
     """The tables to write: the output itself, or those of a folder."""
-    to_table = out.suffix.lower() in TABLES and not out.is_dir()
-    if not to_table and not out.is_dir() and not args.output.endswith(("/", os.sep)):
+    folder = out.is_dir() or args.output.endswith(("/", os.sep))
+    to_table = out.suffix.lower() in TABLES and not folder
+    if not to_table and not folder:
         if format_name(out) is not None:
             raise InputError(
                 f"-o {out} is named as an image; give a folder, or a .csv or .json file"
@@ -122,6 +131,26 @@ def _tables(out: Path, args: argparse.Namespace) -> list[Path]:
             f"{' and '.join(there)} would be replaced; give another place with -o, or --overwrite"
         )
     return tables
+
+
+def _check_none_there(jobs: Sequence[Job]) -> None:
+    """Refuse to replace maps and figures of an earlier run."""
+    there = [
+        str(found)
+        for job in jobs
+        for found in sorted(_stem(job).parent.glob(f"{escape(_stem(job).name)}-*"))
+        if found.name.endswith(tuple(MAPS))
+    ]
+    if there:
+        more = f" and {len(there) - 1} more" if len(there) > 1 else ""
+        raise InputError(
+            f"{there[0]}{more} would be replaced; give another place with -o, or --overwrite"
+        )
+
+
+def _stem(job: Job) -> Path:
+    """What the files of an image begin with; its suffix stays, lest two of one name meet."""
+    return job.target.parent / job.source.name.replace(".", "-")
 
 
 def _estimate_all(
@@ -181,8 +210,7 @@ def _estimate(
         entry = TableEntry.of(str(job.source), estimate)
         if folder is None:
             return entry
-        # The name keeps its suffix: photo.png and photo.tif may lie side by side.
-        stem = folder / job.source.name.replace(".", "-")
+        stem = _stem(job)
         folder.mkdir(parents=True, exist_ok=True)
         if args.maps != "none":
             suffix = "tif" if args.maps == "tiff" else "ome.zarr"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_baryir.imaging.checks import is_dask
 from napari_baryir.widgets import layers
 from napari_baryir.widgets.blending import LiveBlend, blend, removed
+from napari_baryir.widgets.job import LazyMode, Settings
 from napari_baryir.widgets.record import with_strength
 from napari_baryir.widgets.regions import Box
 
@@ -30,6 +32,15 @@ SMALL = 2**20
 """Values that are mixed in some milliseconds, at once; more than that goes to a thread."""
 
 
+@dataclass(frozen=True)
+class Asked:
+    """How a result was asked for, so that the same can be asked for again."""
+
+    settings: Settings
+    lazy: LazyMode
+    target: Path | None
+
+
 @dataclass(eq=False)
 class Result:
     """A restored layer and what it was made of."""
@@ -42,8 +53,13 @@ class Result:
     """Levels, finest first; one for a layer that is not multiscale."""
     restored: Sequence[Any]
     """The same at full strength."""
+    asked: Asked
     seen: Sequence[SeenPlanes] = ()
     """Levels that are restored when somebody looks at them."""
+    strength: float = 1.0
+    """That its layer has, or is about to have."""
+    removed: Image | None = None
+    """The layer that shows what was removed, once somebody asked for it."""
 
     def mixed(self, mix: Mix) -> list[Any]:
         """What `mix` makes of original and restored, level by level."""
@@ -67,12 +83,10 @@ class Comparison(QObject):
         self.strength = 1.0
         self._closed = False
         self._wipe: Image | None = None
-        self._removed: Image | None = None
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(SETTLE_MS)
         self._timer.timeout.connect(self._settle)
-        self.settled.connect(self._renew_removed)
 
     def show(self, result: Result | None, strength: float) -> None:
         """Compare this result from now on."""
@@ -84,7 +98,6 @@ class Comparison(QObject):
         if before is not None and before.layer not in self._viewer.layers:
             before.source.visible = True  # nothing else shows it any more
         self.result = result
-        self._removed = None
         self.strength = 1.0
         if result is not None and result.layer.blending not in ("opaque", "translucent"):
             result.source.visible = False  # their sum would be shown
@@ -103,7 +116,7 @@ class Comparison(QObject):
         result = self.result
         if result is None or strength == self.strength:
             return
-        self.strength = strength
+        self.strength = result.strength = strength
         record = layers.record_of(result.layer)
         if record is not None:
             layers.set_record(result.layer, with_strength(record, strength))
@@ -167,7 +180,7 @@ class Comparison(QObject):
             self._work_out_removed(self.result, then)
 
     def _work_out_removed(self, result: Result, then: Callable[[list[Any]], None]) -> None:
-        strength, rgb = self.strength, result.layer.rgb
+        strength, rgb = result.strength, result.layer.rgb
 
         def mix(original: Any, restored: Any) -> Any:
             return removed(original, blend(original, restored, strength), rgb=rgb)
@@ -185,37 +198,36 @@ class Comparison(QObject):
             limit=_limit(made[0], result.layer),
             record={"kind": "removed", "result": result.layer.name},
         )
-        if result is self.result:
-            self._removed = layer
-            if strength != self.strength:
-                self._renew_removed()
+        result.removed = layer
+        if strength != result.strength:
+            self._renew_removed(result)
         self.added.emit()
 
-    def _renew_removed(self) -> None:
+    def _renew_removed(self, result: Result) -> None:
         """Have the layer with what was removed say so of the strength that there is now."""
-        result, layer = self.result, self._removed
-        if result is None or layer is None or layer not in self._viewer.layers:
+        layer, strength = result.removed, result.strength
+        if layer is None or layer not in self._viewer.layers:
             return
-        strength = self.strength
 
         def put(made: list[Any]) -> None:
-            if layer in self._viewer.layers and strength == self.strength:
+            if layer in self._viewer.layers and strength == result.strength:
                 layers.show_data(layer, made if layer.multiscale else made[0])
 
         self._work_out_removed(result, put)
 
     def _settle(self) -> None:
         """Replace what is mixed on the fly by an ordinary array, made in a thread."""
-        result, strength = self.result, self.strength
+        result = self.result
         if result is None or result.layer not in self._viewer.layers:
             return
+
+        strength = result.strength
 
         def mix(original: Any, restored: Any) -> Any:
             return blend(np.asarray(original), restored, strength)
 
         def put(made: list[Any]) -> None:
-            # A result that is no longer compared keeps the strength that it had.
-            if self.result is not result or self.strength == strength:
+            if strength == result.strength:
                 self._put(result, made)
 
         self._in_thread(partial(result.mixed, mix), put)
@@ -233,6 +245,7 @@ class Comparison(QObject):
         if settled:
             if result is self.result:
                 self._timer.stop()
+            self._renew_removed(result)
             self.settled.emit()
 
 

@@ -162,7 +162,7 @@ def signed_colormap() -> Colormap:
 
 
 def insert_above(viewer: ViewerModel, below: Layer, layer: Layer) -> None:
-    """Add a layer right above another, or on top if that is gone; the selection stays.
+    """Add a layer right above another, or on top if that one is gone; the selection stays.
 
     napari selects what is new and shows its controls, which takes the window as long again as a
     third of all the rest: so nobody is told of the selection before it is what it was.

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QTabWidget
 
+from napari_baryir.errors import BaryIRError
 from napari_baryir.widgets.batch import BatchTab
 from napari_baryir.widgets.compare import Result
 from napari_baryir.widgets.compare_panel import ComparePanel
+from napari_baryir.widgets.errors import Problem
 from napari_baryir.widgets.form_parts import lay_out
 from napari_baryir.widgets.keys import TOGGLE, BoundKeys
 from napari_baryir.widgets.model_buttons import ModelButtons
@@ -110,14 +112,13 @@ class RestoreDock(RunDock):
         self.compare.refresh()
 
     def _restore_again(self) -> None:
-        """Restore what was just restored, all of it."""
-        result = self.session.comparison.result
-        if result is None or self.session.run is not None:
+        """Restore what was just restored, all of it; the controls stay as they are."""
+        if self.session.run is not None:
             return
-        self.form.layer.value = result.layer
-        self.form.region.value = "layer"
-        self.form.axes.value = result.axes
-        self.button.click()
+        try:
+            self.session.restore_again()
+        except BaryIRError as error:
+            self._complain(Problem.of(error))
 
     def _on_looking(self, looking: bool) -> None:
         if self.session.run is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Qt, Signal
 
 from napari_baryir.widgets import layers
-from napari_baryir.widgets.compare import Comparison, Result
+from napari_baryir.widgets.compare import Asked, Comparison, Result
 from napari_baryir.widgets.job import (
     Done,
     LazyMode,
@@ -92,6 +93,27 @@ class RestoreSession(RunSession):
         self._partial = None
         return self._submit(restore_steps(job), f"Restoring {source.name}")
 
+    def restore_again(self) -> Run | None:
+        """Queue a run over all of the result, asked for as that was; None if there is none.
+
+        Raises
+        ------
+        InputError
+            As `restore`.
+        """
+        result = self.comparison.result
+        if result is None:
+            return None
+        asked = result.asked
+        return self.restore(
+            result.layer,
+            asked.settings,
+            axes=result.axes,
+            strength=self.comparison.strength,
+            lazy=asked.lazy,
+            target=None if asked.target is None else free_name(asked.target),
+        )
+
     def _let_go(self) -> None:
         self.comparison.close()
         self.viewer.layers.events.removed.disconnect(self._on_layer_removed)
@@ -163,6 +185,7 @@ class RestoreSession(RunSession):
             originals=done.original if multiscale else [done.original],
             restored=done.data if multiscale else [done.data],
             seen=seen,
+            asked=Asked(self._job.settings, self._job.lazy, self._job.target),
         )
         self.comparison.show(result, self._strength)
         self.finished.emit(result)
@@ -192,6 +215,17 @@ class RestoreSession(RunSession):
         if result is not None and layer in (result.source, result.layer):
             self.comparison.show(None, 1.0)
             self.changed.emit()
+
+
+def free_name(path: Path) -> Path:
+    """A name for an OME-Zarr folder beside another one, that nothing has yet."""
+    name = path.name.split(".", 1)
+    for number in itertools.count(1):
+        again = "again" if number == 1 else f"again-{number}"
+        beside = path.with_name(".".join([f"{name[0]}-{again}", *name[1:]]))
+        if not beside.exists():
+            break
+    return beside
 
 
 def _units(source: Image, axes: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_baryir.domains import CLEAN
@@ -41,6 +41,9 @@ LINK = "#5b9bd5"
 LEAST_LEFT = 0.1
 """Severity below which it is not worth while to restore once more."""
 
+RENEW_MS = 500
+"""Pause of the strength slider, milliseconds, after which the result is looked at once more."""
+
 MOST = 1024
 """Side of the part that is looked at, in pixels: a line is not worth a minute."""
 
@@ -63,6 +66,11 @@ class SummaryLine(QLabel):
         self._session = session
         self._result: Result | None = None
         self._told = ""  # of the original
+        self._place: tuple[int | None, ...] = ()  # of the plane that is looked at
+        self._renew = QTimer(self)
+        self._renew.setSingleShot(True)
+        self._renew.setInterval(RENEW_MS)
+        self._renew.timeout.connect(self._look_at_result)
         self.run: Run | None = None
         self.setWordWrap(True)
         self.setTextFormat(Qt.TextFormat.RichText)
@@ -75,6 +83,7 @@ class SummaryLine(QLabel):
         self.hide()
         session.finished.connect(self.look)
         session.changed.connect(self._on_session)
+        session.comparison.settled.connect(self._on_strength)
 
     def look(self, result: Result) -> None:
         """Look at what was restored, in the background."""
@@ -84,17 +93,19 @@ class SummaryLine(QLabel):
             self.hide()
             return
         self._result, self._told = result, ""
+        self._place = plane_in_view(self._viewer, result.source, result.axes, result.box)
         self.setText("Looking at what was wrong…")
         self.show()
         self._look_at(result, result.originals[0], record["settings"])
 
     def stop(self) -> None:
         """Stop looking."""
+        self._renew.stop()
         if self.run is not None:
             self.run.cancel()
 
     def _look_at(self, result: Result, data: Any, settings: dict[str, Any]) -> None:
-        job = _job(self._viewer, result, data, settings)
+        job = _job(result.axes, self._place, data, settings)
         self.run = Run(estimate_steps(job), f"Looking at {result.source.name}")
         self.run.ended.connect(self._on_ended)
         run_queue().submit(self.run)
@@ -104,6 +115,22 @@ class SummaryLine(QLabel):
         if self._session.run is not None or self._session.comparison.result is None:
             self.stop()
             self.hide()
+
+    def _on_strength(self) -> None:
+        """What is left is another question now."""
+        if self._told and self._result is self._session.comparison.result:
+            self.stop()
+            self.setText(self._told)
+            self._renew.start()
+
+    def _look_at_result(self) -> None:
+        """As its layer is now; lazy ones would be restored for it."""
+        result = self._result
+        if result is None or result.seen or not self._told:
+            return
+        record = layers.record_of(result.layer)
+        if record is not None:
+            self._look_at(result, layers.levels(result.layer)[0], record["settings"])
 
     def _on_ended(self) -> None:
         run = self.sender()
@@ -120,19 +147,16 @@ class SummaryLine(QLabel):
             self.hide()
 
     def _tell(self, summary: PlaneSummary | None) -> None:
-        """Of the original, and then of the result; lazy ones would be restored for it."""
+        """Of the original, and then of the result."""
         if self._told:
             self.setText(f"{self._told}<br>{_left(summary)}")
             return
-        self._told = _sentence(summary)
-        self.setText(self._told)
+        text = _sentence(summary)
+        self.setText(text)
         self.setVisible(summary is not None)
-        result = self._result
-        if result is None or result.seen or summary is None or _is_clean(summary):
-            return
-        record = layers.record_of(result.layer)
-        if record is not None:
-            self._look_at(result, result.restored[0], record["settings"])
+        if summary is not None and not _is_clean(summary):
+            self._told = text
+            self._look_at_result()
 
     def _on_link(self, link: str) -> None:
         if link == AGAIN:
@@ -152,12 +176,14 @@ def _is_calibrated(model: str) -> bool:
         return False
 
 
-def _job(viewer: ViewerModel, result: Result, data: Any, settings: dict[str, Any]) -> EstimateJob:
-    """Look at the plane in view, with the model and the intensities of the restoration."""
-    place = iter(plane_in_view(viewer, result.source, result.axes, result.box))
+def _job(
+    axes: str, plane: tuple[int | None, ...], data: Any, settings: dict[str, Any]
+) -> EstimateJob:
+    """Look at a plane, with the model and the intensities of the restoration."""
+    place = iter(plane)
     intensity = settings["intensity"]
     slices = []
-    for letter, length in zip(result.axes, data.shape, strict=True):
+    for letter, length in zip(axes, data.shape, strict=True):
         start, stop = 0, int(length)
         if letter in "YX":
             start = max(0, (stop - MOST) // 2)
@@ -170,7 +196,7 @@ def _job(viewer: ViewerModel, result: Result, data: Any, settings: dict[str, Any
         slices.append(slice(start, stop))
     return EstimateJob(
         data=data,
-        axes=result.axes,
+        axes=axes,
         box=Box(tuple(slices), whole=False),
         settings=EstimateSettings(
             model=settings["model"],

@@ -11,6 +11,7 @@ from napari.qt.threading import GeneratorWorker, create_worker
 from napari.utils import cancelable_progress
 from qtpy.QtCore import QObject, Signal
 
+from napari_baryir.results import Progress
 from napari_baryir.widgets.job import Failed, Outcome, Step, Success
 
 State = Literal["waiting", "running", "cancelling", "done", "failed", "cancelled"]
@@ -71,7 +72,7 @@ class Run(QObject):
 
     started = Signal()
     stepped = Signal(object)
-    """A `Step`; the first says how much there is to do."""
+    """A `Step`. A run may have several parts, one after the other, which are counted apart."""
     ended = Signal()
     """Once, whatever the end was; `state` says which."""
 
@@ -141,7 +142,7 @@ class Run(QObject):
     def _on_step(self, step: Step) -> None:
         if self.state != "running":
             return
-        if self.latest is None:
+        if self.latest is None or _begins_a_part(step, self.latest.progress):
             self._begin = time.perf_counter()
         self.latest = step
         self.stepped.emit(step)
@@ -153,11 +154,14 @@ class Run(QObject):
             return  # one of those later steps, which the loop below comes to
         self._drawing = True
         try:
-            if self._bar is None:
-                self._make_bar()
-            while self._bar is not None and self.latest is not None:
-                more = self.latest.progress.done - self._bar.n
-                if more <= 0:
+            while self.latest is not None and not self.over:
+                if self._bar is not None and _begins_a_part(self.latest, self._bar):
+                    self._bar.close()
+                    self._bar = None
+                if self._bar is None:
+                    self._make_bar()
+                more = 0 if self._bar is None else self.latest.progress.done - self._bar.n
+                if self._bar is None or more <= 0:
                     break
                 self._bar.update(more)
         finally:
@@ -197,3 +201,9 @@ class Run(QObject):
         self.state = state
         self.ended.emit()
         self.latest = None
+
+
+def _begins_a_part(step: Step, before: Any) -> bool:
+    """Whether it counts something else than before: a `Progress`, or a bar."""
+    done = before.done if isinstance(before, Progress) else before.n
+    return bool(step.progress.total != before.total or step.progress.done < done)
