@@ -14,7 +14,7 @@ from torch import Tensor
 
 from napari_baryir import steps
 from napari_baryir.cli import main
-from napari_baryir.errors import DataError, DeviceError
+from napari_baryir.errors import DataError, DeviceError, InputError
 from napari_baryir.training import loop
 from napari_baryir.training.checkpoint import CHECKPOINT
 from napari_baryir.training.clean_images import load_clean_files
@@ -144,6 +144,44 @@ def test_a_run_may_start_from_other_weights(uninterrupted: Path, tmp_path: Path)
         assert torch.equal(begun[name], value)
     with pytest.raises(DataError, match=r"init: the domains of .* are .*haze"):
         start_state(recipe(tmp_path, f"init={weights}", "data.batch={noise=2}"), CPU)
+
+
+def test_final_weights_may_keep_a_share_of_the_first(uninterrupted: Path, tmp_path: Path) -> None:
+    trained = finish(recipe(tmp_path / "a", f"init={uninterrupted}", "half_precision_file=false"))
+    shared = finish(
+        recipe(
+            tmp_path / "b", f"init={uninterrupted}", "half_precision_file=false", "init_share=0.25"
+        )
+    )
+    first, last, between = (load_file(path) for path in (uninterrupted, trained, shared))
+    for name, value in between.items():
+        if name == "prototypes":
+            torch.testing.assert_close(value, last[name])
+        else:
+            torch.testing.assert_close(value, 0.25 * first[name].float() + 0.75 * last[name])
+    assert any(not torch.equal(last[name], value) for name, value in between.items())
+    scores = [(path.parent / "log.csv").read_text().splitlines() for path in (trained, shared)]
+    assert scores[0][:-1] == scores[1][:-1]
+    assert scores[0][-1] != scores[1][-1]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [(["init_share=0.5"], "needs init"), (["init=x", "init_share=1.0"], "less than 1")],
+)
+def test_shares_that_make_no_sense_are_refused(
+    overrides: list[str], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=message):
+        recipe(tmp_path, *overrides)
+
+
+def test_parts_that_the_first_weights_lack_cannot_be_shared(
+    uninterrupted: Path, tmp_path: Path
+) -> None:
+    settings = recipe(tmp_path, f"init={uninterrupted}", "init_share=0.5", "network.spectrum=8")
+    with pytest.raises(DataError, match=r"init_share: .* has no spectrum"):
+        start_state(settings, CPU)
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:

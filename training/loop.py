@@ -27,6 +27,7 @@ from napari_baryir.training.recipe import LossSettings, Recipe, StepSettings
 from napari_baryir.training.state import (
     TrainingState,
     average_weights,
+    final_model,
     resume,
     save_state,
     set_rates,
@@ -52,8 +53,8 @@ class TrainingProgress:
     terms: dict[str, float]
     """Loss terms of this step by name."""
     scores: Scores | None
-    """Of the averaged weights, where this step ended with a validation; of several processes, the
-    first one has them."""
+    """Of the averaged weights, after the last step of the final ones, where this step ended with a
+    validation; of several processes, the first one has them."""
 
 
 def train(recipe: Recipe) -> Generator[TrainingProgress, None, Path]:
@@ -118,7 +119,7 @@ def train(recipe: Recipe) -> Generator[TrainingProgress, None, Path]:
             scores = None
             if log is not None:
                 if state.step % recipe.validate_every == 0 or state.step == recipe.steps:
-                    scores = _validate(state, pairs, device, autocast, log)
+                    scores = _validate(state, recipe, pairs, device, autocast, log)
                 log.write(state.step, terms, scores)
                 if state.step % recipe.checkpoint_every == 0:
                     save_state(state, recipe)
@@ -145,13 +146,15 @@ def _start_log(recipe: Recipe, step: int) -> RunLog:
 
 def _validate(
     state: TrainingState,
+    recipe: Recipe,
     pairs: dict[str, list[Pair]],
     device: torch.device,
     autocast: torch.dtype | None,
     log: RunLog,
 ) -> Scores:
-    """Measure the averaged weights, and show what they restore."""
-    model = state.averaged.eval()
+    """Measure the averaged weights, at the end the final ones, and show what they restore."""
+    last = state.step == recipe.steps
+    model = final_model(state, recipe) if last else state.averaged.eval()
     if log.wants_pictures(state.step):
         log.show(state.step, sample_pictures(model, pairs, device, autocast))
     return validate(model, pairs, state.prototypes, device, autocast)

@@ -181,6 +181,10 @@ class Recipe(_Frozen):
     init: str | None = None
     """Weights to start from, a file or a model's name; None for random ones. Their network and
     domains must be the recipe's."""
+    init_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the starting weights in the final ones. Between the two, what is learnt is mostly
+    there, and single images are misjudged less often (WiSE-FT: Wortsman et al., "Robust fine-tuning
+    of zero-shot models", CVPR 2022)."""
     output: str
     """Folder for checkpoint, log and final weights."""
     steps: PositiveInt
@@ -210,6 +214,12 @@ class Recipe(_Frozen):
     data: DataSettings
     optimizer: OptimizerSettings = OptimizerSettings()
     losses: LossSettings = LossSettings()
+
+    @model_validator(mode="after")
+    def _shares_something(self) -> Recipe:
+        if self.init_share and self.init is None:
+            raise ValueError("init_share needs init")
+        return self
 
 
 class StepSettings(Protocol):

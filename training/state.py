@@ -84,7 +84,9 @@ def start_state(recipe: Recipe, device: torch.device) -> TrainingState:
     if recipe.init is None:
         seed_bank(model, recipe.data.profile)
     else:
-        _start_from(model, recipe.init, recipe.data.profile)
+        new = _start_from(model, recipe.init, recipe.data.profile)
+        if new and recipe.init_share:
+            raise DataError(f"init_share: {recipe.init} has no {', '.join(new)} to share")
     return state_around(
         model, recipe.data.samples, recipe.optimizer, device, congruence=recipe.losses.congruence
     )
@@ -137,15 +139,19 @@ def seed_bank(model: BaryIR, profile: str) -> None:
             model.get_parameter("decoder.deblurring.filters.weight").copy_(filters[:, None])
 
 
-def _start_from(model: BaryIR, name: str, profile: str) -> None:
-    """Take over the weights of another model; parts for blur that it lacks stay new."""
+def _start_from(model: BaryIR, name: str, profile: str) -> list[str]:
+    """Take over the weights of another model; parts for blur that it lacks stay new.
+
+    Gives the settings of these parts.
+    """
     start = load_model(name)
     # What the estimates read is of the old weights: this run makes its own.
     tensors = {k: v for k, v in start.state_dict().items() if k not in ESTIMATES}
-    network = start.config
+    network, lacks = start.config, []
     if isinstance(network, GatedConfig) and isinstance(model.config, GatedConfig):
         wanted = {key: getattr(model.config, key) for key in BLUR_PARTS}
-        new = [part for key, part in BLUR_PARTS.items() if getattr(network, key) != wanted[key]]
+        lacks = [key for key in BLUR_PARTS if getattr(network, key) != wanted[key]]
+        new = [BLUR_PARTS[key] for key in lacks]
         if BLUR_PARTS["deblurring"] in new:  # seconds of linear algebra, else not needed
             seed_bank(model, profile)
         network = network.model_copy(update=wanted)
@@ -158,6 +164,7 @@ def _start_from(model: BaryIR, name: str, profile: str) -> None:
         if ours != theirs:
             raise DataError(f"init: the {what} of {name} are {theirs}, but the recipe's are {ours}")
     model.load_state_dict(tensors, strict=True)
+    return lacks
 
 
 def _optimizer(
@@ -282,9 +289,19 @@ def weights_path(recipe: Recipe) -> Path:
     return Path(recipe.output) / f"{recipe.name}.safetensors"
 
 
+def final_model(state: TrainingState, recipe: Recipe) -> BaryIR:
+    """Give the averaged weights, with `init_share` of the starting ones."""
+    if recipe.init is None or not recipe.init_share:
+        return state.averaged.eval()
+    mixed = copy.deepcopy(state.averaged)
+    start = load_model(recipe.init).to(state.prototypes.device)
+    average_weights(mixed, start, 1 - recipe.init_share)
+    return mixed.eval()
+
+
 def write_weights(state: TrainingState, recipe: Recipe) -> Path:
-    """Write the averaged weights with everything that says where they come from."""
-    model = state.averaged.eval()
+    """Write the final model with everything that says where it comes from."""
+    model = final_model(state, recipe)
     model.prototypes = state.prototypes.clone()
     model.provenance = {
         "name": recipe.name,
