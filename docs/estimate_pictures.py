@@ -101,7 +101,7 @@ def draw_levels(path: Path, clean: Any, model: str) -> None:
     axes.set_xlabel("level of the degradation")
     axes.set_ylabel("mean severity")
     axes.set_ylim(0, 1)
-    axes.legend()
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     _save(figure, path)
 
 
