@@ -382,3 +382,5 @@ def test_what_an_old_domain_loses_counts_beyond_a_little(monkeypatch: pytest.Mon
     assert finetune_run.merit(scores(25, 29.8), before) == 25
     assert finetune_run.merit(scores(25, 29), before) == pytest.approx(24.3)
     assert finetune_run.merit(scores(25, 30, clean=30), before) == 25
+    assert finetune_run.merit(scores(25, 40), scores(20, 43)) == 25
+    assert finetune_run.merit(scores(25, 39), scores(20, 43)) == pytest.approx(24.3)

@@ -34,6 +34,8 @@ from napari_baryir.weights.registry import REGISTRY
 
 FORGIVEN = 0.3
 """dB that an old domain may lose; what it loses beyond that counts against the gain."""
+SEEN = 40.0
+"""dB of PSNR, an error of 1 % of the range: what old domains lose above that, nobody sees."""
 LEAST_GAIN = 0.01
 """dB that a validation must gain to count as better."""
 
@@ -266,12 +268,12 @@ def merit(scores: Scores, before: Scores) -> float:
 
 
 def forgotten(scores: Scores, before: Scores) -> float:
-    """What old domains lost beyond `FORGIVEN` each, dB in all.
+    """What old domains lost beyond `FORGIVEN` each, dB in all; above `SEEN` nothing is lost.
 
     Untouched images are left out: hundredths of a grey value are decibels there.
     """
     lost = [
-        max(0.0, before.restored[name] - scores.restored[name] - FORGIVEN)
+        max(0.0, min(before.restored[name], SEEN) - min(scores.restored[name], SEEN) - FORGIVEN)
         for name in before.restored
         if name not in (YOURS, CLEAN)
     ]
