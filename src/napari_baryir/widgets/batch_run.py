@@ -82,7 +82,7 @@ def run_batch(
     """
     from napari_baryir.commands.restore import Models
 
-    models = Models(settings.model, settings.device)  # each is loaded once for all files
+    models: Models | None = None  # each is loaded once for all files
     for row, item in enumerate(items):
         batch = _Batch(row, len(items))
         if item.is_done() and not again:
@@ -90,6 +90,8 @@ def run_batch(
             continue
         yield batch.update(State.RUNNING)
         try:
+            if models is None:
+                models = Models(settings.model, settings.device)
             yield from _restore(batch, item, settings, models)
         except (DeviceError, WeightsError, MemoryError) as error:
             yield batch.failure(item, error)
