@@ -19,6 +19,7 @@ from napari_baryir.weights.files import save_weights
 from napari_baryir.widgets.degradation_maps import PlaneSummary
 from napari_baryir.widgets.estimate_job import Estimated
 from napari_baryir.widgets.queue import run_queue
+from napari_baryir.widgets.summary_line import RENEW_MS
 
 if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
@@ -88,7 +89,7 @@ def test_what_is_left_can_be_restored_again(
     qtbot.waitUntil(lambda: calibrated.summary.run is None)
     text = calibrated.summary.text()
     assert "What was wrong: noise 100 %; severity 0.40" in text
-    assert "Still there: haze 90 %; severity 0.50" in text
+    assert "Came to light: haze 90 %; severity 0.50" in text
     np.testing.assert_array_equal(looked_at[0], STACK[0])
     np.testing.assert_array_equal(looked_at[1], result.layer.data)
     calibrated.form.region.value = "view"
@@ -130,6 +131,10 @@ def test_what_is_left_is_that_of_the_strength(
     assert "Still there: noise 100 %; severity 0.37" in calibrated.summary.text()
     np.testing.assert_array_equal(looked_at[2], result.layer.data)
     assert (looked_at[2] != looked_at[1]).any()
+    calibrated.form.strength.value = 0
+    qtbot.wait(RENEW_MS + 200)
+    assert len(looked_at) == 3
+    assert "again" not in calibrated.summary.text()
 
 
 def test_again_into_a_file_has_a_name_of_its_own(tmp_path: Path) -> None:
@@ -154,7 +159,7 @@ def test_nothing_is_offered_for_what_is_clean(
     calibrated.viewer.add_image(STACK[0])
     restore(calibrated, qtbot)
     qtbot.waitUntil(lambda: calibrated.summary.run is None)
-    assert "Nothing worth another run is left." in calibrated.summary.text()
+    assert "Another run is unlikely to help." in calibrated.summary.text()
     assert "again" not in calibrated.summary.text()
 
 

@@ -41,6 +41,9 @@ LINK = "#5b9bd5"
 LEAST_LEFT = 0.1
 """Severity below which it is not worth while to restore once more."""
 
+HIDDEN = 0.1
+"""Share in the original below which a degradation of the result was hidden by another one."""
+
 RENEW_MS = 500
 """Pause of the strength slider, milliseconds, after which the result is looked at once more."""
 
@@ -66,6 +69,7 @@ class SummaryLine(QLabel):
         self._session = session
         self._result: Result | None = None
         self._told = ""  # of the original
+        self._before: PlaneSummary | None = None  # of the original
         self._place: tuple[int | None, ...] = ()  # of the plane that is looked at
         self._renew = QTimer(self)
         self._renew.setSingleShot(True)
@@ -124,9 +128,9 @@ class SummaryLine(QLabel):
             self._renew.start()
 
     def _look_at_result(self) -> None:
-        """As its layer is now; lazy ones would be restored for it."""
+        """As its layer is now, unless that is the original; lazy ones would be restored for it."""
         result = self._result
-        if result is None or result.seen or not self._told:
+        if result is None or result.seen or result.strength == 0 or not self._told:
             return
         record = layers.record_of(result.layer)
         if record is not None:
@@ -149,13 +153,13 @@ class SummaryLine(QLabel):
     def _tell(self, summary: PlaneSummary | None) -> None:
         """Of the original, and then of the result."""
         if self._told:
-            self.setText(f"{self._told}<br>{_left(summary)}")
+            self.setText(f"{self._told}<br>{_left(summary, self._before)}")
             return
         text = _sentence(summary)
         self.setText(text)
         self.setVisible(summary is not None)
         if summary is not None and not _is_clean(summary):
-            self._told = text
+            self._told, self._before = text, summary
             self._look_at_result()
 
     def _on_link(self, link: str) -> None:
@@ -222,11 +226,19 @@ def _sentence(summary: PlaneSummary | None) -> str:
     return f"What was wrong: {_figures(summary)}. {link}"
 
 
-def _left(summary: PlaneSummary | None) -> str:
-    """Of the result."""
+def _left(summary: PlaneSummary | None, before: PlaneSummary | None) -> str:
+    """Of the result; `before` is of the original, which may have hidden something."""
     if summary is None or _is_clean(summary) or summary.severity < LEAST_LEFT:
-        return "Nothing worth another run is left."
-    return f"Still there: {_figures(summary)}. {_link(AGAIN, 'Restore again')}"
+        return "Another run is unlikely to help."
+    hidden = before is not None and before.shares.get(_worst(summary), 0.0) < HIDDEN
+    words = "Came to light" if hidden else "Still there"
+    return f"{words}: {_figures(summary)}. {_link(AGAIN, 'Restore again')}"
+
+
+def _worst(summary: PlaneSummary) -> str:
+    """The domain with the largest share, clean apart."""
+    wrong = {domain: share for domain, share in summary.shares.items() if domain != CLEAN}
+    return max(wrong, key=wrong.__getitem__, default=CLEAN)
 
 
 def _figures(summary: PlaneSummary) -> str:
