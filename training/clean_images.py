@@ -12,7 +12,7 @@ from napari_baryir.errors import DataError
 from napari_baryir.imaging.intensity import choose_intensity
 
 Profile = Literal["photo", "microscopy"]
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
 MICROSCOPY_SUFFIXES = (".tif", ".tiff", ".png")
 SMALLEST_PLANE = 64
 """Shortest side of the microscopy planes that are trained on, pixels."""

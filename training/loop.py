@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from napari_baryir.errors import DataError
+from napari_baryir.network import BaryIR
+from napari_baryir.network.baryir import Latents
+from napari_baryir.network.steering import ResidualSubspaces
 from napari_baryir.training import losses
 from napari_baryir.training.bank import start_bank
 from napari_baryir.training.checkpoint import remove_unfinished
@@ -22,8 +25,10 @@ from napari_baryir.training.datasets import Batch
 from napari_baryir.training.device import choose_device
 from napari_baryir.training.log import RunLog
 from napari_baryir.training.pictures import sample_pictures
+from napari_baryir.training.potentials import Potentials
 from napari_baryir.training.processes import ALONE, Processes, join
 from napari_baryir.training.recipe import LossSettings, Recipe, StepSettings
+from napari_baryir.training.scene_pairs import SceneBatch
 from napari_baryir.training.state import (
     TrainingState,
     average_weights,
@@ -163,7 +168,7 @@ def _validate(
 def training_step(
     state: TrainingState,
     recipe: StepSettings,
-    batch: Batch,
+    batch: Batch | SceneBatch,
     device: torch.device,
     autocast: torch.dtype | None,
     together: Processes = ALONE,
@@ -184,56 +189,44 @@ def training_step(
     settings = recipe.losses
     x = batch.degraded.to(device, memory_format=torch.channels_last)
     clean = batch.clean.to(device, memory_format=torch.channels_last)
-    places = batch.places.to(device)
-    # Mixtures belong to no source, and so not to the game.
-    alone = losses.window_sources(places, 1) >= 0  # (b,)
     model, potentials = state.model.train(), state.potentials
-    weights = potentials.weights
+    floor = _floor(settings, state.step)
 
+    def fidelity(restored: Tensor, target: Tensor, coarse_weight: float) -> Tensor:
+        both = together.gather(restored), together.gather(target)
+        return losses.fidelity_loss(
+            *both, settings.fidelity, floor=floor, coarse_weight=coarse_weight
+        )
+
+    terms: dict[str, Tensor] = {}
     with torch.autocast(device.type, autocast, enabled=autocast is not None):
         latents = model.encode(x)
-        restored = model.decode(x, latents)
-        # The barycenter terms see T(z.detach()): if the encoder paid for transport too, it would
-        # lower the cost by making the sources alike, and the residual would die.
-        z, b = latents.source[alone], latents.barycenter[alone]
-        if settings.detach_source:
-            z = z.detach()
-            b = model.barycenter_map(z)
-    # Until here each process had its own b samples; every loss is over all B of the step.
-    z, b = together.gather_some(z, alone), together.gather_some(b, alone)
-    restored, clean, places = map(together.gather, (restored, clean, places))
-    residual, barycenter = map(together.gather, (latents.residual, latents.barycenter))
-    sources = losses.window_sources(places, 1)  # (B,), -1 for mixtures
-    alone = sources >= 0
-    sources = sources[alone]
-    fidelity = losses.fidelity_loss(
-        restored,
-        clean,
-        settings.fidelity,
-        floor=_floor(settings, state.step),
-        coarse_weight=settings.coarse_weight,
-    )
-    terms = {"fidelity": fidelity}
+        games = [Game.of(model, latents, batch.places.to(device), settings, together)]
+        if isinstance(batch, SceneBatch):
+            reduced = batch.reduced.to(device, memory_format=torch.channels_last)
+            removed = batch.removed.to(device)
+            around = model.encode(reduced)
+            whole = losses.whole_places(batch.places).to(device)
+            games.append(Game.of(model, around, whole, settings, together))
+            scene = model.decoder.look(reduced, around.barycenter, around.residual)
+            corrected = model.correct(reduced, scene, removed)
+            terms["scene"] = fidelity(corrected, batch.reduced_clean.to(device), 0.0)
+            restored = model.decode(
+                x, latents, scene=scene, place=batch.place.to(device), removed=removed
+            )
+        else:
+            restored = model.decode(x, latents)
+    terms["fidelity"] = fidelity(restored, clean, settings.coarse_weight)
     _freeze(potentials, True)
-    terms["transport"], own = losses.barycenter_losses(z, b, potentials(b), sources, weights)
+    played = [game.terms(potentials, settings, model.subspaces) for game in games]
     _freeze(potentials, False)
-    terms["potential"] = own
-    contrast, orthogonality = [], []
-    for grid in settings.windows:
-        residuals = losses.pooled_windows(residual, grid)  # (B grid^2, D)
-        barycenters = losses.pooled_windows(barycenter, grid)
-        labels = losses.window_sources(places, grid)
-        known = labels >= 0
-        contrast.append(
-            losses.inter_residual_contrast(residuals[known], labels[known], settings.temperature)
-        )
-        orthogonality.append(losses.barycenter_residual_orthogonality(barycenters, residuals))
-    terms["contrast"] = torch.stack(contrast).mean()
-    terms["orthogonality"] = torch.stack(orthogonality).mean()
+    terms |= {name: torch.stack([terms[name] for terms in played]).mean() for name in played[0]}
     total = (
         settings.fidelity_weight * terms["fidelity"]
+        + settings.scene_weight * terms.get("scene", 0.0)
         + settings.barycenter_weight * (terms["transport"] - terms["potential"])
         + settings.residual_weight * (terms["contrast"] + terms["orthogonality"])
+        + settings.subspace_weight * terms.get("subspace", 0.0)
     )
     if not bool(torch.isfinite(total)):
         raise DataError(f"the loss is {float(total)} at step {state.step}; lower optimizer.rate")
@@ -245,18 +238,104 @@ def training_step(
     state.model_optimizer.step()
 
     state.potentials_optimizer.zero_grad(set_to_none=True)
-    values = potentials(b.detach())
-    _, ascent = losses.barycenter_losses(z.detach(), b.detach(), values, sources, weights)
+    ascents = [game.ascent(potentials, settings) for game in games]
     if settings.congruence == "penalty":
-        terms["congruence"] = losses.congruence_penalty(values, weights)
-        ascent = ascent + terms["congruence"]
-    ascent.backward()
+        terms["congruence"] = torch.stack([penalty for _, penalty in ascents]).mean()
+    torch.stack([value + penalty for value, penalty in ascents]).mean().backward()
     together.average_gradients(potentials)
     state.potentials_optimizer.step()
 
     average_weights(state.averaged, model, min(recipe.ema, (1 + state.step) / (10 + state.step)))
-    update_prototypes(state, residual.detach()[alone], sources)
+    patches = games[0]
+    update_prototypes(state, patches.residual.detach()[patches.alone], patches.sources)
     return {name: float(value.detach()) for name, value in terms.items()}
+
+
+@dataclass(frozen=True)
+class Game:
+    """The barycenter game on the embeddings of one kind of input: patches, or reduced pictures."""
+
+    z: Tensor
+    """(N, D, h, w), the source embeddings of samples with one domain, of all processes."""
+    b: Tensor
+    """(N, D, h, w), T of these, of which T alone pays for transport."""
+    sources: Tensor
+    """(N,), their domains."""
+    alone: Tensor
+    """(B,), which samples these are."""
+    places: Tensor
+    """(B, G, G), the domain of each place, -1 for none."""
+    residual: Tensor
+    """(B, D, h, w)."""
+    barycenter: Tensor
+    """(B, D, h, w)."""
+
+    @classmethod
+    def of(
+        cls,
+        model: BaryIR,
+        latents: Latents,
+        places: Tensor,
+        settings: LossSettings,
+        together: Processes,
+    ) -> Game:
+        """Gather the embeddings of all processes: every loss is over all samples of the step."""
+        # Mixtures belong to no source, and so not to the game.
+        own = losses.window_sources(places, 1) >= 0  # (b,)
+        z, b = latents.source[own], latents.barycenter[own]
+        if settings.detach_source:
+            # The barycenter terms see T(z.detach()): if the encoder paid for transport too, it
+            # would lower the cost by making the sources alike, and the residual would die.
+            z = z.detach()
+            b = model.barycenter_map(z)
+        z, b = together.gather_some(z, own), together.gather_some(b, own)
+        places = together.gather(places)
+        sources = losses.window_sources(places, 1)
+        residual, barycenter = map(together.gather, (latents.residual, latents.barycenter))
+        alone = sources >= 0
+        return cls(z, b, sources[alone], alone, places, residual, barycenter)
+
+    def terms(
+        self,
+        potentials: Potentials,
+        settings: LossSettings,
+        subspaces: ResidualSubspaces | None,
+    ) -> dict[str, Tensor]:
+        """Compute what T and E descend."""
+        transport, potential = losses.barycenter_losses(
+            self.z, self.b, potentials(self.b), self.sources, potentials.weights
+        )
+        contrast, orthogonality, outside = [], [], []
+        for grid in settings.windows:
+            residuals = losses.pooled_windows(self.residual, grid)  # (B grid^2, D)
+            barycenters = losses.pooled_windows(self.barycenter, grid)
+            labels = losses.window_sources(self.places, grid)
+            known = labels >= 0
+            contrast.append(
+                losses.inter_residual_contrast(
+                    residuals[known], labels[known], settings.temperature
+                )
+            )
+            orthogonality.append(losses.barycenter_residual_orthogonality(barycenters, residuals))
+            if subspaces is not None:
+                outside.append(subspaces.loss(residuals[known], labels[known]))
+        terms = {
+            "transport": transport,
+            "potential": potential,
+            "contrast": torch.stack(contrast).mean(),
+            "orthogonality": torch.stack(orthogonality).mean(),
+        }
+        return terms | ({"subspace": torch.stack(outside).mean()} if outside else {})
+
+    def ascent(self, potentials: Potentials, settings: LossSettings) -> tuple[Tensor, Tensor]:
+        """Compute what the potentials descend, and the penalty of their sum."""
+        values = potentials(self.b.detach())
+        _, value = losses.barycenter_losses(
+            self.z.detach(), self.b.detach(), values, self.sources, potentials.weights
+        )
+        if settings.congruence != "penalty":
+            return value, torch.zeros_like(value)
+        return value, losses.congruence_penalty(values, potentials.weights)
 
 
 def _floor(settings: LossSettings, step: int) -> float:

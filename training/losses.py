@@ -152,6 +152,16 @@ def window_sources(places: Tensor, grid: int) -> Tensor:
     return torch.where(highest == lowest, highest, -1.0).long().flatten()
 
 
+def whole_places(places: Tensor) -> Tensor:
+    """Say of which source whole fields are whose patches have `places`, (B, G, G), int64.
+
+    Of that of the patch if it is everywhere there, else of none (-1): beside a patch with two there
+    are two, and where degradations join outside of it, its field still has one in the main.
+    """
+    whole = window_sources(places, 1)
+    return whole[:, None, None].expand_as(places).contiguous()
+
+
 def inter_residual_contrast(
     embeddings: Tensor, sources: Tensor, temperature: float = 0.07
 ) -> Tensor:

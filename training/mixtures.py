@@ -8,14 +8,15 @@ belongs to its own domain.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_baryir.domains import CLEAN
-from napari_baryir.training.degradations import degrade
+from napari_baryir.training.degradations import ANY, degrade
 
 GRID = 4
 """Places along each side of a patch that a domain is stated for."""
@@ -29,6 +30,9 @@ one of them: what is wrong in one place only is the commonest case, and what is 
 not be called degraded."""
 ISLANDS = 0.5
 """Share of these images with one domain inside of the other, instead of two halves."""
+
+PURE = 0.05
+"""A place with less than this share of the other degradation belongs to one alone."""
 
 ORDER = {
     "photo": ("haze", "rain", "low light", "blur", "noise"),
@@ -124,3 +128,74 @@ def _island(rng: np.random.Generator) -> tuple[slice, ...]:
         start = int(rng.integers(GRID - length + 1))
         island.append(slice(start, start + int(length)))
     return tuple(island)
+
+
+class Step(NamedTuple):
+    """One degradation of a chain, drawn beforehand, so that the chain can be repeated without it."""
+
+    domain: str
+    level: float
+    seed: int
+
+
+def draw_chain(plan: Plan, rng: np.random.Generator) -> list[Step]:
+    """Draw the levels and seeds of a plan's degradations."""
+    strongest = STRONGEST_IN_TURN if plan.kind == "in turn" else 1.0
+    return [
+        Step(name, float(rng.uniform(0, strongest)), int(rng.integers(2**62)))
+        for name in plan.domains
+    ]
+
+
+def apply_chain(field: Array, chain: Sequence[Step], profile: str) -> Array:
+    """Degrade a field by every step of a chain, in any of the variants of each domain."""
+    for step in chain:
+        rng = np.random.default_rng(step.seed)
+        made = degrade(field, step.domain, rng, profile=profile, level=step.level, variant=ANY)
+        field = made.image
+    return field
+
+
+def draw_join(
+    shape: tuple[int, int], corner: tuple[int, int], patch: int, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Draw where two degradations of a field join: anywhere, at any angle, hard or soft.
+
+    Parameters
+    ----------
+    shape
+        (H, W) of the field.
+    corner, patch
+        Top and left of a patch in the field, and its side: the join runs through it.
+    rng
+        Of everything random.
+
+    Returns
+    -------
+    numpy.ndarray
+        (H, W) float32: the share of the second one, 0 to 1.
+    """
+    y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
+    y, x = y - (corner[0] + rng.uniform(0.1, 0.9) * patch), x - (
+        corner[1] + rng.uniform(0.1, 0.9) * patch
+    )
+    angle = rng.uniform(0, np.pi) if rng.random() < 0.5 else rng.integers(4) * np.pi / 2
+    along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    if rng.random() < ISLANDS:
+        radii = rng.uniform(0.2, 0.8, size=2) * patch
+        inside = radii.min() * (1 - np.hypot(along / radii[0], across / radii[1]))
+    else:
+        inside = along
+    softness = 0.5 if rng.random() < 0.5 else rng.uniform(1, 24)
+    share = np.clip(0.5 + inside / (2 * softness), 0, 1).astype(np.float32)
+    return 1 - share if rng.random() < 0.5 else share
+
+
+def joined_places(share: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Say which of two degradations each of GRID x GRID places of a patch (P, P) suffers."""
+    cell = share.shape[0] // GRID
+    means = share.reshape(GRID, cell, GRID, cell).mean(axis=(1, 3))
+    places = np.full((GRID, GRID), NO_DOMAIN)
+    places[means < PURE] = 0
+    places[means > 1 - PURE] = 1
+    return places

@@ -153,6 +153,12 @@ class LossSettings(_Frozen):
     """Steps over which the floor falls."""
     coarse_weight: NonNegativeFloat = 0.5
     """Of the same distance on means over 8x8 pixels, within the fidelity."""
+    scene_weight: NonNegativeFloat = 0.5
+    """Of the same distance between the reduced picture of a scene, corrected, and its target; for
+    networks with a scene."""
+    subspace_weight: NonNegativeFloat = 0.1
+    """Of what of a residual lies outside of its degradation's subspace; for networks that can be
+    steered."""
     barycenter_weight: NonNegativeFloat = 0.1
     """Of transport cost minus potentials."""
     residual_weight: NonNegativeFloat = 0.2

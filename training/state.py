@@ -30,9 +30,14 @@ from napari_baryir.weights.registry import load_model
 
 logger = logging.getLogger(__name__)
 
-BLUR_PARTS = {"deblurring": "decoder.deblurring.", "spectrum": ".spectrum."}
-"""Settings of a compact network that another one can be given, and what their parameters' names
-have in common."""
+NEW_PARTS = {
+    "deblurring": ("decoder.deblurring.",),
+    "spectrum": (".spectrum.",),
+    "scene": ("decoder.head.", "decoder.gate.", "decoder.coarse."),
+    "steering": ("subspaces.",),
+}
+"""Settings of a compact network that another one can be given, and what the names of the parameters
+that come or go with them have in common."""
 _NOT_OF_RESULT = {"output", "device", "workers", "resume", "pictures"}
 """Keys of a recipe that say nothing of what comes out."""
 PROTOTYPE_DECAY = 0.99
@@ -140,7 +145,7 @@ def seed_bank(model: BaryIR, profile: str) -> None:
 
 
 def _start_from(model: BaryIR, name: str, profile: str) -> list[str]:
-    """Take over the weights of another model; parts for blur that it lacks stay new.
+    """Take over the weights of another model; parts that it lacks stay new.
 
     Gives the settings of these parts.
     """
@@ -149,10 +154,10 @@ def _start_from(model: BaryIR, name: str, profile: str) -> list[str]:
     tensors = {k: v for k, v in start.state_dict().items() if k not in ESTIMATES}
     network, lacks = start.config, []
     if isinstance(network, GatedConfig) and isinstance(model.config, GatedConfig):
-        wanted = {key: getattr(model.config, key) for key in BLUR_PARTS}
-        lacks = [key for key in BLUR_PARTS if getattr(network, key) != wanted[key]]
-        new = [BLUR_PARTS[key] for key in lacks]
-        if BLUR_PARTS["deblurring"] in new:  # seconds of linear algebra, else not needed
+        wanted = {key: getattr(model.config, key) for key in NEW_PARTS}
+        lacks = [key for key in NEW_PARTS if getattr(network, key) != wanted[key]]
+        new = [part for key in lacks for part in NEW_PARTS[key]]
+        if "deblurring" in lacks:  # seconds of linear algebra, else not needed
             seed_bank(model, profile)
         network = network.model_copy(update=wanted)
         tensors = {k: v for k, v in tensors.items() if not any(part in k for part in new)}

@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from napari_baryir.domains import CLEAN
 from napari_baryir.network.config import GatedConfig, RestormerConfig
+from napari_baryir.network.scene import Scene, correct, scene_size, whole
+from napari_baryir.network.steering import ResidualSubspaces, as_amounts
 
 
 class Latents(NamedTuple):
@@ -64,10 +68,24 @@ class BaryIR(nn.Module):
         self.subspace: Tensor | None
         """(d, D): the directions of the residual that the estimates look at; with `calibration`."""
         self.register_buffer("subspace", None)
-        encoder, barycenter_map, decoder = _parts(config)
+        encoder, barycenter_map, decoder = _parts(config, domains)
         self.encoder = encoder
         self.barycenter_map = barycenter_map
         self.decoder = decoder
+        gated = isinstance(config, GatedConfig)
+        self.scene_side = config.scene if isinstance(config, GatedConfig) else 0
+        """Long side of the reduced picture that `look` wants; 0 for networks without a scene."""
+        self.subspaces: ResidualSubspaces | None = None
+        """Of each of `degradations`; None for networks that cannot be steered."""
+        if gated and config.steering:
+            self.subspaces = ResidualSubspaces(
+                len(self.degradations), config.steering, self.embedding_width
+            )
+
+    @property
+    def degradations(self) -> tuple[str, ...]:
+        """The domains but clean: what can be removed, in the order of the amounts."""
+        return tuple(name for name in self.domains if name != CLEAN)
 
     @property
     def embedding_width(self) -> int:
@@ -89,11 +107,33 @@ class BaryIR(nn.Module):
         barycenter = self.barycenter_map(source)
         return Latents(source, barycenter, source - barycenter, skips)
 
+    def look(self, reduced: Tensor) -> Scene | None:
+        """Decide what is coarse, once for a whole plane.
+
+        Parameters
+        ----------
+        reduced
+            The whole plane reduced to `scene_size`, (B, 3, h, w), about [0, 1].
+
+        Returns
+        -------
+        Scene
+            What every tile of the plane reads; None for networks without a scene.
+        """
+        if not self.scene_side:
+            return None
+        latents = self.encode(reduced)
+        scene: Scene = self.decoder.look(reduced, latents.barycenter, latents.residual)
+        return scene
+
     def decode(
         self,
         x: Tensor,
         latents: Latents,
         *,
+        scene: Scene | None = None,
+        place: Tensor | None = None,
+        removed: Tensor | None = None,
         use_barycenter: bool = True,
         use_residual: bool = True,
     ) -> Tensor:
@@ -105,27 +145,66 @@ class BaryIR(nn.Module):
             The image that was encoded, (B, 3, H, W).
         latents
             What `encode` made of it.
+        scene
+            What `look` decided for the plane that x is a part of. None for networks without a
+            scene; for others, x then is the whole plane.
+        place
+            Where x lies in its plane, (B, 4), as in `napari_baryir.network.scene.at_place`; None
+            for the whole plane.
+        removed
+            How much of each of `degradations` to remove, (K,) or (B, K), from 0 to 1; None for all
+            of all.
         use_barycenter, use_residual
             When False, zeros stand in for that embedding wherever the decoder reads it.
         """
-        b = latents.barycenter if use_barycenter else torch.zeros_like(latents.barycenter)
-        r = latents.residual if use_residual else torch.zeros_like(latents.residual)
-        restored: Tensor = self.decoder(x, b, r, latents.skips)
+        b, r = latents.barycenter, latents.residual
+        amounts = as_amounts(removed, len(x), len(self.degradations))
+        if amounts is not None and self.subspaces is not None:
+            r = self.subspaces.keep(r, amounts)
+        b = b if use_barycenter else torch.zeros_like(b)
+        r = r if use_residual else torch.zeros_like(r)
+        if not self.scene_side:
+            restored: Tensor = self.decoder(x, b, r, latents.skips)
+            return restored
+        if scene is None:
+            scene = self.look(self.reduce(x))
+        assert scene is not None
+        seen = scene, whole(len(x)) if place is None else place
+        restored = self.decoder(x, b, r, latents.skips, seen, self._named(removed, len(x)))
         return restored
 
+    def correct(self, reduced: Tensor, scene: Scene, removed: Tensor | None = None) -> Tensor:
+        """Correct what is coarse in the reduced picture itself, (B, 3, h, w)."""
+        amounts = self._named(removed, len(reduced))
+        head = self.decoder.head
+        return correct(reduced.float(), scene, scene.maps, head.physics, amounts)
+
+    def _named(self, removed: Tensor | None, batch: int) -> dict[str, Tensor]:
+        amounts = as_amounts(removed, batch, len(self.degradations))
+        if amounts is None:
+            return {}
+        columns = amounts[:, :, None, None, None].unbind(dim=1)
+        return dict(zip(self.degradations, columns, strict=True))
+
+    def reduce(self, x: Tensor) -> Tensor:
+        """Reduce whole planes (B, 3, H, W) to what `look` wants, by means over areas."""
+        return F.interpolate(x, scene_size(x.shape[2], x.shape[3], self.scene_side), mode="area")
+
     def forward(self, x: Tensor) -> BaryIROutput:
-        """Encode and decode ``x``, (B, 3, H, W)."""
+        """Encode and decode whole planes, (B, 3, H, W)."""
         latents = self.encode(x)
         restored = self.decode(x, latents)
         return BaryIROutput(restored, latents.source, latents.barycenter, latents.residual)
 
 
-def _parts(config: GatedConfig | RestormerConfig) -> tuple[nn.Module, nn.Module, nn.Module]:
+def _parts(
+    config: GatedConfig | RestormerConfig, domains: tuple[str, ...]
+) -> tuple[nn.Module, nn.Module, nn.Module]:
     """Encoder, barycenter map and decoder of a configuration."""
     if isinstance(config, GatedConfig):
         from napari_baryir.network import gated
 
-        return gated.Encoder(config), gated.BarycenterMap(config), gated.Decoder(config)
+        return gated.Encoder(config), gated.BarycenterMap(config), gated.Decoder(config, domains)
     from napari_baryir.network import restormer
 
     encoder = restormer.Encoder(config)

@@ -52,6 +52,12 @@ class GatedConfig(_Frozen):
     """Hidden channels of the parts that read the local power spectrum (0: none)."""
     deblurring: Blocks = 0
     """Number of large filters against blur that the spectrum mixes (0: none)."""
+    scene: Annotated[int, Field(ge=0, le=1024, multiple_of=8)] = 0
+    """Long side, in pixels, of the reduced picture from which haze, darkness and background are
+    decided once for the whole plane (0: each place decides for itself)."""
+    steering: Annotated[int, Field(ge=0, le=16)] = 0
+    """Directions of the residual that belong to each degradation, so that it can be left in the
+    image (0: the network removes all that it finds)."""
 
     @model_validator(mode="after")
     def _deblurring_reads_the_spectrum(self) -> GatedConfig:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from napari_baryir.network.config import GatedConfig
 from napari_baryir.network.layers import LayerNorm2d, norm_in_full_precision, start_at_zero
+from napari_baryir.network.scene import PHYSICS, Scene, SceneHead, at_place, correct
 from napari_baryir.network.spectrum import SpectrumReader, log_spectrum, mirrored, window_mean
 
 MAX_LOG_GAIN = 3.0
@@ -219,11 +220,19 @@ class DeblurringBank(nn.Module):
 class Decoder(nn.Module):
     """Image, b, r and skips to the restored image, (B, 3, H, W), float32.
 
-    Haze and darkness are coarse: a gain and an offset per colour on the H/8 grid correct them
-    first, and the fine decoder sees the corrected image and adds texture.
+    Haze, darkness and background are coarse: they are corrected first, and the fine decoder sees
+    the corrected image and adds texture. With a scene the correction is physical and decided once
+    for the whole plane; without one, it is a gain and an offset per colour on the H/8 grid.
+
+    Parameters
+    ----------
+    config
+        Which parts there are.
+    domains
+        Names of the degradations; those of `PHYSICS` among them are corrected by physics.
     """
 
-    def __init__(self, config: GatedConfig) -> None:
+    def __init__(self, config: GatedConfig, domains: tuple[str, ...] = ()) -> None:
         super().__init__()
         c1, c2, c3 = config.width, 2 * config.width, 4 * config.width
         n3, n2, n1 = config.decoder_blocks
@@ -232,7 +241,16 @@ class Decoder(nn.Module):
         self.context = config.context
         # ReLU units that only dark, or only hazy, places switch on learn undisturbed by the rest.
         self.coarse_hidden = nn.Conv2d(c3 + CELL_STATISTICS, c3, 1)
-        self.coarse = nn.Conv2d(c3, 6, 1)
+        self.head: SceneHead | None = None
+        if config.scene:
+            self.head = SceneHead(c3, tuple(name for name in PHYSICS if name in domains))
+            # How much of what is fine to change, from the evidence in r; wide open at first.
+            self.gate = nn.Conv2d(c3, 1, 1)
+            start_at_zero(self.gate)
+            nn.init.constant_(self.gate.bias, 4.0)  # type: ignore[arg-type]
+        else:
+            self.coarse = nn.Conv2d(c3, 6, 1)
+            start_at_zero(self.coarse)
         self.pyramid2 = nn.Conv2d(c3, 4 * c2, 1)
         self.pyramid1 = nn.Conv2d(c2, 4 * c1, 1)
         self.condition2 = SkipCondition(c2)
@@ -251,24 +269,69 @@ class Decoder(nn.Module):
             if config.deblurring
             else None
         )
-        for layer in (self.coarse, self.output):  # the untouched image is the starting point
-            start_at_zero(layer)
+        start_at_zero(self.output)  # the untouched image is the starting point
 
-    def forward(self, x: Tensor, b: Tensor, r: Tensor, skips: tuple[Tensor, ...]) -> Tensor:
-        e1, e2, *spectrum = skips
+    def look(self, reduced: Tensor, b: Tensor, r: Tensor) -> Scene:
+        """Decide what is coarse from the reduced picture (B, 3, h, w) of a plane."""
+        assert self.head is not None
+        statistics = cell_statistics(reduced)
         y = self.level3(self.fuse(torch.cat((b, r), dim=1)))
-        around = window_mean(cell_statistics(x), self.context)
-        hidden = F.relu(self.coarse_hidden(torch.cat((y, around), dim=1)))
-        coarse = self.coarse(hidden).float()
+        return self.head(reduced, b, r, self._coarse_hidden(y, statistics), statistics)
+
+    def _coarse_hidden(self, y: Tensor, statistics: Tensor) -> Tensor:
+        around = window_mean(statistics, self.context)
+        return F.relu(self.coarse_hidden(torch.cat((y, around), dim=1)))
+
+    def _coarsely(
+        self, x: Tensor, y: Tensor, seen: tuple[Scene, Tensor] | None, amounts: dict[str, Tensor]
+    ) -> Tensor:
+        """Correct what is coarse in x, (B, 3, H, W)."""
+        if self.head is not None:
+            assert seen is not None
+            scene, place = seen
+            maps = at_place(scene.maps, place, (x.shape[2], x.shape[3]))
+            return correct(x.float(), scene, maps, self.head.physics, amounts)
+        coarse = self.coarse(self._coarse_hidden(y, cell_statistics(x))).float()
         log_gain, offset = F.interpolate(coarse, scale_factor=8.0, mode="bilinear").chunk(2, dim=1)
-        corrected = x * torch.exp(MAX_LOG_GAIN * torch.tanh(log_gain / MAX_LOG_GAIN)) + offset
+        return x * torch.exp(MAX_LOG_GAIN * torch.tanh(log_gain / MAX_LOG_GAIN)) + offset
+
+    def forward(
+        self,
+        x: Tensor,
+        b: Tensor,
+        r: Tensor,
+        skips: tuple[Tensor, ...],
+        seen: tuple[Scene, Tensor] | None = None,
+        amounts: dict[str, Tensor] | None = None,
+    ) -> Tensor:
+        """Restore a tile.
+
+        Parameters
+        ----------
+        x, b, r, skips
+            The tile, its embeddings and the encoder's features.
+        seen
+            The scene and the tile's place in it, as in `at_place`; for networks with a scene.
+        amounts
+            Domain to (B, 1, 1, 1), how much of it to remove; empty for all.
+        """
+        amounts = amounts or {}
+        e1, e2, *spectrum = skips
+        y = self.fuse(torch.cat((b, r), dim=1))
+        if seen is not None:
+            y = y + seen[0].context[..., None, None]
+        y = self.level3(y)
+        corrected = self._coarsely(x, y, seen, amounts)
         p2 = F.pixel_shuffle(self.pyramid2(r), 2)
         p1 = F.pixel_shuffle(self.pyramid1(p2), 2)
-        restored = corrected if self.bank is None else corrected + self.bank(x, y)
+        fine: Tensor = torch.zeros_like(corrected) if self.bank is None else self.bank(x, y)
         if self.deblurring is not None:
-            restored = restored + self.deblurring(x, *spectrum)
+            fine = fine + self.deblurring(x, *spectrum) * amounts.get("blur", 1.0)
         y = self.level2(F.pixel_shuffle(self.up2(y), 2) + self.condition2(e2, p2))
         y = F.pixel_shuffle(self.up1(y), 2) + self.condition1(e1, p1)
         y = self.level1(y + self.corrected(F.pixel_unshuffle(corrected, 2)))
-        fine: Tensor = F.pixel_shuffle(self.output(y), 2).float()
-        return restored + fine
+        fine = fine + F.pixel_shuffle(self.output(y), 2).float()
+        if self.head is not None:
+            open_ = torch.sigmoid(self.gate(r).float())
+            fine = fine * F.interpolate(open_, scale_factor=8.0, mode="bilinear")
+        return corrected + fine

@@ -57,7 +57,7 @@ def norm_in_full_precision(norm: nn.Module, x: Tensor) -> Tensor:
     return y
 
 
-def start_at_zero(layer: nn.Conv2d) -> None:
-    """Let a convolution answer 0 at first, so that what it is added to starts as it was."""
+def start_at_zero(layer: nn.Module) -> None:
+    """Let a layer answer 0 at first, so that what it is added to starts as it was."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)

@@ -1,0 +1,74 @@
+"""What files have been through: resampling, sharpening, JPEG, 8 bits."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from napari_baryir.training.degradations.fields import Array
+
+QUALITY = 40, 98
+"""Of JPEG, as PIL counts it."""
+COMPRESSED = 0.6
+"""Share of the pictures that have been a JPEG file."""
+SHARPENED = 0.2
+"""Share of the clean pictures that somebody has sharpened."""
+
+
+@dataclass(frozen=True)
+class FileFormat:
+    """How a picture was saved."""
+
+    quality: int | None
+    """Of JPEG; None where nothing was lost but what 8 bits lose."""
+    subsampling: int = 0
+    """Of its colours, as PIL has it: 0 none, 1 along rows, 2 along both."""
+
+
+def draw_file(rng: np.random.Generator) -> FileFormat:
+    """Draw how a picture was saved."""
+    if rng.random() >= COMPRESSED:
+        return FileFormat(None)
+    # High qualities more often than low ones, as in the world.
+    low, high = QUALITY
+    quality = high - int((high - low + 1) * rng.random() ** 1.5)
+    return FileFormat(max(low, quality), int(rng.integers(0, 3)))
+
+
+def through_file(image: Array, file: FileFormat) -> Array:
+    """Save an image (H, W, 3), about [0, 1], and read it again: 8-bit values in [0, 1]."""
+    levels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    if file.quality is not None:
+        memory = io.BytesIO()
+        Image.fromarray(levels).save(
+            memory, "JPEG", quality=file.quality, subsampling=file.subsampling
+        )
+        with Image.open(memory) as saved:
+            levels = np.asarray(saved)
+    return levels.astype(np.float32) / np.float32(255)
+
+
+def sharpened(image: Array, rng: np.random.Generator) -> Array:
+    """Sharpen an image (H, W, 3) mildly, by an unsharp mask."""
+    sigma, amount = rng.uniform(0.5, 1.5), np.float32(rng.uniform(0.1, 0.7))
+    soft = ndimage.gaussian_filter(image, (sigma, sigma, 0))
+    return np.asarray(np.clip(image + amount * (image - soft), 0, 1), np.float32)
+
+
+def resized(image: Array, height: int, width: int) -> Array:
+    """Resize (H, W) or (H, W, 3) float32 by Lanczos' filter, as most programs do."""
+    planes = image[..., None] if image.ndim == 2 else image
+    size = (width, height)
+    results = [
+        np.asarray(Image.fromarray(np.ascontiguousarray(planes[..., c])).resize(size, 3))
+        if size == (planes.shape[1], planes.shape[0])
+        else np.asarray(
+            Image.fromarray(np.ascontiguousarray(planes[..., c])).resize(size, Image.LANCZOS)
+        )
+        for c in range(planes.shape[2])
+    ]
+    return np.stack(results, axis=-1).reshape(height, width, *image.shape[2:])
