@@ -21,7 +21,6 @@ from napari_baryir.imaging.intensity import choose_intensity
 from napari_baryir.network import BaryIR
 from napari_baryir.network.variants import VARIANTS
 from napari_baryir.steps import Steps
-from napari_baryir.training import finetune_images, finetune_run
 from napari_baryir.training.finetune import (
     YOURS,
     CleanImages,
@@ -32,7 +31,9 @@ from napari_baryir.training.finetune import (
     Pairs,
     iter_finetune,
 )
-from napari_baryir.training.finetune_data import Rotation
+from napari_baryir.training.finetune import images as finetune_images
+from napari_baryir.training.finetune import tuning as finetune_run
+from napari_baryir.training.finetune.samples import Rotation
 from napari_baryir.training.recipe import load_recipe
 from napari_baryir.training.state import resume, save_state, start_state
 from napari_baryir.training.validation import Scores

@@ -12,10 +12,11 @@ from safetensors.torch import load_file
 
 from finetune_start import measured
 from napari_baryir.steps import finish
-from napari_baryir.training import finetune_run, finetune_share
 from napari_baryir.training.finetune import FinetuneSettings, iter_finetune
-from napari_baryir.training.finetune_plan import YOURS
-from napari_baryir.training.finetune_share import SHARES, choose_share
+from napari_baryir.training.finetune import share as finetune_share
+from napari_baryir.training.finetune import tuning as finetune_run
+from napari_baryir.training.finetune.plan import YOURS
+from napari_baryir.training.finetune.share import SHARES, choose_share
 from napari_baryir.training.validation import Scores
 from test_finetune_stopping import QUICK, source, start
 

@@ -13,10 +13,10 @@ from finetune_start import measured
 from napari_baryir.errors import DataError
 from napari_baryir.network import BaryIR
 from napari_baryir.network.variants import VARIANTS
-from napari_baryir.training import finetune_run
 from napari_baryir.training.finetune import FinetuneSettings, Pairs, iter_finetune
-from napari_baryir.training.finetune_images import UserImage
-from napari_baryir.training.finetune_run import stopped_settings
+from napari_baryir.training.finetune import tuning as finetune_run
+from napari_baryir.training.finetune.images import UserImage
+from napari_baryir.training.finetune.tuning import stopped_settings
 from napari_baryir.weights.files import load_weights, save_weights
 
 QUICK: dict[str, Any] = {
