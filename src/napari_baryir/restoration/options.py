@@ -1,4 +1,4 @@
-"""The arguments of restoring, checked before any work."""
+"""The arguments of restoring, checked, and what is decided before the first tile."""
 
 from __future__ import annotations
 
@@ -26,6 +26,11 @@ Intensity = str | OneIntensity | Sequence[OneIntensity]
 
 LEAST_TILE = 16
 """Pixels; two cells of the network's grid, the least that can overlap."""
+
+OVERLAP = 96
+"""Pixels, at most three eighths of a tile. On one noisy photograph, tiles of 256 by either shipped
+network then differ from the whole image by at most 0.008 of the range, 0.0002 on average (with 48:
+0.016 and 0.0005); `test_restoration` holds both shipped networks to 0.03."""
 
 
 @dataclass(frozen=True)
@@ -208,12 +213,6 @@ def _check_out(out: Any, image: Any) -> None:
     both = isinstance(out, np.ndarray) and isinstance(image, np.ndarray)
     if both and np.may_share_memory(out, image):
         raise InputError("out shares memory with the image, which must not change; give another")
-
-
-OVERLAP = 96
-"""Pixels, at most three eighths of a tile. On one noisy photograph, tiles of 256 by either shipped
-network then differ from the whole image by at most 0.008 of the range, 0.0002 on average (with 48:
-0.016 and 0.0005); `test_restoration` holds both shipped networks to 0.03."""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 
+TOGGLE = "B"
+"""Before and after. Free for image layers; labels and shapes layers have their own B."""
+
+
 class ComparePanel(QGroupBox):
     """Shown when there is a result."""
 
@@ -83,10 +87,6 @@ class ComparePanel(QGroupBox):
         clipboard = QApplication.clipboard()
         if record is not None and clipboard is not None:
             clipboard.setText(form(record))
-
-
-TOGGLE = "B"
-"""Before and after. Free for image layers; labels and shapes layers have their own B."""
 
 
 class BoundKeys:
