@@ -27,9 +27,9 @@ from skimage import filters
 from napari_baryir import estimate_degradation, load_model, restore
 from napari_baryir.degradation import DegradationEstimate
 from napari_baryir.domains import CLEAN
-from napari_baryir.training.clean_images import Profile, load_clean_images
-from napari_baryir.training.scenes import Scene, as_chosen, make_scene
-from napari_baryir.training.unseen import DRAWN
+from napari_baryir.training.calibrate.scenes import Scene, as_chosen, make_scene
+from napari_baryir.training.data.images import Profile, load_clean_images
+from napari_baryir.training.evaluate.unseen import DRAWN
 
 LARGEST = 512
 """Side to which larger images are cut, pixels."""

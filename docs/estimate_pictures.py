@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from napari_baryir import DegradationEstimate, estimate_degradation
 from napari_baryir.commands.estimate_figure import draw_domains, draw_image, draw_severity
 from napari_baryir.sample_data import fluorescence_stack, photo_noise
-from napari_baryir.training.scenes import Scene, make_scene
+from napari_baryir.training.calibrate.scenes import Scene, make_scene
 
 DPI = 80
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)

@@ -99,7 +99,7 @@ def _stack(viewer: Any, dock: Any, window: Window, model: str) -> None:
 
 def _line(viewer: Any, window: Window, model: str) -> None:
     """The Restore dock with the summary of what it restored."""
-    from napari_baryir.widgets.queue import run_queue
+    from napari_baryir.widgets.dock.run import run_queue
 
     dock = _open(viewer, "Restore")
     viewer.open_sample(PLUGIN, "photo_noise_haze")

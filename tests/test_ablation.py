@@ -24,7 +24,7 @@ from napari_baryir.training.ablation import (
 )
 from napari_baryir.training.ablation_table import to_table
 from napari_baryir.training.evaluate import INPUT
-from napari_baryir.training.unseen import MIXTURES, UNSEEN
+from napari_baryir.training.evaluate.unseen import MIXTURES, UNSEEN
 
 SHIPPED = Path(__file__).parents[1] / "training/ablation.toml"
 

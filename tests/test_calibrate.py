@@ -18,7 +18,7 @@ from napari_baryir.domains import CLEAN
 from napari_baryir.errors import DataError
 from napari_baryir.network import BaryIR
 from napari_baryir.training.calibrate import calibrate
-from napari_baryir.training.scenes import Scene, make_scene
+from napari_baryir.training.calibrate.scenes import Scene, make_scene
 from napari_baryir.weights import registry
 from napari_baryir.weights.files import save_weights
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from napari_baryir.degradation.calibration import Calibration, SeverityCurve, pool, severity_of
-from napari_baryir.training.discriminants import Fitted, Places, fit
+from napari_baryir.training.calibrate.discriminants import Fitted, Places, fit
 
 DOMAINS = ("noise", "haze", "clean")
 DIMENSIONS = 12

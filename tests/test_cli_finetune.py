@@ -13,15 +13,15 @@ import torch
 from napari_baryir import cli
 from napari_baryir.network import BaryIR
 from napari_baryir.network.variants import VARIANTS
-from napari_baryir.training import finetune_run
+from napari_baryir.training.finetune import tuning
 from napari_baryir.weights.files import save_weights
 
 
 def test_the_command_trains_and_says_what_was_gained(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finetune_run, "LEAST_GAIN", -1000.0)  # four steps teach little
-    monkeypatch.setattr(finetune_run, "FORGIVEN", 1000.0)
+    monkeypatch.setattr(tuning, "LEAST_GAIN", -1000.0)  # four steps teach little
+    monkeypatch.setattr(tuning, "FORGIVEN", 1000.0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = BaryIR(VARIANTS["tiny"], domains=("noise", "clean")).eval()

@@ -13,9 +13,9 @@ from torch.utils.data import DataLoader
 
 from napari_baryir.errors import DataError
 from napari_baryir.imaging.intensity import choose_intensity
-from napari_baryir.training.clean_images import Profile, load_clean_files, load_clean_images
-from napari_baryir.training.datasets import Batch, PairDataset, microscopy_pair
-from napari_baryir.training.mixtures import GRID, NO_DOMAIN, draw_plan
+from napari_baryir.training.data.images import Profile, load_clean_files, load_clean_images
+from napari_baryir.training.data.made_pairs import Batch, PairDataset, microscopy_pair
+from napari_baryir.training.data.mixtures import GRID, NO_DOMAIN, draw_plan
 
 PHOTO = {"noise": 2, "haze": 1, "clean": 1}
 CELLS = {"noise": 1, "background": 2, "clean": 1}

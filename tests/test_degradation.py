@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-import napari_baryir.lazy
+import napari_baryir.restoration.lazy
 from calibrated_networks import calibrated_network
 from fake_networks import random_gated_network
 from local_networks import LocalNetwork
 from napari_baryir import estimate_degradation, iter_estimate
-from napari_baryir.degradation.engine import EstimateEngine
+from napari_baryir.degradation.estimator import EstimateEngine
 from napari_baryir.errors import InputError, WeightsError
 from napari_baryir.network import BaryIR
 from napari_baryir.steps import finish
@@ -25,7 +25,7 @@ from napari_baryir.steps import finish
 @pytest.fixture(autouse=True)
 def no_networks_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fake networks have no weights to be told apart by."""
-    monkeypatch.setattr(napari_baryir.lazy, "_engines", {})
+    monkeypatch.setattr(napari_baryir.restoration.lazy, "_engines", {})
 
 
 def picture(*shape: int, seed: int = 0) -> Any:

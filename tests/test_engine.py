@@ -17,9 +17,9 @@ from napari_baryir.devices import (
     choose_tile,
     is_out_of_memory,
 )
-from napari_baryir.engine import TileEngine
 from napari_baryir.errors import DeviceError, InputError
 from napari_baryir.network import BaryIR
+from napari_baryir.restoration.engine import TileEngine
 
 CPU = torch.device("cpu")
 OOM_ERRORS = [

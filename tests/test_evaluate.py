@@ -20,7 +20,6 @@ from napari_baryir.commands import evaluate as command
 from napari_baryir.errors import DataError, InputError
 from napari_baryir.network import BaryIR
 from napari_baryir.restoration import restore
-from napari_baryir.training.cases import FilePair, Pair, list_pairs, list_synthetic
 from napari_baryir.training.evaluate import (
     INPUT,
     Evaluation,
@@ -30,8 +29,9 @@ from napari_baryir.training.evaluate import (
     map_planes,
     score_plane,
 )
-from napari_baryir.training.peers import PEERS
-from napari_baryir.training.report import to_csv, to_markdown, write_report
+from napari_baryir.training.evaluate.cases import FilePair, Pair, list_pairs, list_synthetic
+from napari_baryir.training.evaluate.peers import PEERS
+from napari_baryir.training.evaluate.report import to_csv, to_markdown, write_report
 from napari_baryir.weights.files import save_weights
 
 

@@ -12,7 +12,7 @@ import tifffile
 
 from napari_baryir.errors import InputError
 from napari_baryir.files import ImageFile, open_output, read_image, write_image
-from napari_baryir.files import tiff as tiff_module
+from napari_baryir.files.tiff import reading as tiff_module
 
 IMAGEJ = {"axes": "ZCYX", "unit": "um", "spacing": 0.3, "Info": "hello", "Labels": list("abcdef")}
 OME = {
@@ -197,7 +197,7 @@ def test_a_large_stack_is_read_when_needed(
 def test_large_pixels_wait_in_a_file_that_is_gone_afterwards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_baryir.files.atomic.IN_MEMORY", 100)
+    monkeypatch.setattr("napari_baryir.files.waiting.IN_MEMORY", 100)
     data = pixels((5, 32, 32))
     write_image(tmp_path / "out.tif", data, axes="ZYX")
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "out.tif"), data)

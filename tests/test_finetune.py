@@ -21,7 +21,6 @@ from napari_baryir.imaging.intensity import choose_intensity
 from napari_baryir.network import BaryIR
 from napari_baryir.network.variants import VARIANTS
 from napari_baryir.steps import Steps
-from napari_baryir.training import finetune_images, finetune_run
 from napari_baryir.training.finetune import (
     YOURS,
     CleanImages,
@@ -31,8 +30,10 @@ from napari_baryir.training.finetune import (
     NoisyImages,
     Pairs,
     iter_finetune,
+    tuning,
 )
-from napari_baryir.training.finetune_data import Rotation
+from napari_baryir.training.finetune import images as finetune_images
+from napari_baryir.training.finetune.samples import Rotation
 from napari_baryir.training.recipe import load_recipe
 from napari_baryir.training.state import resume, save_state, start_state
 from napari_baryir.training.validation import Scores
@@ -61,7 +62,7 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def forgiving(monkeypatch: pytest.MonkeyPatch) -> None:
     """Six steps of a network that starts as the identity cost the old domains more than 0.3 dB."""
-    monkeypatch.setattr(finetune_run, "FORGIVEN", 1000.0)
+    monkeypatch.setattr(tuning, "FORGIVEN", 1000.0)
 
 
 @pytest.fixture
@@ -146,7 +147,7 @@ def test_the_frozen_encoder_stays_as_it_is(start: Path, folders: tuple[Path, Pat
 def test_closing_keeps_the_best_and_resuming_equals_never_having_stopped(
     start: Path, folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finetune_run, "LEAST_GAIN", -1000.0)  # the last one is the best one
+    monkeypatch.setattr(tuning, "LEAST_GAIN", -1000.0)  # the last one is the best one
     source, settings = Pairs.of_folders(*folders), FinetuneSettings(**QUICK)
     whole = tmp_path / "whole.safetensors"
     finish(iter_finetune(start, source, whole, settings))
@@ -185,7 +186,7 @@ def test_a_stopped_run_with_other_settings_is_not_resumed(
 def test_it_stops_when_the_validation_no_longer_improves(
     start: Path, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finetune_run, "LEAST_GAIN", 1000.0)
+    monkeypatch.setattr(tuning, "LEAST_GAIN", 1000.0)
     settings = FinetuneSettings(**{**QUICK, "validate_every": 1, "steps": 50}, patience=2)
     steps = iter_finetune(start, Pairs.of_folders(*folders), "mine", settings)
     with pytest.raises(DataError, match="none of the 2 steps"):
@@ -197,7 +198,7 @@ def test_no_file_of_validation_is_trained_on(
     start: Path, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = []
-    begin = finetune_run.begin
+    begin = tuning.begin
     monkeypatch.setattr(
         "napari_baryir.training.finetune.begin", lambda *a: runs.append(begin(*a)) or runs[-1]
     )
@@ -221,7 +222,7 @@ def test_noisy_images_alone_teach_and_no_clean_one_is_opened(
     opened: list[Path] = []
     read = finetune_images.read_image
     monkeypatch.setattr(finetune_images, "read_image", lambda p: opened.append(p) or read(p))
-    monkeypatch.setattr(finetune_run, "LEAST_GAIN", -1000.0)  # six steps teach little
+    monkeypatch.setattr(tuning, "LEAST_GAIN", -1000.0)  # six steps teach little
     low, high = folders
     progress, result = finish(
         iter_finetune(start, NoisyImages.of_folder(low), "mine", FinetuneSettings(**QUICK))
@@ -237,7 +238,7 @@ def test_noisy_images_alone_teach_and_no_clean_one_is_opened(
 def test_estimates_are_calibrated_where_there_are_clean_planes_enough(
     start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finetune_run, "LEAST_GAIN", -1000.0)
+    monkeypatch.setattr(tuning, "LEAST_GAIN", -1000.0)
     for folder, offset in (("low", 300), ("high", 0)):
         (tmp_path / folder).mkdir()
         for i in range(4):
@@ -289,13 +290,13 @@ def test_noisy_images_alone_teach_to_denoise(start: Path, tmp_path: Path) -> Non
 def test_rehearsal_keeps_the_old_domains(
     start: Path, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finetune_run, "merit", lambda scores, before: float(scores != before))
+    monkeypatch.setattr(tuning, "merit", lambda scores, before: float(scores != before))
     settings = FinetuneSettings(
         **{**QUICK, "steps": 60, "validate_every": 60, "rate": 3e-3}, mode="full"
     )
-    plain = finetune_run.begin
+    plain = tuning.begin
 
-    def without(*arguments: Any) -> finetune_run.Run:
+    def without(*arguments: Any) -> tuning.Run:
         run = plain(*arguments)
         dataset = replace(run.plan.dataset, rehearsed=Rotation([], 0))
         run.plan = replace(run.plan, dataset=dataset)
@@ -373,14 +374,14 @@ def test_the_starting_model_is_not_replaced(start: Path) -> None:
 
 
 def test_what_an_old_domain_loses_counts_beyond_a_little(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finetune_run, "FORGIVEN", 0.3)
+    monkeypatch.setattr(tuning, "FORGIVEN", 0.3)
 
     def scores(yours: float, noise: float, clean: float = 40) -> Scores:
         return Scores({YOURS: yours, "noise": noise, "clean": clean}, {}, 0.0, 0.0)
 
     before = scores(20, 30)
-    assert finetune_run.merit(scores(25, 29.8), before) == 25
-    assert finetune_run.merit(scores(25, 29), before) == pytest.approx(24.3)
-    assert finetune_run.merit(scores(25, 30, clean=30), before) == 25
-    assert finetune_run.merit(scores(25, 40), scores(20, 43)) == 25
-    assert finetune_run.merit(scores(25, 39), scores(20, 43)) == pytest.approx(24.3)
+    assert tuning.merit(scores(25, 29.8), before) == 25
+    assert tuning.merit(scores(25, 29), before) == pytest.approx(24.3)
+    assert tuning.merit(scores(25, 30, clean=30), before) == 25
+    assert tuning.merit(scores(25, 40), scores(20, 43)) == 25
+    assert tuning.merit(scores(25, 39), scores(20, 43)) == pytest.approx(24.3)

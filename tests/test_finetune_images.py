@@ -14,10 +14,10 @@ from napari_baryir.errors import DataError
 from napari_baryir.files import write_image
 from napari_baryir.network import BaryIR
 from napari_baryir.network.variants import VARIANTS
-from napari_baryir.training.finetune_images import UserImage, list_images, open_image
-from napari_baryir.training.finetune_planes import pair_file
-from napari_baryir.training.finetune_settings import FinetuneSettings
-from napari_baryir.training.finetune_sources import (
+from napari_baryir.training.finetune.images import UserImage, list_images, open_image
+from napari_baryir.training.finetune.planes import pair_file
+from napari_baryir.training.finetune.settings import FinetuneSettings
+from napari_baryir.training.finetune.sources import (
     CleanImages,
     Material,
     NoisyImages,

@@ -13,8 +13,17 @@ from scipy import ndimage
 from napari_baryir.errors import DataError, DeviceError
 from napari_baryir.network import BaryIR
 from napari_baryir.network.variants import VARIANTS
-from napari_baryir.training.datasets import PairDataset
-from napari_baryir.training.finetune_data import (
+from napari_baryir.training.data.made_pairs import PairDataset
+from napari_baryir.training.degradations.camera import CameraNoise, fit_camera_noise
+from napari_baryir.training.finetune.low_rank import add_low_rank, merged_state
+from napari_baryir.training.finetune.neighbors import (
+    GAMMA,
+    corrected_target,
+    draw_neighbors,
+    take_neighbors,
+)
+from napari_baryir.training.finetune.planes import PairFile
+from napari_baryir.training.finetune.samples import (
     FinetuneDataset,
     LikeCamera,
     NoisySamples,
@@ -22,11 +31,7 @@ from napari_baryir.training.finetune_data import (
     Rotation,
     complete,
 )
-from napari_baryir.training.finetune_planes import PairFile
-from napari_baryir.training.finetune_settings import FinetuneSettings, choose_sizes
-from napari_baryir.training.low_rank import add_low_rank, merged_state
-from napari_baryir.training.neighbors import GAMMA, corrected_target, draw_neighbors, take_neighbors
-from napari_baryir.training.photon_transfer import CameraNoise, fit_camera_noise
+from napari_baryir.training.finetune.settings import FinetuneSettings, choose_sizes
 
 CPU = torch.device("cpu")
 

@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 
 from finetune_start import measured
 from napari_baryir.steps import finish
-from napari_baryir.training import finetune_run, finetune_share
-from napari_baryir.training.finetune import FinetuneSettings, iter_finetune
-from napari_baryir.training.finetune_plan import YOURS
-from napari_baryir.training.finetune_share import SHARES, choose_share
+from napari_baryir.training.finetune import FinetuneSettings, iter_finetune, tuning
+from napari_baryir.training.finetune import share as finetune_share
+from napari_baryir.training.finetune.plan import YOURS
+from napari_baryir.training.finetune.share import SHARES, choose_share
 from napari_baryir.training.validation import Scores
 from test_finetune_stopping import QUICK, source, start
 
@@ -89,9 +89,9 @@ def test_leaving_early_keeps_the_best_so_far() -> None:
 def test_cancelling_while_shares_are_tried_writes_the_best_so_far(
     start: Path, source: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finetune_run, "LEAST_GAIN", -1000.0)
+    monkeypatch.setattr(tuning, "LEAST_GAIN", -1000.0)
     monkeypatch.setattr(finetune_share, "LEAST_GAIN", -1000.0)
-    monkeypatch.setattr(finetune_run, "FORGIVEN", 1000.0)
+    monkeypatch.setattr(tuning, "FORGIVEN", 1000.0)
     steps = iter_finetune(start, source, tmp_path / "mine.safetensors", FinetuneSettings(**QUICK))
     measured(steps)
     worth = count(0, -1)
@@ -109,8 +109,8 @@ def test_cancelling_while_shares_are_tried_writes_the_best_so_far(
 def test_written_weights_lie_on_the_way(
     start: Path, source: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finetune_run, "LEAST_GAIN", -1000.0)
-    monkeypatch.setattr(finetune_run, "FORGIVEN", 1000.0)
+    monkeypatch.setattr(tuning, "LEAST_GAIN", -1000.0)
+    monkeypatch.setattr(tuning, "FORGIVEN", 1000.0)
     settings = FinetuneSettings(**QUICK, mode="lora")
     paths = [tmp_path / "whole.safetensors", tmp_path / "part.safetensors"]
     finish(iter_finetune(start, source, paths[0], settings))

@@ -13,10 +13,9 @@ from finetune_start import measured
 from napari_baryir.errors import DataError
 from napari_baryir.network import BaryIR
 from napari_baryir.network.variants import VARIANTS
-from napari_baryir.training import finetune_run
-from napari_baryir.training.finetune import FinetuneSettings, Pairs, iter_finetune
-from napari_baryir.training.finetune_images import UserImage
-from napari_baryir.training.finetune_run import stopped_settings
+from napari_baryir.training.finetune import FinetuneSettings, Pairs, iter_finetune, tuning
+from napari_baryir.training.finetune.images import UserImage
+from napari_baryir.training.finetune.tuning import stopped_settings
 from napari_baryir.weights.files import load_weights, save_weights
 
 QUICK: dict[str, Any] = {
@@ -28,8 +27,8 @@ QUICK: dict[str, Any] = {
 @pytest.fixture(autouse=True)
 def always_better(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four steps teach little."""
-    monkeypatch.setattr(finetune_run, "LEAST_GAIN", -1000.0)
-    monkeypatch.setattr(finetune_run, "FORGIVEN", 1000.0)
+    monkeypatch.setattr(tuning, "LEAST_GAIN", -1000.0)
+    monkeypatch.setattr(tuning, "FORGIVEN", 1000.0)
 
 
 @pytest.fixture
@@ -89,12 +88,12 @@ def test_a_run_goes_on_with_its_own_settings_and_sizes(
 ) -> None:
     output = str(tmp_path / "mine.safetensors")
     free = {**QUICK, "batch": None, "patch": None}
-    monkeypatch.setattr(finetune_run, "choose_sizes", lambda *_: (2, 32))
+    monkeypatch.setattr(tuning, "choose_sizes", lambda *_: (2, 32))
     steps = iter_finetune(start, source, output, FinetuneSettings(**free))
     while next(steps).step < 3:
         pass
     steps.close()
-    monkeypatch.setattr(finetune_run, "choose_sizes", lambda *_: (4, 48))  # memory became free
+    monkeypatch.setattr(tuning, "choose_sizes", lambda *_: (4, 48))  # memory became free
     settings = stopped_settings(
         output, FinetuneSettings(steps=9, device="cpu", calibration_scenes=0)
     )
@@ -130,7 +129,7 @@ def test_stopping_the_calibration_keeps_the_weights(start: Path, source: Pairs) 
         if progress.calibrating is not None and progress.calibrating.done == 3:
             break
     steps.close()
-    path = finetune_run.output_path("mine")
+    path = tuning.output_path("mine")
     assert load_weights(path).calibration == {}
     assert "not calibrated" in path.with_suffix(".md").read_text("utf-8")
     # Going on calibrates it.

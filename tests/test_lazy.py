@@ -18,7 +18,7 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import napari_baryir.lazy
+import napari_baryir.restoration.lazy
 from fake_networks import Brighter, Identity, Inverse, OutOfMemory, random_gated_network
 from napari_baryir.errors import InputError, WeightsError
 from napari_baryir.restoration import iter_restore, restore
@@ -28,7 +28,7 @@ from napari_baryir.weights.files import save_weights
 @pytest.fixture(autouse=True)
 def no_networks_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fake networks have no weights to be told apart by."""
-    monkeypatch.setattr(napari_baryir.lazy, "_engines", {})
+    monkeypatch.setattr(napari_baryir.restoration.lazy, "_engines", {})
 
 
 def noise(*shape: int, seed: int = 0) -> Any:
@@ -189,7 +189,7 @@ def test_the_graph_travels_by_the_name_of_the_weights(tmp_path: Path) -> None:
 def test_a_network_in_memory_travels_whole() -> None:
     result = restore(da.from_array(noise(40, 40), chunks=40), model=random_gated_network())
     parcel = pickle.loads(cloudpickle.dumps(result.image))
-    napari_baryir.lazy._engines.clear()
+    napari_baryir.restoration.lazy._engines.clear()
     np.testing.assert_array_equal(parcel.compute(), result.image.compute())
 
 

@@ -17,8 +17,8 @@ from napari_baryir.cli import main
 from napari_baryir.errors import DataError, DeviceError, InputError
 from napari_baryir.training import loop
 from napari_baryir.training.checkpoint import CHECKPOINT
-from napari_baryir.training.clean_images import load_clean_files
-from napari_baryir.training.datasets import Batch, PairDataset
+from napari_baryir.training.data.images import load_clean_files
+from napari_baryir.training.data.made_pairs import Batch, PairDataset
 from napari_baryir.training.recipe import Recipe, load_recipe
 from napari_baryir.training.state import start_state
 from napari_baryir.weights.files import load_weights, save_weights

@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from napari_baryir.errors import DataError, InputError
-from napari_baryir.training import paper_sets
 from napari_baryir.training.evaluate import INPUT, Evaluation, ImageScore
-from napari_baryir.training.paper_sets import SETS, list_paper_sets
-from napari_baryir.training.published import PUBLISHED, TEST_SETS
-from napari_baryir.training.report import to_markdown
+from napari_baryir.training.evaluate.report import to_markdown
+from napari_baryir.training.paper import test_sets
+from napari_baryir.training.paper.published_scores import PUBLISHED, TEST_SETS
+from napari_baryir.training.paper.test_sets import SETS, list_paper_sets
 
 README_LAYOUT = {
     "SOTS outdoor": ("dehaze/input/{}_0.8_0.2.jpg", "dehaze/target/{}.png"),
@@ -51,7 +51,7 @@ def make(root: Path, layout: dict[str, tuple[str, str | None]], count: int = 2) 
 @pytest.fixture
 def small_sets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let sets of two images count as whole."""
-    for module in ("paper_sets", "report"):
+    for module in ("paper.test_sets", "evaluate.report"):
         monkeypatch.setattr(
             f"napari_baryir.training.{module}.TEST_SETS", dict.fromkeys(TEST_SETS, 2)
         )
@@ -152,4 +152,4 @@ def test_published_tables_are_whole() -> None:
 
 
 def test_every_set_has_a_place_to_look_in() -> None:
-    assert set(paper_sets.PAIRED) | {paper_sets.BSD68} == set(SETS)
+    assert set(test_sets.PAIRED) | {test_sets.BSD68} == set(SETS)

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from napari_baryir.errors import DataError
 from napari_baryir.training.evaluate import INPUT, Evaluation, ImageScore
-from napari_baryir.training.perceptual import load_lpips
-from napari_baryir.training.report import to_csv, to_markdown
+from napari_baryir.training.evaluate.perceptual import load_lpips
+from napari_baryir.training.evaluate.report import to_csv, to_markdown
 
 
 class FakeLpips(torch.nn.Module):

@@ -19,13 +19,12 @@ from napari_baryir.errors import DeviceError, InputError
 from napari_baryir.training import loop
 from napari_baryir.training.ablation import Ablation, run_ablation
 from napari_baryir.training.checkpoint import load_checkpoint
-from napari_baryir.training.clean_images import load_clean_files
-from napari_baryir.training.datasets import PairDataset
-from napari_baryir.training.device import choose_device
+from napari_baryir.training.data.images import load_clean_files
+from napari_baryir.training.data.made_pairs import PairDataset
 from napari_baryir.training.finetune import NoisyImages, iter_finetune
-from napari_baryir.training.layouts import PairPaths
-from napari_baryir.training.paired import PairedDataset, Source
-from napari_baryir.training.processes import Share
+from napari_baryir.training.paper.file_pairs import PairedDataset, Source
+from napari_baryir.training.paper.layouts import PairPaths
+from napari_baryir.training.processes import Share, choose_device
 from napari_baryir.training.recipe import load_recipe
 
 pytestmark = pytest.mark.timeout(900)  # where others compute as well

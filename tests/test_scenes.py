@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_baryir.training.scenes import CELL, NO_PLACE, as_chosen, as_seen, make_scene
+from napari_baryir.training.calibrate.scenes import CELL, NO_PLACE, as_chosen, as_seen, make_scene
 
 
 def clean(*shape: int) -> Any:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_baryir.training import synthetic_fields
-from napari_baryir.training.synthetic_fields import synthetic_field
+from napari_baryir.training.data import synthetic_fields
+from napari_baryir.training.data.synthetic_fields import synthetic_field
 
 
 @pytest.mark.parametrize("side", [16, 96, 180])

@@ -21,8 +21,8 @@ from PIL import Image
 from napari_baryir import cli
 from napari_baryir.commands import finetune
 from napari_baryir.sample_data import fluorescence_stack
-from napari_baryir.training import finetune_plan, finetune_run
-from napari_baryir.training.finetune_images import refuse
+from napari_baryir.training.finetune import plan, tuning
+from napari_baryir.training.finetune.images import refuse
 
 DOCS = Path(__file__).parents[1] / "docs"
 WHOLE = bool(os.environ.get("NAPARI_BARYIR_WHOLE_TUTORIALS"))
@@ -77,12 +77,12 @@ def tell(
     monkeypatch.chdir(tmp_path)
     if not WHOLE:
         # Two steps teach nothing, but what they make must be kept; one small image judges it.
-        monkeypatch.setattr(finetune_run, "LEAST_GAIN", -1000.0)
-        monkeypatch.setattr(finetune_run, "FORGIVEN", 1000.0)
+        monkeypatch.setattr(tuning, "LEAST_GAIN", -1000.0)
+        monkeypatch.setattr(tuning, "FORGIVEN", 1000.0)
         for name, value in (
             ("SIDE", 64), ("OWN_IMAGES", 1), ("OLD_IMAGES", 1), ("REHEARSED_PLANES", 2)
         ):  # fmt: skip
-            monkeypatch.setattr(finetune_plan, name, value)
+            monkeypatch.setattr(plan, name, value)
     return lambda: capsys.readouterr().out
 
 

@@ -11,8 +11,15 @@ from skimage import data, io
 
 from napari_baryir.errors import DataError, InputError
 from napari_baryir.training.degradations import DEGRADATIONS, SIGMA_MAX
+from napari_baryir.training.evaluate.unseen import (
+    ALL,
+    DRAWN,
+    MIXTURES,
+    SALT_AND_PEPPER,
+    UNSEEN,
+    list_unseen,
+)
 from napari_baryir.training.recipe import load_recipe
-from napari_baryir.training.unseen import ALL, DRAWN, MIXTURES, SALT_AND_PEPPER, UNSEEN, list_unseen
 
 
 @pytest.fixture(scope="module")

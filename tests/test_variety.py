@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from napari_baryir.training.variety import varied_field
+from napari_baryir.training.data.variety import varied_field
 
 
 def files() -> list[list[NDArray[np.generic]]]:
@@ -44,7 +44,7 @@ def test_every_file_is_drawn_as_often_however_many_planes_it_has(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for share in ("RESCALED", "SUPERPOSED", "BENT"):
-        monkeypatch.setattr(f"napari_baryir.training.variety.{share}", 0.0)
+        monkeypatch.setattr(f"napari_baryir.training.data.variety.{share}", 0.0)
     means = [varied_field(files(), 32, np.random.default_rng(seed)).mean() for seed in range(200)]
     assert 0.4 < np.mean(np.array(means) > 0.4) < 0.6
 
@@ -53,7 +53,7 @@ def test_some_fields_are_as_smooth_as_from_a_finely_sampling_microscope(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for share in ("SUPERPOSED", "BENT", "GRAINY"):
-        monkeypatch.setattr(f"napari_baryir.training.variety.{share}", 0.0)
+        monkeypatch.setattr(f"napari_baryir.training.data.variety.{share}", 0.0)
     steps = []
     for seed in range(60):
         field = varied_field(files(), 80, np.random.default_rng(seed))
@@ -66,7 +66,7 @@ def test_fields_come_from_files_or_from_none(
     synthetic: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for share in ("RESCALED", "SUPERPOSED", "BENT", "GRAINY"):
-        monkeypatch.setattr(f"napari_baryir.training.variety.{share}", 0.0)
+        monkeypatch.setattr(f"napari_baryir.training.data.variety.{share}", 0.0)
     flat = [[np.full((90, 90), 0.5, np.float32)]]
     rngs = [np.random.default_rng(seed) for seed in range(8)]
     spread = [np.ptp(varied_field(flat, 64, rng, synthetic=synthetic)) for rng in rngs]

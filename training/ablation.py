@@ -25,13 +25,13 @@ from napari_baryir.errors import BaryIRError, DataError, InputError
 from napari_baryir.steps import Steps
 from napari_baryir.training import loop
 from napari_baryir.training.ablation_table import to_table
-from napari_baryir.training.cases import Case, list_synthetic
 from napari_baryir.training.evaluate import iter_evaluate
+from napari_baryir.training.evaluate.cases import Case, list_synthetic
+from napari_baryir.training.evaluate.report import to_csv
+from napari_baryir.training.evaluate.unseen import list_unseen
 from napari_baryir.training.processes import refuse_several
 from napari_baryir.training.recipe import Recipe, load_recipe
-from napari_baryir.training.report import to_csv
 from napari_baryir.training.state import identity
-from napari_baryir.training.unseen import list_unseen
 from napari_baryir.weights.files import written_aside
 from napari_baryir.weights.registry import load_model
 

@@ -20,7 +20,7 @@ from napari_baryir.errors import DataError
 from napari_baryir.network.config import GatedConfig
 from napari_baryir.network.gated import DeblurringBank
 from napari_baryir.network.spectrum import SpectrumReader, log_spectrum
-from napari_baryir.training.datasets import Batch, PairDataset
+from napari_baryir.training.data.made_pairs import Batch, PairDataset
 from napari_baryir.training.processes import WHOLE
 from napari_baryir.training.recipe import Recipe
 from napari_baryir.training.state import TrainingState

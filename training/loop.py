@@ -21,14 +21,13 @@ from napari_baryir.training import losses
 from napari_baryir.training.bank import start_bank
 from napari_baryir.training.checkpoint import remove_unfinished
 from napari_baryir.training.data import load_data
-from napari_baryir.training.datasets import Batch
-from napari_baryir.training.device import choose_device
+from napari_baryir.training.data.made_pairs import Batch
+from napari_baryir.training.data.scene_pairs import SceneBatch
 from napari_baryir.training.log import RunLog
 from napari_baryir.training.pictures import sample_pictures
 from napari_baryir.training.potentials import Potentials
-from napari_baryir.training.processes import ALONE, Processes, join
+from napari_baryir.training.processes import ALONE, Processes, choose_device, join
 from napari_baryir.training.recipe import LossSettings, Recipe, StepSettings
-from napari_baryir.training.scene_pairs import SceneBatch
 from napari_baryir.training.state import (
     TrainingState,
     average_weights,

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from napari_baryir.network import BaryIR
 from napari_baryir.steps import finish
-from napari_baryir.training.clean_images import Profile, load_clean_images
-from napari_baryir.training.datasets import microscopy_pair
+from napari_baryir.training.data.images import Profile, load_clean_images
+from napari_baryir.training.data.made_pairs import microscopy_pair
 from napari_baryir.training.degradations import degrade
 from napari_baryir.training.recipe import DataSettings
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from held_tiles import Gate
     from napari import Viewer
 
-    from napari_baryir.widgets.degradation_dock import DegradationDock
-    from napari_baryir.widgets.restore_dock import RestoreDock
+    from napari_baryir.widgets.estimate.dock import DegradationDock
+    from napari_baryir.widgets.restore.dock import RestoreDock
 
 HERE = Path(__file__).parent
 
@@ -122,7 +122,7 @@ def dock(viewer: Viewer, qtbot: Any, tiny_model: BaryIR, tmp_path: Path) -> Iter
     save_weights(tiny_model, _model_folder() / "tiny.safetensors")
 
     def make() -> RestoreDock:
-        from napari_baryir.widgets.restore_dock import RestoreDock
+        from napari_baryir.widgets.restore.dock import RestoreDock
 
         return RestoreDock(viewer)
 
@@ -137,7 +137,7 @@ def map_dock(viewer: Viewer, qtbot: Any, tmp_path: Path) -> Iterator[Degradation
     save_weights(calibrated_network(), _model_folder() / "calibrated.safetensors")
 
     def make() -> DegradationDock:
-        from napari_baryir.widgets.degradation_dock import DegradationDock
+        from napari_baryir.widgets.estimate.dock import DegradationDock
 
         return DegradationDock(viewer)
 
@@ -180,7 +180,7 @@ def another_form(viewer: Viewer) -> Iterator[Callable[[Any], Any]]:
     PySide6 would keep loose ones for ever: magicgui's FloatSlider connects a function that refers
     to it, which Python's garbage collector cannot see (napari#3238).
     """
-    from napari_baryir.widgets.form_parts import lay_out
+    from napari_baryir.widgets.dock.controls import lay_out
 
     made: list[Any] = []
 

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from napari_baryir.network import BaryIR
 from napari_baryir.network.variants import VARIANTS
-from napari_baryir.training import finetune, finetune_run
+from napari_baryir.training import finetune
+from napari_baryir.training.finetune import tuning
 from napari_baryir.weights.cache import model_folder
 from napari_baryir.weights.files import save_weights
 
 if TYPE_CHECKING:
-    from napari_baryir.widgets.finetune_dock import FinetuneDock
+    from napari_baryir.widgets.finetune.dock import FinetuneDock
 
 STEPS, EVERY = 4, 2
 
@@ -61,8 +62,8 @@ def quick(dock: FinetuneDock) -> None:
 
 def always_better(monkeypatch: pytest.MonkeyPatch) -> None:
     """A few steps teach little: every validation counts as better."""
-    monkeypatch.setattr(finetune_run, "LEAST_GAIN", -1000.0)
-    monkeypatch.setattr(finetune_run, "FORGIVEN", 1000.0)
+    monkeypatch.setattr(tuning, "LEAST_GAIN", -1000.0)
+    monkeypatch.setattr(tuning, "FORGIVEN", 1000.0)
 
 
 class Gate:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from napari_baryir.degradation.engine import EstimateEngine
-from napari_baryir.engine import TileEngine
+from napari_baryir.degradation.estimator import EstimateEngine
+from napari_baryir.restoration.engine import TileEngine
 
 if TYPE_CHECKING:
     import pytest
     from pytestqt.qtbot import QtBot
 
-    from napari_baryir.widgets.degradation_dock import DegradationDock
-    from napari_baryir.widgets.estimate_session import MapResult
-    from napari_baryir.widgets.run_dock import RunDock
+    from napari_baryir.widgets.dock.dock import RunDock
+    from napari_baryir.widgets.estimate.dock import DegradationDock
+    from napari_baryir.widgets.estimate.session import MapResult
 
 PATIENCE_S = 120
 

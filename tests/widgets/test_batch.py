@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari import Viewer
     from pytestqt.qtbot import QtBot
 
-    from napari_baryir.widgets.batch import BatchTab
+    from napari_baryir.widgets.restore.batch.tab import BatchTab
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def settings(tiny_weights: Path) -> Mapping[str, Any]:
 @pytest.fixture
 def tab(viewer: Viewer, qtbot: QtBot, settings: Mapping[str, Any]) -> Iterator[BatchTab]:
     """The tab in the viewer's window."""
-    from napari_baryir.widgets.batch import BatchTab
+    from napari_baryir.widgets.restore.batch.tab import BatchTab
 
     made = BatchTab(viewer, lambda: settings)
     viewer.window.add_dock_widget(made, name="Batch")
@@ -192,7 +192,7 @@ def test_layer_removed_while_it_runs_fails_and_the_next_goes_on(
 def test_second_run_waits_for_the_first(
     tab: BatchTab, viewer: Viewer, qtbot: QtBot, folder: Path, settings: Mapping[str, Any]
 ) -> None:
-    from napari_baryir.widgets.batch import BatchTab
+    from napari_baryir.widgets.restore.batch.tab import BatchTab
 
     other = BatchTab(viewer, lambda: settings)
     viewer.window.add_dock_widget(other)
@@ -215,7 +215,7 @@ def test_viewer_closed_while_it_runs_ends_the_run(
     folder: Path,
     settings: Mapping[str, Any],
 ) -> None:
-    from napari_baryir.widgets.batch import BatchTab
+    from napari_baryir.widgets.restore.batch.tab import BatchTab
 
     viewer = make_napari_viewer()
     tab = BatchTab(viewer, lambda: settings)
@@ -234,7 +234,7 @@ def test_viewer_closed_while_it_runs_ends_the_run(
 def test_settings_that_cannot_be_used_are_explained(
     viewer: Viewer, qtbot: QtBot, folder: Path
 ) -> None:
-    from napari_baryir.widgets.batch import BatchTab
+    from napari_baryir.widgets.restore.batch.tab import BatchTab
 
     def refuse() -> Mapping[str, Any]:
         raise InputError("tile is 3; give at least 16")

@@ -12,14 +12,14 @@ import pytest
 from napari_baryir import restore
 from napari_baryir.errors import InputError
 from napari_baryir.files import read_image, write_image
-from napari_baryir.widgets.batch_items import (
+from napari_baryir.widgets.restore.batch.items import (
     BatchSettings,
     Item,
     LayerItem,
     list_folder,
     list_layers,
 )
-from napari_baryir.widgets.batch_run import PARTS, State, Update, run_batch
+from napari_baryir.widgets.restore.batch.run import PARTS, State, Update, run_batch
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_progress_of_all_grows_to_the_end(
 def test_model_is_loaded_once_for_all_files(
     folder: Path, tmp_path: Path, settings: BatchSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_baryir import model_source
+    from napari_baryir.restoration import model_source
     from napari_baryir.weights import registry
 
     load, loaded = registry.load_model, []

@@ -6,7 +6,7 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from napari_baryir.widgets.blending import LiveBlend, blend, removed
+from napari_baryir.widgets.viewer.blending import LiveBlend, blend, removed
 
 DTYPES = ["uint8", "int16", "uint16", "uint32", "int64", "uint64", "float16", "float32", "float64"]
 

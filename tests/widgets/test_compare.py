@@ -8,13 +8,13 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from napari_baryir.engine import TileEngine
-from napari_baryir.widgets.blending import LiveBlend, blend
+from napari_baryir.restoration.engine import TileEngine
+from napari_baryir.widgets.viewer.blending import LiveBlend, blend
 
 if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
 
-    from napari_baryir.widgets.restore_dock import RestoreDock
+    from napari_baryir.widgets.restore.dock import RestoreDock
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.integers(0, 4000, (40, 48), np.uint16)
@@ -53,7 +53,7 @@ def test_strength_that_was_set_before_holds_for_the_result(dock: RestoreDock, qt
 def test_large_results_follow_the_slider_live_and_settle_as_arrays(
     dock: RestoreDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_baryir.widgets.compare.SMALL", 10)
+    monkeypatch.setattr("napari_baryir.widgets.restore.compare.SMALL", 10)
     result = restore(dock, qtbot)
     with qtbot.waitSignal(dock.session.comparison.settled):
         dock.form.strength.value = 0.7
@@ -86,7 +86,7 @@ def test_what_was_removed_follows_the_strength(dock: RestoreDock, qtbot: QtBot) 
 def test_what_was_removed_from_an_earlier_result_follows_its_last_strength(
     dock: RestoreDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_baryir.widgets.compare.SMALL", 0)  # settled in a thread
+    monkeypatch.setattr("napari_baryir.widgets.restore.compare.SMALL", 0)  # settled in a thread
     first = restore(dock, qtbot)
     comparison = dock.session.comparison
     with qtbot.waitSignal(comparison.added):
@@ -174,7 +174,7 @@ def test_panel_goes_when_its_layers_go(dock: RestoreDock, qtbot: QtBot) -> None:
 def test_result_replaced_before_it_settled_settles_all_the_same(
     dock: RestoreDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_baryir.widgets.compare.SMALL", 10)
+    monkeypatch.setattr("napari_baryir.widgets.restore.compare.SMALL", 10)
     result = restore(dock, qtbot)
     comparison = dock.session.comparison
     comparison._timer.setInterval(10**6)
@@ -189,7 +189,7 @@ def test_result_replaced_before_it_settled_settles_all_the_same(
 def test_closing_the_dock_settles_what_the_slider_left(
     dock: RestoreDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_baryir.widgets.compare.SMALL", 10)
+    monkeypatch.setattr("napari_baryir.widgets.restore.compare.SMALL", 10)
     result = restore(dock, qtbot)
     dock.session.comparison._timer.setInterval(10**6)
     dock.form.strength.value = 0.3

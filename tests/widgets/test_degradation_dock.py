@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
 
     from napari_baryir.network import BaryIR
-    from napari_baryir.widgets.degradation_dock import DegradationDock
+    from napari_baryir.widgets.estimate.dock import DegradationDock
 
 STACK = np.random.default_rng(0).integers(0, 4000, (4, 40, 40), np.uint16)
 
@@ -46,7 +46,7 @@ def test_button_adds_maps_and_says_what_was_found(map_dock: DegradationDock, qtb
 def test_run_waits_for_one_of_another_dock(
     map_dock: DegradationDock, gate: Gate, qtbot: QtBot
 ) -> None:
-    from napari_baryir.widgets.degradation_dock import DegradationDock
+    from napari_baryir.widgets.estimate.dock import DegradationDock
 
     map_dock.viewer.add_image(STACK)
     run = start(map_dock, gate, qtbot)
@@ -81,7 +81,7 @@ def test_unsuitable_layers_say_why_before_running(
         data = np.zeros((8, 8), np.complex64) if layer == "complex" else np.zeros(8)
         from unittest.mock import patch
 
-        with patch("napari_baryir.widgets.regions.level_0", lambda _: data):
+        with patch("napari_baryir.widgets.viewer.regions.level_0", lambda _: data):
             map_dock.form.refresh_layers()
             map_dock.form.axes.value = ""
             map_dock.form.changed.emit()
@@ -111,8 +111,8 @@ def test_weights_without_calibration_say_what_to_do(
 def test_settings_are_remembered_apart_from_the_restore_docks(
     map_dock: DegradationDock, qtbot: QtBot, another_form: Callable[..., Any]
 ) -> None:
-    from napari_baryir.widgets.estimate_form import EstimateForm
-    from napari_baryir.widgets.restore_form import RestoreForm
+    from napari_baryir.widgets.estimate.form import EstimateForm
+    from napari_baryir.widgets.restore.form import RestoreForm
 
     map_dock.viewer.add_image(STACK)
     map_dock.form.region.value = "plane"

@@ -9,13 +9,13 @@ import pytest
 from held_tiles import estimate
 
 from napari_baryir import estimate_degradation
-from napari_baryir.widgets.degradation_maps import LEVELS
+from napari_baryir.widgets.estimate.maps import LEVELS
 
 if TYPE_CHECKING:
     from napari.layers import Layer
     from pytestqt.qtbot import QtBot
 
-    from napari_baryir.widgets.degradation_dock import DegradationDock
+    from napari_baryir.widgets.estimate.dock import DegradationDock
 
 RNG = np.random.default_rng(0)
 PLACES: dict[str, dict[str, Any]] = {

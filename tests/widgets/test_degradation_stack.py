@@ -15,13 +15,13 @@ from held_tiles import estimate, start
 from qtpy.QtCore import QPoint, Qt
 
 from napari_baryir.degradation import lazy as lazy_estimates
-from napari_baryir.widgets.degradation_maps import PENDING
+from napari_baryir.widgets.estimate.maps import PENDING
 
 if TYPE_CHECKING:
     from held_tiles import Gate
     from pytestqt.qtbot import QtBot
 
-    from napari_baryir.widgets.degradation_dock import DegradationDock
+    from napari_baryir.widgets.estimate.dock import DegradationDock
 
 MOVIE = np.random.default_rng(0).integers(0, 4000, (5, 40, 48), np.uint16)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from napari_baryir.errors import DataError, DeviceError, InputError
-from napari_baryir.widgets.errors import Problem
+from napari_baryir.widgets.dock.problem import Problem
 
 
 def problem(error: Exception) -> Problem:

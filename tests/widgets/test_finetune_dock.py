@@ -19,7 +19,7 @@ from napari_baryir.weights.registry import available_models
 if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
 
-    from napari_baryir.widgets.finetune_dock import FinetuneDock
+    from napari_baryir.widgets.finetune.dock import FinetuneDock
 
 CLEAN, NOISY = stacks()
 
@@ -30,7 +30,7 @@ def dock(
 ) -> Iterator[FinetuneDock]:
     from qtpy.QtCore import QSettings
 
-    from napari_baryir.widgets.finetune_dock import FinetuneDock
+    from napari_baryir.widgets.finetune.dock import FinetuneDock
 
     settings = tmp_path / "settings"
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(settings))
@@ -104,7 +104,7 @@ def test_plot_and_pictures_follow_the_validations(dock: FinetuneDock, qtbot: QtB
 def test_using_the_model_chooses_it_in_the_restore_dock(
     dock: FinetuneDock, qtbot: QtBot, viewer: Any
 ) -> None:
-    from napari_baryir.widgets.restore_dock import RestoreDock
+    from napari_baryir.widgets.restore.dock import RestoreDock
 
     restore = RestoreDock(viewer)
     viewer.window.add_dock_widget(restore, name="Restore")
@@ -127,7 +127,7 @@ def test_using_the_model_chooses_it_in_the_restore_dock(
 def test_using_the_model_opens_the_restore_dock(
     dock: FinetuneDock, qtbot: QtBot, viewer: Any
 ) -> None:
-    from napari_baryir.widgets.restore_dock import RestoreDock
+    from napari_baryir.widgets.restore.dock import RestoreDock
 
     add_layers(dock)
     with qtbot.waitSignal(dock.session.finished):
@@ -250,9 +250,8 @@ def test_training_rests_while_something_else_is_computed(
 ) -> None:
     import threading
 
-    from napari_baryir.widgets.job import Success
-    from napari_baryir.widgets.queue import run_queue
-    from napari_baryir.widgets.worker import Run
+    from napari_baryir.widgets.dock.run import Run, run_queue
+    from napari_baryir.widgets.restore.job import Success
 
     over = threading.Event()
 
@@ -279,7 +278,7 @@ def test_training_rests_while_something_else_is_computed(
 def test_two_docks_train_one_after_the_other(
     dock: FinetuneDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch, viewer: Any
 ) -> None:
-    from napari_baryir.widgets.finetune_dock import FinetuneDock
+    from napari_baryir.widgets.finetune.dock import FinetuneDock
 
     gate = Gate(monkeypatch)
     add_layers(dock)
@@ -317,8 +316,8 @@ def test_closing_the_viewer_keeps_the_best(
 ) -> None:
     from qtpy.QtCore import QSettings
 
-    from napari_baryir.widgets.finetune_dock import FinetuneDock
-    from napari_baryir.widgets.worker import TileWorker
+    from napari_baryir.widgets.dock.run import TileWorker
+    from napari_baryir.widgets.finetune.dock import FinetuneDock
 
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path))
     always_better(monkeypatch)

@@ -14,11 +14,14 @@ pytest.importorskip("napari")
 from finetuning import save_tiny_model, stacks
 
 from napari_baryir.errors import InputError
-from napari_baryir.training import checkpoint, degradations, finetune, finetune_images
-from napari_baryir.training.finetune_settings import FinetuneSettings
+from napari_baryir.training import checkpoint, degradations, finetune
+from napari_baryir.training.finetune import images as finetune_images
+from napari_baryir.training.finetune.settings import FinetuneSettings
 from napari_baryir.weights.cache import model_folder
-from napari_baryir.widgets import finetune_choices, finetune_history, finetune_layers
-from napari_baryir.widgets.finetune_choices import (
+from napari_baryir.widgets.finetune import choices as finetune_choices
+from napari_baryir.widgets.finetune import history
+from napari_baryir.widgets.finetune import layers as finetune_layers
+from napari_baryir.widgets.finetune.choices import (
     degradation_choices,
     free_name,
     has_stopped_run,
@@ -32,7 +35,7 @@ CLEAN, NOISY = stacks()
 def form(tmp_path: Path, another_form: Callable[..., Any]) -> Any:
     from qtpy.QtCore import QSettings
 
-    from napari_baryir.widgets.finetune_form import FinetuneForm
+    from napari_baryir.widgets.finetune.form import FinetuneForm
 
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path))
     made = another_form(FinetuneForm)
@@ -44,8 +47,8 @@ def test_what_is_copied_to_save_an_import_is_what_training_has() -> None:
     known = {name: tuple(made) for name, made in degradations.DEGRADATIONS.items()}
     assert known == finetune_choices.PROFILES
     assert finetune_choices.CHECKPOINT == checkpoint.CHECKPOINT
-    assert finetune_history.YOURS == finetune.YOURS
-    assert finetune_history.CLEAN == degradations.CLEAN
+    assert history.YOURS == finetune.YOURS
+    assert history.CLEAN == degradations.CLEAN
     assert finetune_layers.SMALLEST_SIDE == finetune_images.SMALLEST_SIDE
     for mode in finetune_choices.MODES.values():
         FinetuneSettings(mode=mode)
@@ -157,7 +160,7 @@ class _Layer:
 
 
 def test_controls_are_remembered(form: Any, another_form: Callable[..., Any]) -> None:
-    from napari_baryir.widgets.finetune_form import FinetuneForm
+    from napari_baryir.widgets.finetune.form import FinetuneForm
 
     save_tiny_model()
     form.refresh_models()

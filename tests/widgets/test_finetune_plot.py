@@ -12,7 +12,7 @@ pytest.importorskip("napari")
 
 from napari_baryir.training.finetune import YOURS, FinetuneProgress, Sample
 from napari_baryir.training.validation import Scores
-from napari_baryir.widgets.finetune_history import History
+from napari_baryir.widgets.finetune.history import History
 
 STEPS = 400
 
@@ -83,7 +83,7 @@ def test_the_log_of_a_stopped_run_is_taken_up(tmp_path: Path) -> None:
 
 
 def test_words_tell_gain_loss_and_why_nothing_is_kept() -> None:
-    from napari_baryir.widgets.finetune_status import gain_text
+    from napari_baryir.widgets.finetune.status import gain_text
 
     history = trained()
     assert "step 300, 23.00 dB" in gain_text(history)
@@ -115,7 +115,7 @@ def picture(widget: Any) -> np.ndarray:
 
 @pytest.fixture
 def plot(qtbot: Any) -> Any:
-    from napari_baryir.widgets.finetune_plot import FinetunePlot
+    from napari_baryir.widgets.finetune.plot import FinetunePlot
 
     made = FinetunePlot()
     qtbot.addWidget(made)
@@ -126,7 +126,7 @@ def plot(qtbot: Any) -> Any:
 def test_the_plot_draws_scores_above_and_loss_below(plot: Any) -> None:
     from qtpy.QtGui import QColor
 
-    from napari_baryir.widgets.finetune_plot import BEST, LOSS, SCORE
+    from napari_baryir.widgets.finetune.plot import BEST, LOSS, SCORE
 
     blank = picture(plot)
     plot.show_history(trained())
@@ -170,7 +170,7 @@ def test_the_plot_tells_of_the_nearest_validation(plot: Any) -> None:
 
 @pytest.fixture
 def preview(qtbot: Any) -> Any:
-    from napari_baryir.widgets.finetune_preview import FinetunePreview
+    from napari_baryir.widgets.finetune.preview import FinetunePreview
 
     made = FinetunePreview()
     qtbot.addWidget(made)
@@ -222,7 +222,7 @@ def test_zooming_and_moving_stay_inside_the_image(preview: Any) -> None:
 
 
 def test_one_large_photograph_keeps_its_range_and_grey_images_are_stretched() -> None:
-    from napari_baryir.widgets.finetune_preview import limits_of
+    from napari_baryir.widgets.finetune.preview import limits_of
 
     grey = sample()
     low, high = limits_of(grey)

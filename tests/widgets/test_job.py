@@ -13,8 +13,15 @@ from napari_baryir import restore
 from napari_baryir.errors import InputError
 from napari_baryir.files import read_image
 from napari_baryir.steps import Steps
-from napari_baryir.widgets.job import Done, Failed, RestoreJob, Settings, Step, restore_steps
-from napari_baryir.widgets.regions import Box
+from napari_baryir.widgets.restore.job import (
+    Done,
+    Failed,
+    RestoreJob,
+    Settings,
+    Step,
+    restore_steps,
+)
+from napari_baryir.widgets.viewer.regions import Box
 
 RNG = np.random.default_rng(0)
 STACK = RNG.integers(0, 4000, (3, 40, 48), np.uint16)

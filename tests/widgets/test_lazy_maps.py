@@ -8,8 +8,8 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from napari_baryir.widgets import lazy_maps
-from napari_baryir.widgets.lazy_maps import LazyMap, LazyPlaneMaps, Stopped, kept_parts
+from napari_baryir.widgets.estimate import lazy_maps
+from napari_baryir.widgets.estimate.lazy_maps import LazyMap, LazyPlaneMaps, Stopped, kept_parts
 
 PROBABILITIES = np.random.default_rng(0).dirichlet(np.ones(3), (6, 4, 5)).astype(np.float32)
 SEVERITY = PROBABILITIES[..., 0]

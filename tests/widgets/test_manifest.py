@@ -14,7 +14,7 @@ import pytest
 npe2 = pytest.importorskip("npe2")
 
 import napari_baryir  # noqa: E402
-from napari_baryir.widgets.settings import PLUGIN, Defaults  # noqa: E402
+from napari_baryir.widgets.dock.settings import PLUGIN, Defaults  # noqa: E402
 
 MANIFEST = Path(napari_baryir.__file__).with_name("napari.yaml")
 

@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
 
-    from napari_baryir.widgets.restore_dock import RestoreDock
+    from napari_baryir.widgets.restore.dock import RestoreDock
 
 
 def test_imported_model_is_chosen(dock: RestoreDock, qtbot: QtBot, tiny_weights: Path) -> None:

@@ -13,8 +13,8 @@ import pytest
 from napari_baryir import restore
 from napari_baryir.cli import main
 from napari_baryir.files import read_image, write_image
-from napari_baryir.widgets.record import as_command, as_python, make_record, with_strength
-from napari_baryir.widgets.regions import Box
+from napari_baryir.widgets.restore.record import as_command, as_python, make_record, with_strength
+from napari_baryir.widgets.viewer.regions import Box
 
 STACK = np.random.default_rng(0).integers(0, 4000, (2, 40, 48), np.uint16)
 

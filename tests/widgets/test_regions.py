@@ -14,7 +14,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Points, Shapes
 
 from napari_baryir.errors import InputError
-from napari_baryir.widgets.regions import axes_of, box_of, plane_in_view, why_not
+from napari_baryir.widgets.viewer.regions import axes_of, box_of, plane_in_view, why_not
 
 TURNED = {"scale": (2.0, 0.5, 0.5), "rotate": 30.0, "translate": (5.0, -7.0, 11.0)}
 

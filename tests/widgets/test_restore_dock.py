@@ -16,15 +16,15 @@ import pytest
 import torch
 from gui_clock import LIMIT, Clock
 
-from napari_baryir.engine import TileEngine
 from napari_baryir.errors import DeviceError
+from napari_baryir.restoration.engine import TileEngine
 
 if TYPE_CHECKING:
     from held_tiles import Gate
     from pytestqt.qtbot import QtBot
 
-    from napari_baryir.widgets.restore_dock import RestoreDock
-    from napari_baryir.widgets.restore_form import RestoreForm
+    from napari_baryir.widgets.restore.dock import RestoreDock
+    from napari_baryir.widgets.restore.form import RestoreForm
 
 STACK = np.random.default_rng(0).integers(0, 4000, (4, 40, 40), np.uint16)
 
@@ -145,7 +145,7 @@ def test_unsuitable_layers_say_why_before_running(dock: RestoreDock) -> None:
 def test_settings_are_remembered(
     dock: RestoreDock, qtbot: QtBot, another_form: Callable[..., RestoreForm]
 ) -> None:
-    from napari_baryir.widgets.restore_form import RestoreForm
+    from napari_baryir.widgets.restore.form import RestoreForm
 
     dock.viewer.add_image(STACK)
     dock.form.region.value = "plane"
@@ -161,9 +161,9 @@ def test_settings_are_remembered(
 def test_preferences_changed_later_come_before_what_is_remembered(
     dock: RestoreDock, monkeypatch: pytest.MonkeyPatch, another_form: Callable[..., RestoreForm]
 ) -> None:
-    from napari_baryir.widgets import layer_form
-    from napari_baryir.widgets.restore_form import RestoreForm
-    from napari_baryir.widgets.settings import Defaults
+    from napari_baryir.widgets.dock import form as layer_form
+    from napari_baryir.widgets.dock.settings import Defaults
+    from napari_baryir.widgets.restore.form import RestoreForm
 
     def precision() -> str:
         return str(another_form(RestoreForm).precision.value)
@@ -226,7 +226,7 @@ def test_keys_are_bound_while_the_dock_is_open(dock: RestoreDock) -> None:
 
 
 def test_somebody_else_s_key_stays_theirs(dock: RestoreDock) -> None:
-    from napari_baryir.widgets.keys import BoundKeys
+    from napari_baryir.widgets.restore.compare_panel import BoundKeys
 
     def theirs(viewer: Any) -> None:
         """Somebody else's."""
@@ -271,7 +271,7 @@ def test_window_is_never_blocked(
 
 
 def test_dock_opens_without_torch() -> None:
-    code = "import sys; import napari_baryir.widgets.restore_dock; sys.exit('torch' in sys.modules)"
+    code = "import sys; import napari_baryir.widgets.restore.dock; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -13,7 +13,7 @@ from napari_baryir import restore
 if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
 
-    from napari_baryir.widgets.restore_dock import RestoreDock
+    from napari_baryir.widgets.restore.dock import RestoreDock
 
 SETTINGS = {"model": "tiny", "device": "cpu", "tile": 32, "overlap": 8}
 

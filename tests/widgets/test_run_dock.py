@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari import Viewer
     from pytestqt.qtbot import QtBot
 
-    from napari_baryir.widgets.run_dock import RunDock
+    from napari_baryir.widgets.dock.dock import RunDock
 
 STACK = np.random.default_rng(0).integers(0, 4000, (4, 40, 40), np.uint16)
 
@@ -37,7 +37,7 @@ def test_a_second_dock_opens_in_a_tab_beside_the_first(
 
 
 def test_a_dock_opens_beside_no_dock_of_somebody_else(viewer: Viewer, qtbot: QtBot) -> None:
-    from napari_baryir.widgets.degradation_dock import DegradationDock
+    from napari_baryir.widgets.estimate.dock import DegradationDock
 
     other = viewer.window.add_dock_widget(QWidget(), name="other")
     dock = DegradationDock(viewer)
@@ -90,7 +90,7 @@ def test_closing_the_dock_ends_the_run(any_dock: RunDock, gate: Gate, qtbot: QtB
 def test_closing_the_viewer_ends_the_run(
     any_dock: RunDock, gate: Gate, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_baryir.widgets.worker import TileWorker
+    from napari_baryir.widgets.dock.run import TileWorker
 
     quit_ = TileWorker.quit
 
@@ -112,8 +112,8 @@ def test_closing_the_viewer_ends_the_run(
 @pytest.mark.parametrize("kind", ["restore", "estimate"])
 def test_nothing_of_a_closed_dock_stays_in_memory(viewer: Any, qtbot: QtBot, kind: str) -> None:
     def opened() -> list[weakref.ref[Any]]:
-        from napari_baryir.widgets.degradation_dock import DegradationDock
-        from napari_baryir.widgets.restore_dock import RestoreDock
+        from napari_baryir.widgets.estimate.dock import DegradationDock
+        from napari_baryir.widgets.restore.dock import RestoreDock
 
         dock = (RestoreDock if kind == "restore" else DegradationDock)(viewer)
         viewer.window.add_dock_widget(dock, name="dock")

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from gui_clock import Clock
 
-from napari_baryir.engine import TileEngine
 from napari_baryir.errors import DeviceError
-from napari_baryir.widgets.blending import blend
+from napari_baryir.restoration.engine import TileEngine
+from napari_baryir.widgets.viewer.blending import blend
 
 if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
 
-    from napari_baryir.widgets.restore_dock import RestoreDock
+    from napari_baryir.widgets.restore.dock import RestoreDock
 
 STACK = np.random.default_rng(0).integers(0, 4000, (6, 40, 40), np.uint16)
 
@@ -191,7 +191,7 @@ def test_removing_the_layer_stops_within_a_tile(
 def test_failure_is_told_once_and_the_original_stays(
     dock: RestoreDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_baryir.widgets import seen_planes
+    from napari_baryir.widgets.dock import seen as seen_planes
 
     def broken(engine: TileEngine, tile: Any) -> Any:
         raise DeviceError("the device fell asleep; wake it")

@@ -13,7 +13,7 @@ npe2 = pytest.importorskip("npe2")
 import napari.settings  # noqa: E402
 
 from napari_baryir.weights.cache import FOLDER_VARIABLE, model_folder  # noqa: E402
-from napari_baryir.widgets.settings import CacheFolder, Defaults, defaults  # noqa: E402
+from napari_baryir.widgets.dock.settings import CacheFolder, Defaults, defaults  # noqa: E402
 
 has_page = pytest.mark.skipif(
     not hasattr(napari.settings, "get_plugin_settings"),

@@ -12,7 +12,7 @@ from napari_baryir.sample_data import dark_photo
 if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
 
-    from napari_baryir.widgets.restore_dock import RestoreDock
+    from napari_baryir.widgets.restore.dock import RestoreDock
 
 
 def test_a_sample_is_restored_by_the_shipped_weights(dock: RestoreDock, qtbot: QtBot) -> None:

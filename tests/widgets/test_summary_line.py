@@ -16,15 +16,15 @@ from calibrated_networks import calibrated_network
 from napari_baryir import estimate_degradation
 from napari_baryir.weights.cache import model_folder
 from napari_baryir.weights.files import save_weights
-from napari_baryir.widgets.degradation_maps import PlaneSummary
-from napari_baryir.widgets.estimate_job import Estimated
-from napari_baryir.widgets.queue import run_queue
-from napari_baryir.widgets.summary_line import RENEW_MS
+from napari_baryir.widgets.dock.run import run_queue
+from napari_baryir.widgets.estimate.job import Estimated
+from napari_baryir.widgets.estimate.maps import PlaneSummary
+from napari_baryir.widgets.restore.summary_line import RENEW_MS
 
 if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
 
-    from napari_baryir.widgets.restore_dock import RestoreDock
+    from napari_baryir.widgets.restore.dock import RestoreDock
 
 STACK = np.random.default_rng(0).integers(0, 4000, (3, 40, 40), np.uint16)
 
@@ -83,7 +83,7 @@ def test_what_is_left_can_be_restored_again(
         return next(told)
         yield
 
-    monkeypatch.setattr("napari_baryir.widgets.summary_line.estimate_steps", steps)
+    monkeypatch.setattr("napari_baryir.widgets.restore.summary_line.estimate_steps", steps)
     source = calibrated.viewer.add_image(STACK[0], name="cells", axis_labels=("y", "x"))
     result = restore(calibrated, qtbot)
     qtbot.waitUntil(lambda: calibrated.summary.run is None)
@@ -117,7 +117,7 @@ def test_what_is_left_is_that_of_the_strength(
         return maps_saying(0.4 - len(looked_at) / 100, noise=1.0)
         yield
 
-    monkeypatch.setattr("napari_baryir.widgets.summary_line.estimate_steps", steps)
+    monkeypatch.setattr("napari_baryir.widgets.restore.summary_line.estimate_steps", steps)
     calibrated.viewer.add_image(STACK[0])
     result = restore(calibrated, qtbot)
     qtbot.waitUntil(lambda: len(looked_at) == 2)
@@ -138,7 +138,7 @@ def test_what_is_left_is_that_of_the_strength(
 
 
 def test_again_into_a_file_has_a_name_of_its_own(tmp_path: Path) -> None:
-    from napari_baryir.widgets.session import free_name
+    from napari_baryir.widgets.restore.session import free_name
 
     written = tmp_path / "cells.ome.zarr"
     assert free_name(written) == tmp_path / "cells-again.ome.zarr"
@@ -155,7 +155,7 @@ def test_nothing_is_offered_for_what_is_clean(
         return next(told)
         yield
 
-    monkeypatch.setattr("napari_baryir.widgets.summary_line.estimate_steps", steps)
+    monkeypatch.setattr("napari_baryir.widgets.restore.summary_line.estimate_steps", steps)
     calibrated.viewer.add_image(STACK[0])
     restore(calibrated, qtbot)
     qtbot.waitUntil(lambda: calibrated.summary.run is None)

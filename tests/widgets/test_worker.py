@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from napari_baryir.errors import InputError
-from napari_baryir.results import Progress
-from napari_baryir.widgets.job import Done, Failed, Step
+from napari_baryir.restoration.results import Progress
+from napari_baryir.widgets.restore.job import Done, Failed, Step
 
 if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
 
-    from napari_baryir.widgets.worker import Run
+    from napari_baryir.widgets.dock.run import Run
 
 
 PATIENCE_S = 120
@@ -52,7 +52,7 @@ class Tiles:
 
 
 def make_run(tiles: Tiles, title: str = "a run") -> Run:
-    from napari_baryir.widgets.worker import Run
+    from napari_baryir.widgets.dock.run import Run
 
     return Run(tiles.steps(), title)
 
@@ -97,7 +97,7 @@ def test_cancel_stops_within_one_tile_and_closes_in_the_worker(qtbot: QtBot) -> 
 
 
 def test_runs_queue_and_a_waiting_one_can_be_cancelled(qtbot: QtBot) -> None:
-    from napari_baryir.widgets.queue import RunQueue
+    from napari_baryir.widgets.dock.run import RunQueue
 
     first, second, third = Tiles(2, held=True), Tiles(2), Tiles(2)
     runs = [make_run(tiles) for tiles in (first, second, third)]
@@ -163,7 +163,7 @@ class GreedyBar:
 def test_steps_that_wait_for_the_window_are_not_drawn_within_each_other(
     qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_baryir.widgets import worker
+    from napari_baryir.widgets.dock import run as worker
 
     monkeypatch.setattr(worker, "_Bar", GreedyBar)
     monkeypatch.setattr(GreedyBar, "deepest", 0)
@@ -182,7 +182,7 @@ def test_steps_that_wait_for_the_window_are_not_drawn_within_each_other(
 def test_parts_that_are_counted_apart_have_a_bar_each(
     qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_baryir.widgets import worker
+    from napari_baryir.widgets.dock import run as worker
 
     bars: list[Any] = []
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from napari_baryir.network import BaryIR
-    from napari_baryir.training.clean_images import Profile
+    from napari_baryir.training.data.images import Profile
 
 EPILOG = """\
 examples:
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
 
     from napari_baryir.devices import choose_device
     from napari_baryir.training.calibrate import SCENES, calibrate
-    from napari_baryir.training.clean_images import load_clean_files
+    from napari_baryir.training.data.images import load_clean_files
     from napari_baryir.weights.files import load_weights, save_weights
     from napari_baryir.weights.registry import REGISTRY, find_weights
 

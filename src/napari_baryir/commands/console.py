@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from napari_baryir.steps import Steps
 
 if TYPE_CHECKING:
-    from napari_baryir.results import Progress
+    from napari_baryir.restoration.results import Progress
 
 Result = TypeVar("Result")
 

@@ -152,7 +152,7 @@ def draw(results: Sequence[Restored], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from napari_baryir.files.atomic import written_aside
+    from napari_baryir.atomic import written_aside
 
     shapes = [
         each.sample.clean.shape[0 if _is_colour(each.sample) else 1 :][:2] for each in results

@@ -20,8 +20,8 @@ from napari_baryir.files.formats import format_name
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_baryir.batch.jobs import Job
     from napari_baryir.commands.estimate_files import TableEntry
-    from napari_baryir.commands.plan import Job
     from napari_baryir.files import ImageFile
 
 logger = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class _Done:
 
 def run(args: argparse.Namespace) -> int:
     """Estimate all inputs; 1 if one of them failed."""
-    from napari_baryir.commands.plan import plan_jobs
+    from napari_baryir.batch.jobs import plan_jobs
 
     out = Path(args.output)
     tables = _tables(out, args)

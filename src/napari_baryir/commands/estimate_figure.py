@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_baryir.atomic import written_aside
 from napari_baryir.domains import colors_of
-from napari_baryir.files.atomic import written_aside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_baryir.atomic import written_aside
 from napari_baryir.domains import CLEAN, UNKNOWN
 from napari_baryir.files import ImageFile, write_image
-from napari_baryir.files.atomic import written_aside
 
 if TYPE_CHECKING:
     from napari_baryir.degradation import DegradationEstimate

@@ -13,8 +13,8 @@ from napari_baryir.steps import Steps
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_baryir.training.cases import Case
     from napari_baryir.training.evaluate import Evaluation
+    from napari_baryir.training.evaluate.cases import Case
 
 EXAMPLES = """\
 examples:
@@ -133,7 +133,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, show progress, and report."""
-    from napari_baryir.training.report import check_report_path, to_markdown, write_report
+    from napari_baryir.training.evaluate.report import check_report_path, to_markdown, write_report
 
     for path in args.output:
         check_report_path(path)
@@ -147,11 +147,11 @@ def run(args: argparse.Namespace) -> int:
 def _list_cases(args: argparse.Namespace) -> Sequence[Case]:
     _check_options(args)
     if args.pairs:
-        from napari_baryir.training.cases import list_pairs
+        from napari_baryir.training.evaluate.cases import list_pairs
 
         return list_pairs(*args.pairs, limit=args.limit)
     if args.paper:
-        from napari_baryir.training.paper_sets import list_paper_sets
+        from napari_baryir.training.paper.test_sets import list_paper_sets
 
         return list_paper_sets(
             args.paper,
@@ -161,10 +161,10 @@ def _list_cases(args: argparse.Namespace) -> Sequence[Case]:
             incomplete=args.incomplete,
         )
     if args.unseen:
-        from napari_baryir.training.unseen import list_unseen
+        from napari_baryir.training.evaluate.unseen import list_unseen
 
         return list_unseen(args.clean, domains=args.domains, seed=args.seed, limit=args.limit)
-    from napari_baryir.training.cases import PHOTO_SIGMAS, list_synthetic
+    from napari_baryir.training.evaluate.cases import PHOTO_SIGMAS, list_synthetic
 
     return list_synthetic(
         args.clean,
@@ -211,7 +211,7 @@ def _evaluate(args: argparse.Namespace, cases: Sequence[Case]) -> Evaluation:
 
     perceptual = None
     if args.lpips:
-        from napari_baryir.training.perceptual import load_lpips
+        from napari_baryir.training.evaluate.perceptual import load_lpips
 
         perceptual = load_lpips()
     options: dict[str, Any] = {"device": args.device, "precision": args.precision}

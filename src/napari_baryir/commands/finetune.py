@@ -11,7 +11,7 @@ from napari_baryir.steps import Steps
 
 if TYPE_CHECKING:
     from napari_baryir.training.finetune import FinetuneProgress, FinetuneSettings
-    from napari_baryir.training.finetune_sources import Source
+    from napari_baryir.training.finetune.sources import Source
     from napari_baryir.training.validation import Scores
 
 EPILOG = """\
@@ -114,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
 def _settings(args: argparse.Namespace) -> FinetuneSettings:
     from pydantic import ValidationError
 
-    from napari_baryir.training.finetune_settings import FinetuneSettings
+    from napari_baryir.training.finetune.settings import FinetuneSettings
 
     names = (
         "mode", "domain", "steps", "seed", "device", "batch", "patch", "rank", "rate",
@@ -132,7 +132,7 @@ def _settings(args: argparse.Namespace) -> FinetuneSettings:
 
 def _source(args: argparse.Namespace) -> Source:
     from napari_baryir.training.finetune import CleanImages, NoisyImages, Pairs
-    from napari_baryir.training.finetune_images import UserImage
+    from napari_baryir.training.finetune.images import UserImage
 
     if args.pattern and (not args.pairs or len(args.pairs) != 1):
         raise InputError("--pattern is for --pairs with one folder")

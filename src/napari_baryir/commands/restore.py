@@ -16,7 +16,7 @@ from napari_baryir.errors import DeviceError, InputError, WeightsError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_baryir.commands.plan import Job
+    from napari_baryir.batch.jobs import Job
     from napari_baryir.files import ImageFile
     from napari_baryir.network import BaryIR
     from napari_baryir.restoration import Restoration
@@ -93,7 +93,7 @@ class _Tally:
 
 def run(args: argparse.Namespace) -> int:
     """Restore all inputs; 1 if one of them failed."""
-    from napari_baryir.commands.plan import plan_jobs
+    from napari_baryir.batch.jobs import plan_jobs
 
     jobs = plan_jobs(args.inputs, args.output)
     tally, models = _Tally(), Models(args.model, args.device)

@@ -15,13 +15,12 @@ import torch
 from torch import nn
 
 from napari_baryir.degradation.calibration import Reading
-from napari_baryir.degradation.engine import PARTS, EstimateEngine
+from napari_baryir.degradation.estimator import PARTS, EstimateEngine
 from napari_baryir.degradation.planes import PlaneEstimator, mean_severity, shares
 from napari_baryir.degradation.results import Contributions, DegradationEstimate
 from napari_baryir.imaging.checks import is_dask
-from napari_baryir.options import Intensity, Options, check_options
-from napari_baryir.planning import Plan
-from napari_baryir.results import Progress
+from napari_baryir.restoration.options import Intensity, Options, Plan, check_options
+from napari_baryir.restoration.results import Progress
 from napari_baryir.steps import finish
 
 

@@ -1,8 +1,8 @@
 """Estimate dask arrays lazily: one task per tile, stitched lazily on the grid of cells.
 
-The result is that of an array in memory but for what `napari_baryir.lazy` says: NaN and inf are
-filled from within their tile. A plane of one value is seen by its cells: where they are all the
-same there is nothing to judge in memory; here each tile of one value is unknown.
+The result is that of an array in memory but for what `napari_baryir.restoration.lazy` says: NaN
+and inf are filled from within their tile. A plane of one value is seen by its cells: where they
+are all the same there is nothing to judge in memory; here each tile of one value is unknown.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_baryir.degradation.calibration import Calibration, Reading, pool
-from napari_baryir.degradation.engine import PARTS, EstimateEngine
+from napari_baryir.degradation.estimator import PARTS, EstimateEngine
 from napari_baryir.devices import choose_device, choose_precision
 from napari_baryir.imaging.axes import PlaneLayout
 from napari_baryir.imaging.intensity import IntensityMap
 from napari_baryir.imaging.tiles import TileGrid, pad_to
-from napari_baryir.lazy import (
+from napari_baryir.restoration.lazy import (
     LazyArray,
     blend_tiles,
     cut_tiles,
@@ -30,8 +30,8 @@ from napari_baryir.lazy import (
     one_tile,
     planes_in_order,
 )
-from napari_baryir.model_source import ModelSource
-from napari_baryir.planes import to_unit
+from napari_baryir.restoration.model_source import ModelSource
+from napari_baryir.restoration.planes import to_unit
 
 da: Any = dask.array
 """Most of dask is not annotated."""

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_baryir.degradation.calibration import Calibration
-from napari_baryir.degradation.engine import EstimateEngine
+from napari_baryir.degradation.estimator import EstimateEngine
 from napari_baryir.imaging.axes import PlaneLayout
 from napari_baryir.imaging.intensity import IntensityMap
 from napari_baryir.imaging.tiles import TileGrid, pad_to
-from napari_baryir.planes import is_constant, to_unit
+from napari_baryir.restoration.planes import is_constant, to_unit
 
 Array = NDArray[np.float32]
 

@@ -13,10 +13,10 @@ from napari_baryir.files.formats import FORMATS, require_format
 from napari_baryir.files.image_file import ImageFile
 
 READERS = {
-    "tiff": "napari_baryir.files.tiff",
-    "png": "napari_baryir.files.photo",
-    "jpeg": "napari_baryir.files.photo",
-    "ome-zarr": "napari_baryir.files.ome_zarr",
+    "tiff": "napari_baryir.files.tiff.reading",
+    "png": "napari_baryir.files.photo.reading",
+    "jpeg": "napari_baryir.files.photo.reading",
+    "ome-zarr": "napari_baryir.files.ome_zarr.reading",
 }
 """Name of a format to the module with its ``read(path)``; imported when used."""
 

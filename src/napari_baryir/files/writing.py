@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 
+from napari_baryir.atomic import written_aside
 from napari_baryir.errors import InputError
-from napari_baryir.files.atomic import written_aside
 from napari_baryir.files.formats import require_fit, require_format
 from napari_baryir.files.image_file import ImageFile
 
 WRITERS = {
-    "tiff": "napari_baryir.files.tiff_writing",
-    "png": "napari_baryir.files.photo_writing",
-    "jpeg": "napari_baryir.files.photo_writing",
-    "ome-zarr": "napari_baryir.files.ome_zarr_writing",
+    "tiff": "napari_baryir.files.tiff.writing",
+    "png": "napari_baryir.files.photo.writing",
+    "jpeg": "napari_baryir.files.photo.writing",
+    "ome-zarr": "napari_baryir.files.ome_zarr.writing",
 }
 """Name of a format to the module with its ``output(aside, image, name)``; imported when used."""
 

@@ -9,7 +9,7 @@ import napari
 from npe2 import PluginManager
 
 from napari_baryir.commands.demo import Restored
-from napari_baryir.widgets.dock_window import PLUGIN, open_dock
+from napari_baryir.widgets.dock.opening import PLUGIN, open_dock
 
 DOCK = "Restore"
 

@@ -1,0 +1,1 @@
+"""PNG and JPEG, read and written."""

@@ -1,0 +1,40 @@
+"""Pixels that wait to be encoded, in memory or in a file."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_baryir.atomic import PART, remove
+
+IN_MEMORY = 256 * 2**20
+"""Bytes up to which pixels wait in memory to be written; larger ones wait in a file."""
+
+
+@contextlib.contextmanager
+def waiting_pixels(
+    shape: tuple[int, ...], dtype: np.dtype[Any], aside: Path
+) -> Iterator[NDArray[Any]]:
+    """An array to fill before it can be encoded: in memory, or in a file beside `aside` if large.
+
+    Parameters
+    ----------
+    shape, dtype
+        Of the array, which starts as zeros.
+    aside
+        The file that it will be encoded to; its folder holds the pixels meanwhile.
+    """
+    nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    if nbytes <= IN_MEMORY:
+        yield np.zeros(shape, dtype)
+        return
+    scratch = aside.with_name(f"{aside.name[: -len(PART)]}.pixels{PART}")
+    try:
+        yield np.memmap(scratch, dtype=dtype, mode="w+", shape=shape)
+    finally:
+        remove(scratch)

@@ -1,0 +1,181 @@
+"""What the Restore dock's form is made of: choices, layout, reading and remembering controls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QSettings, Signal
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLineEdit,
+    QPushButton,
+    QSizePolicy,
+    QWidget,
+)
+
+from napari_baryir.errors import InputError
+from napari_baryir.widgets.restore.job import LazyMode, Settings
+from napari_baryir.widgets.viewer.regions import Region
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Shapes
+
+REGIONS: dict[str, Region] = {
+    "whole layer": "layer",
+    "current plane": "plane",
+    "current view": "view",
+    "box around shapes": "shapes",
+}
+
+LAZY: dict[str, LazyMode] = {
+    "restore as one scrolls": "lazy",
+    "at once, in memory": "memory",
+    "at once, into OME-Zarr": "zarr",
+}
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the controls say."""
+
+    source: Image
+    settings: Settings
+    axes: str
+    region: Region
+    shapes: Shapes | None
+    strength: float
+    lazy: LazyMode
+    target: Path | None
+
+
+def lay_out(controls: list[Any]) -> QWidget:
+    """Put controls below each other with their labels in a column."""
+    page = QWidget()
+    form = QFormLayout(page)
+    form.setContentsMargins(0, 0, 0, 0)
+    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    for control in controls:
+        native = control.native
+        # A long name is cut short instead of making the dock wider.
+        native.setMinimumWidth(80)
+        native.setSizePolicy(QSizePolicy.Policy.Ignored, native.sizePolicy().verticalPolicy())
+        form.addRow(control.label, native)
+    return page
+
+
+def set_shown(control: Any, shown: bool) -> None:
+    """Show or hide a control with its label."""
+    page = control.native.parentWidget()
+    form = page.layout() if page is not None else None
+    if isinstance(form, QFormLayout) and form.indexOf(control.native) >= 0:
+        form.setRowVisible(control.native, shown)
+
+
+def store(group: str) -> QSettings:
+    """Where a dock's controls are remembered."""
+    kept = QSettings(QSettings.Format.IniFormat, QSettings.Scope.UserScope, "napari-baryir", "dock")
+    kept.beginGroup(group)
+    return kept
+
+
+def model_choices() -> list[tuple[str, str]]:
+    from napari_baryir.weights.registry import available_models
+
+    cards = [(card.title, card.name) for card in available_models()]
+    return [("Automatic", "auto"), *cards]
+
+
+def card_text(name: str) -> str:
+    """What there is to know of a model, for a tooltip."""
+    from napari_baryir.weights.registry import available_models
+
+    if name == "auto":
+        return "Photographs (compact) for RGB images, Microscopy (compact) for all others."
+    for card in available_models():
+        if card.name == name:
+            lines = [card.title, "", card.summary, f"Licence: {card.licence}"]
+            if card.card_path is not None:
+                lines += ["", card.card_path.read_text(encoding="utf-8")[:1500]]
+            return "\n".join(lines)
+    return ""
+
+
+def read_pixels(name: str, text: str, words: tuple[str, ...]) -> int | str:
+    text = text.strip().lower()
+    if text in words or not text:
+        return text or "auto"
+    if not text.isdecimal():
+        raise InputError(f"{name} is '{text}'; give {' or '.join(words)}, or a number of pixels")
+    return int(text)
+
+
+def new_folder(path: Path) -> Path:
+    """Check the OME-Zarr folder to write, which could be the one that the layer is read from."""
+    from napari_baryir.files import format_name
+
+    if path == Path():
+        raise InputError("choose the OME-Zarr folder to write (Advanced)")
+    if format_name(path) != "ome-zarr":
+        raise InputError(f"{path} is no name for OME-Zarr; end it in .ome.zarr (Advanced)")
+    if path.exists():
+        raise InputError(f"{path} is there already; choose another name (Advanced)")
+    return path
+
+
+class FolderEdit(QWidget):
+    """Asks for a folder.
+
+    Parameters
+    ----------
+    title
+        What it is for.
+    hint
+        What belongs there.
+    """
+
+    chosen = Signal()
+    """Someone has typed or chosen another folder."""
+
+    def __init__(self, title: str, hint: str) -> None:
+        super().__init__()
+        self._title = title
+        self._told = ""
+        self.edit = QLineEdit()
+        self.edit.setPlaceholderText(f"{title}: {hint}")
+        self.edit.setToolTip(f"{title}: {hint}")
+        self.edit.setAccessibleName(title)
+        browse = QPushButton("…")
+        browse.setToolTip(f"Choose: {title}")
+        browse.setFixedWidth(browse.fontMetrics().horizontalAdvance("MMM"))
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.edit, 1)
+        layout.addWidget(browse)
+        self.edit.editingFinished.connect(self._on_edited)
+        browse.clicked.connect(self._browse)
+
+    @property
+    def path(self) -> str:
+        """What is typed; may be empty."""
+        return str(self.edit.text()).strip()
+
+    @path.setter
+    def path(self, path: str) -> None:
+        self.edit.setText(path)
+        self._told = path
+
+    def _on_edited(self) -> None:
+        # Qt says so whenever the keyboard goes elsewhere, too.
+        if self.path != self._told:
+            self._told = self.path
+            self.chosen.emit()
+
+    def _browse(self) -> None:
+        found = QFileDialog.getExistingDirectory(self, self._title, self.path)
+        if found:
+            self.path = found
+            self.chosen.emit()

@@ -1,0 +1,208 @@
+"""What all docks share: controls, a button that starts and cancels, what it says, and the end."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtWidgets import (
+    QDockWidget,
+    QFrame,
+    QMainWindow,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QCollapsible
+
+from napari_baryir.errors import BaryIRError
+from napari_baryir.widgets.dock.controls import lay_out
+from napari_baryir.widgets.dock.problem import Problem, notify
+from napari_baryir.widgets.dock.settings import cache_folder, defaults
+from napari_baryir.widgets.dock.status import StatusPanel
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    from napari_baryir.widgets.dock.session import RunSession
+
+
+class RunDock(QWidget):
+    """A dock whose button starts a run of its session and, meanwhile, cancels it.
+
+    A subclass makes its own widgets after ``super().__init__``, puts all of them into the dock with
+    `_column`, and ends its ``__init__`` with `_begin`.
+
+    Parameters
+    ----------
+    viewer
+        The one that it is docked in.
+    form
+        A `LayerForm`, or what has its `basic`, `advanced`, `changed`, `problem`, `refresh_layers`
+        and `close`.
+    session
+        A `RunSession`.
+    word
+        On the button while nothing runs.
+    """
+
+    form: Any
+    session: Any
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        form: Callable[[ViewerModel], Any],
+        session: Callable[[ViewerModel], RunSession],
+        word: str,
+    ) -> None:
+        super().__init__()
+        cache_folder.apply(defaults())  # before the form lists the models in it
+        self.viewer = viewer
+        self.form = form(viewer)
+        self.session = session(viewer)
+        self.status = StatusPanel()
+        self.button = QPushButton(word)
+        self.button.setObjectName(word.lower())
+        self.advanced = _folded(lay_out(self.form.advanced))
+        self._word = word
+        self._docked = False
+        # Later, for napari has not put its frame into the window yet when it takes the dock.
+        self._framed = QTimer(self)
+        self._framed.setSingleShot(True)
+        self._framed.timeout.connect(self._join_siblings)
+        self._closers: list[Callable[[], None]] = [self.form.close, self.session.close]
+        """Called once when the dock goes; no methods of the dock, which may be gone."""
+
+    def start(self) -> None:
+        """Do what the button does while nothing runs."""
+        try:
+            self._start()
+        except BaryIRError as error:
+            self._complain(Problem.of(error))
+
+    def _start(self) -> None:
+        """Start a run; may raise `BaryIRError`, which is told."""
+        raise NotImplementedError
+
+    def _on_result(self, result: Any) -> None:
+        """Say what came of a run."""
+        raise NotImplementedError
+
+    def _column(self, widgets: Sequence[QWidget], hidden: QWidget) -> QScrollArea:
+        """Put widgets below each other, to be scrolled up and down only.
+
+        It is made wide enough for `hidden`, too, one of them that is not shown yet.
+        """
+        inner = QWidget()
+        layout = QVBoxLayout(inner)
+        layout.setAlignment(Qt.AlignmentFlag.AlignTop)
+        for widget in widgets:
+            layout.addWidget(widget)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(inner)
+        widest = max(each.minimumSizeHint().width() for each in (inner, hidden))
+        margins = 2 * layout.contentsMargins().left()
+        scroll.setMinimumWidth(widest + margins + scroll.verticalScrollBar().sizeHint().width())
+        return scroll
+
+    def _fill(self, content: QWidget) -> None:
+        """Have this fill the dock."""
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(content)
+
+    def _begin(self) -> None:
+        """Follow the controls and the session from now on."""
+        self.button.clicked.connect(self._on_button)
+        self.form.changed.connect(self._on_form)
+        self.session.changed.connect(self._on_session)
+        self.session.failed.connect(self.status.complain)
+        self.session.cancelled.connect(self._on_cancelled)
+        self.session.finished.connect(self._on_result)
+        self.session.queue.changed.connect(self._on_session)
+        self.destroyed.connect(functools.partial(_close, self._closers))
+        self.form.refresh_layers()
+
+    def changeEvent(self, event: Any) -> None:
+        """Go away with the dock: napari deletes only the frame around this widget."""
+        super().changeEvent(event)
+        if event.type() != QEvent.Type.ParentChange:
+            return
+        if self.parent() is None and self._docked:
+            _close(self._closers)
+            self.deleteLater()
+        self._docked = self.parent() is not None
+        if self._docked:
+            self._framed.start(0)
+
+    def _join_siblings(self) -> None:
+        """Open in a tab beside another dock of ours, since half of a window's height is too little.
+
+        napari would put the one below the other.
+        """
+        frame = self.parent()
+        window = frame.parent() if isinstance(frame, QDockWidget) else None
+        if not isinstance(window, QMainWindow) or frame.isFloating():
+            return
+        area = window.dockWidgetArea(frame)
+        for other in window.findChildren(QDockWidget):
+            if other is frame or not isinstance(other.widget(), RunDock):
+                continue
+            if other.isHidden() or other.isFloating() or window.dockWidgetArea(other) != area:
+                continue
+            if frame not in window.tabifiedDockWidgets(other):
+                window.tabifyDockWidget(other, frame)
+                frame.raise_()
+            return
+
+    def _on_button(self) -> None:
+        if self.session.run is None:
+            self.start()
+        else:
+            self.session.cancel()
+
+    def _on_form(self) -> None:
+        if self.session.run is not None:
+            return
+        problem = self.form.problem()
+        self.button.setEnabled(problem is None)
+        self.status.give_reason(problem)
+
+    def _on_session(self) -> None:
+        run = self.session.run
+        self.button.setText(self._word if run is None else "Cancel")
+        if run is not None:
+            self.button.setEnabled(run.state != "cancelling")
+            self.status.follow(run, self.session.queue.ahead_of(run))
+        else:
+            self._on_form()  # its layer may have gone meanwhile
+
+    def _on_cancelled(self) -> None:
+        self.status.say("Cancelled; nothing was added.")
+
+    def _complain(self, problem: Problem) -> None:
+        notify(problem)
+        self.status.complain(problem)
+
+
+def _folded(page: QWidget) -> QCollapsible:
+    """A page that is folded away until somebody asks for it."""
+    advanced = QCollapsible("Advanced")
+    advanced.setDuration(0)
+    advanced.setCollapsedIcon("▸")
+    advanced.setExpandedIcon("▾")
+    advanced.addWidget(page)
+    return advanced
+
+
+def _close(closers: list[Callable[[], None]], *_: object) -> None:
+    """End what outlives the dock's widgets: the run, and listening to the viewer."""
+    while closers:
+        closers.pop()()

@@ -1,0 +1,254 @@
+"""The controls that all docks about a layer share: which layer, which part, which model, how."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import ComboBox, LineEdit
+from qtpy.QtCore import QObject, QSettings, Signal
+
+from napari_baryir.errors import InputError
+from napari_baryir.imaging.intensity import read_intensity
+from napari_baryir.widgets.dock.controls import (
+    LAZY,
+    REGIONS,
+    card_text,
+    model_choices,
+    read_pixels,
+    set_shown,
+    store,
+)
+from napari_baryir.widgets.dock.settings import Defaults, defaults
+from napari_baryir.widgets.viewer import layers
+from napari_baryir.widgets.viewer.regions import axes_of, level_0, why_not
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+PREFERRED = ("model", "device", "precision")
+"""Those that Preferences set, too; the later of the two choices holds."""
+
+
+class LayerForm(QObject):
+    """Controls, to be laid out by `lay_out`; what is asked, checked and remembered.
+
+    A subclass adds its own, and ends its `__init__` with `_begin`.
+    """
+
+    changed = Signal()
+    """Something that decides what can be run."""
+
+    group = ""
+    """Of the settings in which the controls are remembered."""
+    remembered: tuple[str, ...] = ()
+    """Controls that come back as they were left; axes and layers belong to an image."""
+    done = "restored"
+    """What is done with the layer, for saying that it cannot be."""
+    lazy_choices: Mapping[str, str] = LAZY
+    """What may become of lazy layers."""
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._preferred = chosen = defaults()
+        self.layer = ComboBox(
+            label="image", choices=self._images, nullable=False,
+            tooltip="Layer to restore. It is never changed; the result is a new layer above it.",
+        )  # fmt: skip
+        self.model = ComboBox(label="model", choices=model_choices())
+        self.region = ComboBox(
+            label="restore", choices=list(REGIONS.items()),
+            tooltip="The whole layer, or a part to try things out.",
+        )  # fmt: skip
+        self.shapes = ComboBox(
+            label="shapes", choices=self._shapes, nullable=True,
+            tooltip="Selected shapes, or all of the layer; their common bounding box is restored.",
+        )  # fmt: skip
+        self.device = ComboBox(
+            label="device", choices=["auto", "cpu", "cuda", "mps"], value=chosen.device,
+            tooltip="auto: a GPU if there is one.",
+        )  # fmt: skip
+        self.precision = ComboBox(
+            label="precision", choices=["auto", "float32", "bfloat16", "float16"],
+            value=chosen.precision, tooltip="auto: bfloat16 on NVIDIA GPUs, float32 elsewhere.",
+        )  # fmt: skip
+        self.tile = LineEdit(
+            label="tile", value="auto",
+            tooltip="Side of the pieces that a plane is cut into, in pixels; auto: by free "
+            "memory; whole: not cut.",
+        )  # fmt: skip
+        self.overlap = LineEdit(
+            label="overlap", value="auto",
+            tooltip="How far neighbouring pieces overlap, in pixels; or auto.",
+        )  # fmt: skip
+        self.axes = LineEdit(
+            label="axes", value="",
+            tooltip="What each dimension is: T time, Z depth, C channel, Y height, X width, S RGB. "
+            "Guessed from axis labels, units and shape; type to change it.",
+        )  # fmt: skip
+        self.intensity = LineEdit(
+            label="intensity", value="auto",
+            tooltip="How values are mapped to the network's [0, 1]: auto, full (range of the data "
+            "type), percentile, or two numbers such as 100, 4000.",
+        )  # fmt: skip
+        self.lazy = ComboBox(
+            label="lazy layer", choices=list(self.lazy_choices.items()),
+            tooltip="For dask and zarr layers. As one scrolls: the original is shown until what is "
+            "in view is restored.",
+        )  # fmt: skip
+
+    def _begin(self) -> None:
+        """Take up what is remembered, and follow the viewer from now on."""
+        self._choose_model(self._preferred.model)
+        self._restore_remembered()
+        self._connect()
+        self._on_layer()
+
+    def _source(self) -> tuple[Any, str]:
+        """The chosen layer and its axes; `InputError` where it is not suitable."""
+        source, reason = self.source, self.problem()
+        if reason is not None or source is None:
+            raise InputError((reason or "").rstrip("."))
+        return source, self.axes.value.strip().upper() or axes_of(source)
+
+    def _common(self) -> dict[str, Any]:
+        """Arguments that restoring and estimating share."""
+        return {
+            "model": self.model.value,
+            "device": self.device.value,
+            "precision": self.precision.value,
+            "tile": read_pixels("tile", self.tile.value, ("auto", "whole")),
+            "overlap": read_pixels("overlap", self.overlap.value, ("auto",)),
+            "intensity": read_intensity(self.intensity.value),
+        }
+
+    @property
+    def source(self) -> Any:
+        """The chosen layer, or None."""
+        return self.layer.value
+
+    def problem(self) -> str | None:
+        """Why the chosen layer is not suitable; None if it is."""
+        return why_not(self.source, self.axes.value.strip().upper() or None, self.done)
+
+    def refresh_layers(self, event: Any = None) -> None:
+        """Offer the layers that are there now."""
+        before = self.layer.value
+        with self.layer.changed.blocked():  # a renamed layer is another choice to magicgui
+            self.layer.reset_choices()
+            if before in self.layer.choices:
+                self.layer.value = before
+        self.shapes.reset_choices()
+        if self.layer.value is not before:
+            self._on_layer()
+        self._adapt()
+        self.changed.emit()
+
+    def refresh_models(self, chosen: str | None = None) -> None:
+        """Offer the models that are there now, and choose one."""
+        before = chosen or self.model.value
+        self.model.choices = model_choices()
+        self._choose_model(before)
+
+    def remember(self) -> None:
+        """Keep the controls for the next time."""
+        kept = store(self.group)
+        for name in self.remembered:
+            kept.setValue(name, getattr(self, name).value)
+        for name in PREFERRED:
+            kept.setValue(f"preferred_{name}", getattr(self._preferred, name))
+
+    def close(self) -> None:
+        """Stop listening to the viewer."""
+        for event in self._events():
+            event.disconnect(self.refresh_layers)
+        self._viewer.layers.selection.events.active.disconnect(self._on_active)
+
+    def _events(self) -> list[Any]:
+        events = self._viewer.layers.events
+        return [events.inserted, events.removed, events.reordered, events.renamed]
+
+    def _connect(self) -> None:
+        for event in self._events():
+            event.connect(self.refresh_layers)
+        self._viewer.layers.selection.events.active.connect(self._on_active)
+        self.layer.changed.connect(self._on_layer)
+        for control in (self.region, self.lazy, self.axes, self.shapes):
+            control.changed.connect(self._on_control)
+        self.model.changed.connect(self._on_model)
+        self._on_model()
+
+    def _on_layer(self) -> None:
+        source = self.source
+        try:
+            self.axes.value = axes_of(source) if source is not None and _is_image(source) else ""
+        except InputError:
+            self.axes.value = ""
+        self._on_control()
+
+    def _on_active(self, event: Any) -> None:
+        """Follow the layer list, but not to results, which one only looks at."""
+        layer = event.value
+        if layer in self.layer.choices and layers.kind_of(layer) is None:
+            self.layer.value = layer
+
+    def _on_control(self) -> None:
+        self._adapt()
+        self.changed.emit()
+
+    def _on_model(self) -> None:
+        self.model.tooltip = card_text(self.model.value)
+
+    def _adapt(self) -> None:
+        """Show the controls that mean something now."""
+        set_shown(self.shapes, self.region.value == "shapes")
+        set_shown(self.lazy, self._source_is_lazy())
+
+    def _source_is_lazy(self) -> bool:
+        source = self.source
+        if source is None or not _is_image(source):
+            return False
+        return hasattr(level_0(source), "chunks")
+
+    def _images(self, _: Any = None) -> list[Any]:
+        """Images that are not our maps; labels too, to say why they are not suitable."""
+        return [
+            layer
+            for layer in reversed(self._viewer.layers)
+            if layer.__class__.__name__ in ("Image", "Labels")
+            and layers.kind_of(layer) in (None, "restored")
+        ]
+
+    def _shapes(self, _: Any = None) -> list[Any]:
+        return [layer for layer in self._viewer.layers if layer.__class__.__name__ == "Shapes"]
+
+    def _choose_model(self, name: str) -> None:
+        if name not in self.model.choices and Path(name).is_file():
+            self.model.choices = [*model_choices(), (Path(name).stem, name)]
+        if name in self.model.choices:
+            self.model.value = name
+
+    def _restore_remembered(self) -> None:
+        kept = store(self.group)
+        for name in self.remembered:
+            control = getattr(self, name)
+            if not kept.contains(name) or self._preferred_since(kept, name):
+                continue
+            value = kept.value(name, type=type(control.value))
+            if name == "model":
+                self._choose_model(value)
+            elif not isinstance(control, ComboBox) or value in control.choices:
+                control.value = value
+
+    def _preferred_since(self, kept: QSettings, name: str) -> bool:
+        """Whether Preferences were changed after a control was remembered."""
+        if name not in PREFERRED:
+            return False
+        before = kept.value(f"preferred_{name}", getattr(Defaults(), name), type=str)
+        return bool(before != getattr(self._preferred, name))
+
+
+def _is_image(layer: Any) -> bool:
+    return bool(layer.__class__.__name__ == "Image")

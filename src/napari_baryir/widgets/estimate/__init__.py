@@ -1,0 +1,1 @@
+"""The Degradation map dock."""

@@ -1,0 +1,70 @@
+"""Tells in napari's status bar what was estimated under the cursor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_baryir.widgets.estimate.legend import in_words
+from napari_baryir.widgets.viewer.regions import to_pixels
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    from napari_baryir.widgets.estimate.session import EstimateSession, MapResult
+
+
+class CursorValues:
+    """Adds the estimate to whatever napari says of the place under the cursor.
+
+    napari asks the selected layer alone, and in a thread; ours is rarely the selected one. So this
+    completes every status as it comes.
+    """
+
+    def __init__(self, viewer: ViewerModel, session: EstimateSession) -> None:
+        self._viewer = viewer
+        self._session = session
+        self._told: dict[str, Any] = {}
+        """The latest status of ours, which comes back as an event as soon as it is set."""
+        viewer.events.status.connect(self._on_status)
+
+    def close(self) -> None:
+        """Leave napari's status as it is from now on."""
+        self._viewer.events.status.disconnect(self._on_status)
+
+    def text(self) -> str:
+        """What was estimated under the cursor; empty where nothing was."""
+        result = self._session.result
+        if result is None or not (result.severity.visible or result.domains.visible):
+            return ""
+        found = values_at(self._viewer, result, np.asarray(self._viewer.cursor.position))
+        if found is None:
+            return ""
+        severity, chances = found
+        return f"severity {severity:.2f}; {in_words(chances)}"
+
+    def _on_status(self, event: Any) -> None:
+        status = event.value
+        if not isinstance(status, dict) or "coordinates" not in status or status == self._told:
+            return
+        text = self.text()
+        if text:
+            self._told = {**status, "coordinates": f"{status['coordinates']}; {text}"}
+            self._viewer.status = self._told
+
+
+def values_at(
+    viewer: ViewerModel, result: MapResult, position: Any
+) -> tuple[float, dict[str, float]] | None:
+    """Severity and probabilities at a position of the viewer; None outside of the maps."""
+    layer = result.severity
+    if viewer.dims.ndisplay != 2 or len(position) < layer.ndim:
+        return None
+    cells = np.floor(to_pixels(viewer, layer, np.asarray(position, np.float64)) + 0.5).astype(int)
+    shape = layer.data.shape
+    if any(not 0 <= at < n for at, n in zip(cells, shape, strict=True)):
+        return None
+    where = dict(zip(result.maps.axes, (int(at) for at in cells), strict=True))
+    place = tuple(where[letter] for letter in result.maps.outer)
+    return result.maps.at(place, where["Y"], where["X"])

@@ -1,0 +1,96 @@
+"""The controls of the Degradation map dock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from magicgui.widgets import ComboBox
+
+from napari_baryir.widgets.dock.form import LayerForm
+from napari_baryir.widgets.estimate.job import EstimateSettings, LazyMaps, Parts
+from napari_baryir.widgets.viewer.regions import Region
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Shapes
+
+PARTS: dict[str, Parts] = {
+    "none": "none",
+    "parts that add up": "additive",
+    "differences": "differences",
+    "both kinds": "both",
+}
+
+LAZY: dict[str, LazyMaps] = {
+    "estimate as one scrolls": "lazy",
+    "at once, in memory": "memory",
+}
+
+
+@dataclass(frozen=True)
+class EstimateWish:
+    """What the controls say."""
+
+    source: Image
+    settings: EstimateSettings
+    axes: str
+    region: Region
+    shapes: Shapes | None
+    parts: Parts
+    lazy: LazyMaps
+
+
+class EstimateForm(LayerForm):
+    """Two lists of controls, `basic` and `advanced`, to be laid out by `lay_out`."""
+
+    group = "estimate"
+    done = "estimated"
+    lazy_choices = LAZY
+    remembered = (
+        "model", "region", "parts", "device", "precision", "tile", "overlap", "intensity", "lazy",
+    )  # fmt: skip
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        super().__init__(viewer)
+        self.layer.tooltip = (
+            "Layer to look at. It is never changed; the maps are new layers above it."
+        )
+        self.region.label = "look at"
+        self.region.tooltip = "The whole layer, or a part of it."
+        self.shapes.tooltip = "Selected shapes, or all; their common bounding box is looked at."
+        self.lazy.tooltip = (
+            "For dask and zarr layers. As one scrolls: the maps are blank where nobody looked yet."
+        )
+        self.parts = ComboBox(
+            label="contributions", choices=list(PARTS.items()),
+            tooltip="Also map what the two embeddings do to the image, barycenter (what the scene "
+            "is) and residual (what is wrong with it). Parts that add up: Shapley's split of the "
+            "whole. Differences: with an embedding minus without it, as in the paper. Takes about "
+            "as long as three restorations.",
+        )  # fmt: skip
+        self.basic = [self.layer, self.model, self.region, self.shapes, self.parts]
+        self.advanced = [
+            self.device, self.precision, self.tile, self.overlap, self.axes, self.intensity,
+            self.lazy,
+        ]  # fmt: skip
+        self._begin()
+
+    def wish(self) -> EstimateWish:
+        """What is asked for.
+
+        Raises
+        ------
+        InputError
+            If a control holds something that is not possible.
+        """
+        source, axes = self._source()
+        return EstimateWish(
+            source=source,
+            settings=EstimateSettings(**self._common()),
+            axes=axes,
+            region=self.region.value,
+            shapes=self.shapes.value if self.region.value == "shapes" else None,
+            parts=self.parts.value,
+            lazy=self.lazy.value,
+        )

@@ -1,0 +1,186 @@
+"""One run of estimating what is wrong with a layer, as a generator without Qt or napari."""
+
+from __future__ import annotations
+
+import operator
+import threading
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from napari_baryir.imaging.checks import is_dask
+from napari_baryir.steps import Steps
+from napari_baryir.widgets.estimate.lazy_maps import LazyMap, LazyPlaneMaps, Stopped, kept_parts
+from napari_baryir.widgets.estimate.maps import DegradationMaps, maps_of
+from napari_baryir.widgets.restore.job import Outcome, Step, Success, guarded, read_data
+from napari_baryir.widgets.viewer.regions import Box
+
+if TYPE_CHECKING:
+    from napari_baryir.degradation import DegradationEstimate
+
+Parts = Literal["none", "additive", "differences", "both"]
+"""Which maps of the embeddings' contributions are wanted.
+
+Shapley's parts, which add up to the whole; the paper's differences; both."""
+
+LazyMaps = Literal["lazy", "memory"]
+"""What becomes of lazy layers: estimated as one scrolls, or at once."""
+
+Family = list[tuple[str, Any]]
+"""Names and values of maps that belong together."""
+
+MOST_VALUES = 10**6
+"""Of a map, from which its contrast limits are found."""
+
+
+@dataclass(frozen=True)
+class EstimateSettings:
+    """How to estimate; arguments of `napari_baryir.estimate_degradation`."""
+
+    model: str = "auto"
+    device: str = "auto"
+    precision: str = "auto"
+    tile: int | str = "auto"
+    overlap: int | str = "auto"
+    intensity: Any = "auto"
+
+
+@dataclass(frozen=True, eq=False)
+class EstimateJob:
+    """What to look at. Arrays are not read before the run."""
+
+    data: Any
+    """Level 0: NumPy, dask, zarr or anything that NumPy can read."""
+    axes: str
+    box: Box
+    settings: EstimateSettings = EstimateSettings()
+    parts: Parts = "none"
+    first: tuple[int | None, ...] = ()
+    """Plane in view, within the box; begun with."""
+    lazy: LazyMaps = "lazy"
+    stopping: threading.Event = field(default_factory=threading.Event)
+    """Set when it is to stop; heard at every tile, also of a lazy plane."""
+
+    def check(self) -> None:
+        """Raise `Stopped` if it is to stop."""
+        if self.stopping.is_set():
+            raise Stopped
+
+
+@dataclass(frozen=True, eq=False)
+class Contribution:
+    """What one embedding does to the image."""
+
+    name: str
+    data: Any
+    """Of the shape of what was looked at, but without colour samples: their mean."""
+    limit: float
+    """Greatest absolute value but for outliers; the same for maps that belong together."""
+
+
+@dataclass(frozen=True, eq=False)
+class Estimated(Success):
+    """A layer was looked at."""
+
+    estimate: DegradationEstimate
+    maps: DegradationMaps
+    contributions: tuple[Contribution, ...]
+
+
+def estimate_steps(job: EstimateJob) -> Generator[Step, None, Outcome]:
+    """Estimate, yielding after every tile."""
+    return guarded(_estimate(job))
+
+
+def _estimate(job: EstimateJob) -> Generator[Step, None, Estimated]:
+    from napari_baryir.degradation import iter_estimate
+
+    image = read_data(job.data)[job.box.slices]
+    outer = tuple(n for n, a in zip(image.shape, job.axes, strict=True) if a not in "YXS")
+    first = tuple(at or 0 for at in job.first) or (0,) * len(outer)
+    steps = Steps(
+        iter_estimate(
+            image,
+            axes=job.axes,
+            contributions=job.parts != "none",
+            first_plane=int(np.ravel_multi_index(first, outer)) if outer else 0,
+            at_once=job.lazy == "memory",
+            **vars(job.settings),
+        )
+    )
+    for progress in steps:
+        yield Step(progress, None)
+    estimate = steps.result
+    maps = maps_of(estimate, job.axes)
+    if isinstance(maps.planes, LazyPlaneMaps):
+        maps.planes.get(first, job.check)  # so that there is something to show
+    families = [
+        [(name, _grey(values, job.axes)) for name, values in family]
+        for family in _families(job.parts, estimate)
+    ]
+    if any(is_dask(values) for family in families for _, values in family):
+        return Estimated(estimate, maps, tuple(_lazily(families, job, first)))
+    return Estimated(estimate, maps, tuple(_at_once(families)))
+
+
+def _families(parts: Parts, estimate: DegradationEstimate) -> list[Family]:
+    """The maps that were asked for, those together that have the same limits."""
+    found = estimate.contributions
+    if found is None:
+        return []
+    families: list[Family] = []
+    if parts in ("additive", "both"):
+        additive = (found.shapley_barycenter, found.shapley_residual)
+        families.append(list(zip(("barycenter part", "residual part"), additive, strict=True)))
+    if parts in ("differences", "both"):
+        names = ("barycenter difference", "residual difference")
+        families.append(list(zip(names, (found.barycenter, found.residual), strict=True)))
+    return families
+
+
+def _at_once(families: list[Family]) -> Iterator[Contribution]:
+    for family in families:
+        limit = max(_limit(values) for _, values in family)
+        for name, values in family:
+            yield Contribution(name, values, limit)
+
+
+def _lazily(
+    families: list[Family], job: EstimateJob, first: tuple[int, ...]
+) -> Iterator[Contribution]:
+    """Maps whose planes are computed together, in a thread; the one in view here."""
+    letters = job.axes.replace("S", "")
+    inner = "".join(letter for letter in letters if letter not in "YX") + "YX"
+    there = [letters.index(letter) for letter in inner]
+    back = tuple(inner.index(letter) for letter in letters)
+    planes = kept_parts([values.transpose(there) for family in families for _, values in family])
+    seen = planes.get(first, job.check)  # it stands for all in finding the limits
+    number = 0
+    for family in families:
+        limit = max(_limit(values) for values in seen[number : number + len(family)])
+        for name, _ in family:
+            data = LazyMap(planes, back, operator.itemgetter(number), np.float32, np.nan)
+            yield Contribution(name, data, limit)
+            number += 1
+
+
+def _grey(values: Any, axes: str) -> Any:
+    """The mean over colours; alpha, which is never changed, counts as none."""
+    if "S" not in axes:
+        return values
+    axis = axes.index("S")
+    colours = 3 if values.shape[axis] >= 3 else 1
+    index = [slice(None)] * len(axes)
+    index[axis] = slice(0, colours)
+    return values[tuple(index)].mean(axis=axis)
+
+
+def _limit(values: Any) -> float:
+    """A round figure that nearly all absolute values are below."""
+    array = np.asarray(values).reshape(-1)
+    some = np.abs(array[:: max(1, array.size // MOST_VALUES)])
+    finite = some[np.isfinite(some)]
+    high = float(np.percentile(finite, 99.5)) if finite.size else 0.0
+    return high if high > 0 else 1.0

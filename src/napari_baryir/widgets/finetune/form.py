@@ -1,0 +1,249 @@
+"""The controls of the Fine-tune dock: what is asked, checked and remembered; nothing is read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import ComboBox
+from qtpy.QtCore import Signal
+
+from napari_baryir.errors import InputError
+from napari_baryir.widgets.dock.controls import (
+    card_text,
+    read_pixels,
+    set_shown,
+    store,
+)
+from napari_baryir.widgets.dock.settings import defaults
+from napari_baryir.widgets.finetune.choices import (
+    EXPLAINED,
+    FROM_LAYERS,
+    free_name,
+    has_stopped_run,
+    set_label,
+    weights_path,
+)
+from napari_baryir.widgets.finetune.controls import FinetuneControls
+from napari_baryir.widgets.finetune.job import FinetuneJob, Images, Kind
+from napari_baryir.widgets.finetune.layers import LayerChoices, pair_reason
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+GROUP = "finetune"
+REMEMBERED = (
+    "model", "kind", "place", "folder", "partners_folder", "degradation", "like_file", "name",
+    "steps", "domain", "mode", "device", "batch", "patch", "validate_every", "brightness", "turn",
+    "calibrate",
+)  # fmt: skip
+SIZES = ("batch", "patch")
+SCENES = 960
+"""Pictures that the estimates are calibrated on, as by `FinetuneSettings`."""
+
+
+class FinetuneForm(FinetuneControls):
+    """What the controls say, together."""
+
+    changed = Signal()
+    """Something that decides what can be run."""
+    like_changed = Signal()
+    """Another noisy image is to be measured, or none."""
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        super().__init__(LayerChoices(viewer))
+        self._recall()
+        self._connect()
+        self.refresh_layers()
+
+    @property
+    def source_kind(self) -> Kind:
+        """What it is to learn from."""
+        kind: Kind = self.kind.value
+        return kind
+
+    @property
+    def explanation(self) -> str:
+        """What that needs, in a sentence."""
+        return EXPLAINED[self.source_kind]
+
+    @property
+    def of_layers(self) -> bool:
+        """Whether the images are layers."""
+        return bool(self.place.value == FROM_LAYERS)
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether a training of that name was stopped."""
+        return has_stopped_run(self.name.value.strip())
+
+    def like_image(self) -> Any:
+        """The noisy image to be measured, a layer or a path; None if there is none."""
+        if not self._measures_noise():
+            return None
+        if not self.of_layers:
+            return self.like_file.value or None
+        return self.like.value
+
+    def problem(self) -> str | None:
+        """Why nothing can be learnt from what is chosen; None if it can be tried."""
+        try:
+            self._sources()
+            path = weights_path(self.name.value)
+        except InputError as error:
+            told = str(error)
+            return told[0].upper() + told[1:] + "."
+        if path.exists():
+            on = "Resume goes on with it; or choose" if self.can_resume else "Choose"
+            return f"There is a model “{path.stem}” already. {on} another name."
+        return None
+
+    def job(self, *, resume: bool = False) -> FinetuneJob:
+        """What is asked for.
+
+        Raises
+        ------
+        InputError
+            If a control holds something that is not possible.
+        """
+        images, partners = self._sources()
+        like = self.like_image()
+        return FinetuneJob(
+            kind=self.source_kind,
+            images=images,
+            partners=partners,
+            output=weights_path(self.name.value),
+            degradation=self.degradation.value if self.source_kind == "clean" else "",
+            like=None if like is None else self.layers.image(like),
+            model=self.model.value,
+            settings=self._settings(),
+            resume=resume,
+        )
+
+    def _settings(self) -> dict[str, Any]:
+        sizes = {name: read_pixels(name, getattr(self, name).value, ("auto",)) for name in SIZES}
+        return {
+            "steps": self.steps.value,
+            "domain": self.domain.value.strip() or None,
+            "mode": self.mode.value,
+            "device": self.device.value,
+            "validate_every": self.validate_every.value,
+            "brightness": self.brightness.value,
+            "turn": self.turn.value,
+            "calibration_scenes": SCENES if self.calibrate.value else 0,
+            **{name: value for name, value in sizes.items() if value != "auto"},
+        }
+
+    def _sources(self) -> tuple[Images, Images | None]:
+        kind = self.source_kind
+        if not self.of_layers:
+            which = {"pairs": "degraded", "clean": "clean", "noisy": "noisy"}[kind]
+            folder = self.folder.folder(which)
+            return folder, self.partners_folder.folder("clean") if kind == "pairs" else None
+        if kind != "pairs":
+            chosen = tuple(self.images.value)
+            if not chosen:
+                raise InputError(self.layers.nothing_chosen())
+            return tuple(map(self.layers.image_of, chosen)), None
+        pair = (self.degraded.value, self.clean.value)
+        first, second = map(self.layers.image_of, pair)
+        reason = pair_reason(first, second)
+        if pair[0] is pair[1]:
+            reason = "the degraded and the clean layer are the same; choose two"
+        if reason is not None:
+            raise InputError(reason)
+        return (first,), (replace(second, axes=first.axes),)
+
+    def refresh_layers(self, event: Any = None) -> None:
+        """Offer the layers that are there now."""
+        before = self.like.value
+        for control in (self.degraded, self.clean, self.images, self.like):
+            self.layers.refresh(control)
+        if self.degraded.value is self.clean.value:  # no pair was chosen yet
+            self.layers.propose_pair(self.degraded, self.clean)
+        if self.like.value is not before:
+            self.like_changed.emit()
+        self._on_control()
+
+    def refresh_models(self) -> None:
+        """Offer the models that are there now."""
+        before = self.model.value
+        self.model.reset_choices()
+        if before in self.model.choices:
+            self.model.value = before
+
+    def propose_name(self) -> None:
+        """Propose a name that is free, after the one that was used."""
+        self.name.value = free_name(self.name.value.strip())
+
+    def remember(self) -> None:
+        """Keep the controls for the next time."""
+        kept = store(GROUP)
+        for name in REMEMBERED:
+            kept.setValue(name, getattr(self, name).value)
+
+    def close(self) -> None:
+        """Stop listening to the viewer."""
+        self.layers.close(self.refresh_layers)
+
+    def _recall(self) -> None:
+        self.device.value = {"cpu": "cpu", "cuda": "cuda"}.get(defaults().device, "auto")
+        kept = store(GROUP)
+        for name in REMEMBERED:
+            control = getattr(self, name)
+            if not kept.contains(name):
+                continue
+            if name == "degradation":
+                self._offer_degradations()
+            value = kept.value(name, type=type(control.value))
+            if not isinstance(control, ComboBox) or value in control.choices:
+                control.value = value
+
+    def _connect(self) -> None:
+        self.layers.follow(self.refresh_layers)
+        self.model.changed.connect(self._on_model)
+        for control in (
+            self.kind, self.place, self.degraded, self.clean, self.images, self.folder,
+            self.partners_folder, self.name,
+        ):  # fmt: skip
+            control.changed.connect(self._on_control)
+        for control in (self.kind, self.place, self.degradation, self.like, self.like_file):
+            control.changed.connect(self._on_like)
+        self._on_model()
+
+    def _on_model(self) -> None:
+        self.model.tooltip = card_text(self.model.value)
+        self._offer_degradations()
+
+    def _offer_degradations(self) -> None:
+        before = self.degradation.value
+        self.degradation.reset_choices()
+        if before in self.degradation.choices:
+            self.degradation.value = before
+
+    def _on_like(self) -> None:
+        self.adapt()
+        self.like_changed.emit()
+
+    def _on_control(self) -> None:
+        self.adapt()
+        self.changed.emit()
+
+    def _measures_noise(self) -> bool:
+        return self.source_kind == "clean" and str(self.degradation.value).endswith(":noise")
+
+    def adapt(self) -> None:
+        """Show the controls that mean something now."""
+        kind, layers = self.source_kind, self.of_layers
+        pairs = kind == "pairs"
+        set_shown(self.degraded, layers and pairs)
+        set_shown(self.clean, layers and pairs)
+        set_shown(self.images, layers and not pairs)
+        set_shown(self.folder, not layers)
+        set_label(self.folder, {"pairs": "degraded", "clean": "clean", "noisy": "noisy"}[kind])
+        set_shown(self.partners_folder, not layers and pairs)
+        set_shown(self.degradation, kind == "clean")
+        set_shown(self.like, layers and self._measures_noise())
+        set_shown(self.like_file, not layers and self._measures_noise())
+        set_shown(self.brightness, pairs)
+        set_shown(self.turn, pairs)

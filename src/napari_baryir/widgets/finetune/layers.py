@@ -1,0 +1,130 @@
+"""Layers to learn from: which there are, why one cannot be used, which two may be a pair."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import psutil
+
+from napari_baryir.errors import InputError
+from napari_baryir.widgets.finetune.job import LayerImage
+from napari_baryir.widgets.viewer import layers
+from napari_baryir.widgets.viewer.regions import axes_of, level_0, why_not
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image
+
+NONE = "as modelled (no image)"
+"""What the list of noisy layers says where none is to be measured."""
+
+COPIES = 3
+"""Copies of an image in 32-bit floats that training holds at most."""
+
+SMALLEST_SIDE = 32
+"""As `napari_baryir.training.finetune.images.SMALLEST_SIDE`."""
+
+
+class LayerChoices:
+    """The image layers of a viewer, as choices of the form's controls."""
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+
+    def choices(self, _: Any = None) -> list[Any]:
+        """Images that are not our maps, from the top; results of restoring may be clean images."""
+        return [
+            layer
+            for layer in reversed(self._viewer.layers)
+            if layer.__class__.__name__ == "Image" and layers.kind_of(layer) in (None, "restored")
+        ]
+
+    def choices_or_none(self, _: Any = None) -> list[Any]:
+        """The same, and none of them."""
+        return [(NONE, None), *((layer.name, layer) for layer in self.choices())]
+
+    def refresh(self, control: Any) -> None:
+        """Offer the layers that are there now, and keep what is chosen."""
+        before = control.value
+        with control.changed.blocked():  # a renamed layer is another choice to magicgui
+            control.reset_choices()
+            if isinstance(before, list):
+                kept = [layer for layer in before if layer in control.choices]
+                active = self._viewer.layers.selection.active
+                if not kept and active in control.choices:
+                    kept = [active]
+                control.value = kept or list(control.choices)[:1]
+            elif before in control.choices:
+                control.value = before
+
+    def propose_pair(self, degraded: Any, clean: Any) -> None:
+        """Choose two different layers of one shape, if there are."""
+        found = self.choices()
+        for i, first in enumerate(found):
+            for second in found[i + 1 :]:
+                if level_0(first).shape == level_0(second).shape:
+                    # The clean one is more often called so than not.
+                    swap = "clean" in second.name.lower() or "good" in second.name.lower()
+                    degraded.value, clean.value = (first, second) if swap else (second, first)
+                    return
+
+    def nothing_chosen(self) -> str:
+        """Why no layer is chosen, and what to do."""
+        if self.choices():
+            return "choose one or more layers"
+        return "open an image first (File > Open), or learn from folders"
+
+    def image_of(self, layer: Image | None) -> LayerImage:
+        """A layer to learn from; `InputError` if it cannot be used."""
+        reason = self.nothing_chosen() if layer is None else why_not(layer)
+        if layer is None or reason is not None:
+            raise InputError((reason or "").rstrip("."))
+        image = LayerImage(layer.name, level_0(layer), axes_of(layer))
+        shape = tuple(int(n) for n in image.data.shape)
+        sides = [n for n, letter in zip(shape, image.axes, strict=True) if letter in "YX"]
+        if min(sides) < SMALLEST_SIDE:
+            raise InputError(
+                f"“{layer.name}” is {sides[0]} x {sides[1]} pixels, too small to learn from; "
+                f"choose one of {SMALLEST_SIDE} x {SMALLEST_SIDE} or more"
+            )
+        needed = 4 * COPIES * int(np.prod(shape))
+        if needed > psutil.virtual_memory().available:
+            raise InputError(
+                f"“{layer.name}” needs {needed / 2**30:.0f} GiB of memory to learn from, more than "
+                "is free; crop it, or save a part of it and learn from that"
+            )
+        return image
+
+    def image(self, chosen: Any) -> LayerImage | Path:
+        """A layer, or the path of a file."""
+        return Path(chosen).expanduser() if isinstance(chosen, str) else self.image_of(chosen)
+
+    def follow(self, tell: Callable[[Any], None]) -> None:
+        """Tell when layers come, go or are renamed."""
+        for event in self._events():
+            event.connect(tell)
+
+    def close(self, tell: Callable[[Any], None]) -> None:
+        """Tell no more."""
+        for event in self._events():
+            event.disconnect(tell)
+
+    def _events(self) -> list[Any]:
+        events = self._viewer.layers.events
+        return [events.inserted, events.removed, events.reordered, events.renamed]
+
+
+def pair_reason(degraded: LayerImage, clean: LayerImage) -> str | None:
+    """Say why two layers cannot be a pair; None if they may be one."""
+    shapes = [tuple(int(n) for n in image.data.shape) for image in (degraded, clean)]
+    colours = ["RGB" if "S" in image.axes else "grey" for image in (degraded, clean)]
+    if shapes[0] == shapes[1] and colours[0] == colours[1]:
+        return None
+    told = [
+        f"“{image.name}” is {colour}, {' x '.join(map(str, shape))}"
+        for image, shape, colour in zip((degraded, clean), shapes, colours, strict=True)
+    ]
+    return f"{told[0]}, but {told[1]}; choose two layers of the same size, pixel on pixel"

@@ -1,0 +1,215 @@
+"""A training as it goes: scores on the validation images above, the loss below."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt
+from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
+from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
+
+from napari_baryir.widgets.finetune.history import History
+
+LEFT, RIGHT, TITLE, BOTTOM, GAP = 52, 8, 18, 20, 10
+"""Margins, in pixels; each of the two plots has a title above it."""
+SCORE_SHARE = 0.58
+"""Of the height, for the scores."""
+
+SCORE, LOSS, BEST = "#56b4e9", "#e69f00", "#2fc08a"
+"""Colours that colour-blind eyes tell apart (Okabe and Ito)."""
+
+SMOOTHING = 0.9
+"""Of the drawn loss: single steps scatter too much to see where they are going."""
+
+LEAST_RANGE = 0.5
+"""dB; smaller differences of scores must not look like mountains."""
+
+
+class FinetunePlot(QWidget):
+    """Draws a `History`; what is under the cursor is told in a tooltip."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._history = History()
+        self._smooth: dict[int, float] = {}
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+    def sizeHint(self) -> QSize:
+        """As wide as there is room."""
+        return QSize(260, 210)
+
+    def show_history(self, history: History) -> None:
+        """Draw this, now and whenever it is called again."""
+        self._history = history
+        self._smooth = smoothed(history.losses)
+        self.update()
+
+    @property
+    def last_step(self) -> int:
+        """Step at the right end: more than has been done, so that the curves do not jump often."""
+        history = self._history
+        done = max([history.step, *history.scores, *history.losses, 1])
+        room = 4 * max(history.validate_every, 1)
+        while room < done:
+            room *= 2
+        return min(room, max(history.steps, done))
+
+    def areas(self) -> tuple[QRectF, QRectF]:
+        """Where scores and loss are drawn."""
+        inside = QRectF(self.rect()).adjusted(LEFT, TITLE, -RIGHT, -BOTTOM)
+        height = inside.height() - GAP - TITLE
+        scores = QRectF(inside.left(), inside.top(), inside.width(), SCORE_SHARE * height)
+        top = scores.bottom() + GAP + TITLE
+        return scores, QRectF(inside.left(), top, inside.width(), inside.bottom() - top)
+
+    def paintEvent(self, _: Any) -> None:
+        """Draw both plots."""
+        if not self._history.scores and not self._history.losses:
+            return
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        text = self.palette().color(self.foregroundRole())
+        above, below = self.areas()
+        self._draw_scores(painter, above, text)
+        self._draw_losses(painter, below, text)
+        self._draw_steps(painter, below, text)
+        painter.end()
+
+    def _draw_scores(self, painter: QPainter, area: QRectF, text: QColor) -> None:
+        history = self._history
+        before = history.scores.get(0)
+        values = list(history.scores.values())
+        low, high = _range(values, LEAST_RANGE)
+        _draw_frame(painter, area, text, (low, high), "PSNR of your validation images, dB")
+        if before is not None:
+            painter.setPen(QPen(text, 1, Qt.PenStyle.DashLine))
+            y = _place(before, low, high, area)
+            painter.drawLine(QPointF(area.left(), y), QPointF(area.right(), y))
+            rather_low = y > area.center().y()
+            label = QRectF(area.left(), y - 17 if rather_low else y + 1, area.width() - 3, 16)
+            painter.drawText(label, Qt.AlignmentFlag.AlignRight, "starting model")
+        points = self._points(history.scores, low, high, area)
+        painter.setPen(QPen(QColor(SCORE), 2))
+        painter.drawPolyline(QPolygonF(points))
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(SCORE))
+        for point in points:
+            painter.drawEllipse(point, 2.5, 2.5)
+        if history.best_step and history.best_step in history.scores:
+            self._draw_best(painter, area, (low, high))
+
+    def _draw_best(self, painter: QPainter, area: QRectF, limits: tuple[float, float]) -> None:
+        step = self._history.best_step
+        point = QPointF(self._x(step, area), _place(self._history.scores[step], *limits, area))
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.setPen(QPen(QColor(BEST), 2))
+        painter.drawEllipse(point, 6.0, 6.0)
+
+    def _draw_losses(self, painter: QPainter, area: QRectF, text: QColor) -> None:
+        losses = self._history.losses
+        # A few steps that went astray must not press all others flat.
+        low, high = _range(list(losses.values()), 0.0, outliers=True)
+        _draw_frame(painter, area, text, (low, high), "loss: log of the squared error")
+        painter.setClipRect(area.adjusted(0, -1, 0, 1))
+        faint = QColor(LOSS)
+        faint.setAlpha(80)
+        painter.setPen(QPen(faint, 1))
+        painter.drawPolyline(QPolygonF(self._points(losses, low, high, area)))
+        painter.setPen(QPen(QColor(LOSS), 2))
+        painter.drawPolyline(QPolygonF(self._points(self._smooth, low, high, area)))
+        painter.setClipping(False)
+
+    def _draw_steps(self, painter: QPainter, area: QRectF, text: QColor) -> None:
+        painter.setPen(text)
+        below = QRectF(area.left(), area.bottom() + 2, area.width(), BOTTOM - 2)
+        painter.drawText(below, Qt.AlignmentFlag.AlignLeft, "0")
+        painter.drawText(below, Qt.AlignmentFlag.AlignHCenter, "step")
+        painter.drawText(below, Qt.AlignmentFlag.AlignRight, str(self.last_step))
+
+    def _points(
+        self, values: Mapping[int, float], low: float, high: float, area: QRectF
+    ) -> list[QPointF]:
+        """A point per value, but not more than there are pixels to draw them in."""
+        steps = sorted(values)
+        stride = max(1, len(steps) // max(int(area.width()), 1))
+        chosen = steps[::stride] + (steps[-1:] if steps and (len(steps) - 1) % stride else [])
+        return [
+            QPointF(self._x(step, area), _place(values[step], low, high, area)) for step in chosen
+        ]
+
+    def _x(self, step: int, area: QRectF) -> float:
+        return float(area.left() + step / self.last_step * area.width())
+
+    def event(self, event: Any) -> bool:
+        """Tell of the step under the cursor."""
+        if event.type() == QEvent.Type.ToolTip:
+            area, _ = self.areas()
+            share = (event.pos().x() - area.left()) / max(area.width(), 1.0)
+            told = self.describe(round(share * self.last_step))
+            QToolTip.showText(event.globalPos(), told, self)
+            return True
+        return bool(super().event(event))
+
+    def describe(self, step: int) -> str:
+        """The nearest validation, and the loss there, in words."""
+        history = self._history
+        if not history.scores:
+            return "PSNR on images that are never trained on; higher is better."
+        nearest = min(history.scores, key=lambda known: abs(known - step))
+        score = history.scores[nearest]
+        told = f"step {nearest}: {score:.2f} dB"
+        if 0 in history.scores and nearest:
+            told += f", {score - history.scores[0]:+.2f} dB over the starting model"
+        if nearest == history.best_step and nearest:
+            told += "; this one is kept"
+        if self._smooth and nearest:
+            near = min(self._smooth, key=lambda known: abs(known - nearest))
+            told += f"\nloss {self._smooth[near]:.3f}"
+        return told
+
+
+def smoothed(values: Mapping[int, float]) -> dict[int, float]:
+    """Running mean whose memory is `SMOOTHING`; the first values weigh no more than later ones."""
+    mean, weight, out = 0.0, 0.0, {}
+    for step in sorted(values):
+        mean = SMOOTHING * mean + (1 - SMOOTHING) * values[step]
+        weight = SMOOTHING * weight + (1 - SMOOTHING)
+        out[step] = mean / weight
+    return out
+
+
+def _range(values: list[float], least: float, *, outliers: bool = False) -> tuple[float, float]:
+    """Limits with some room around the values."""
+    finite = sorted(value for value in values if math.isfinite(value))
+    if not finite:
+        return 0.0, 1.0
+    cut = len(finite) // 50 if outliers else 0
+    low, high = finite[cut], finite[-1 - cut]
+    room = max(0.08 * (high - low), (least - (high - low)) / 2, 1e-3)
+    return low - room, high + room
+
+
+def _place(value: float, low: float, high: float, area: QRectF) -> float:
+    return float(area.bottom() - (value - low) / (high - low) * area.height())
+
+
+def _draw_frame(
+    painter: QPainter, area: QRectF, text: QColor, limits: tuple[float, float], title: str
+) -> None:
+    """Title, two lines across, and what they stand for."""
+    faint = QColor(text)
+    faint.setAlpha(60)
+    painter.setPen(text)
+    above = QRectF(0, area.top() - TITLE, area.right(), TITLE - 2)
+    painter.drawText(above, Qt.AlignmentFlag.AlignLeft, title)
+    span = limits[1] - limits[0]
+    digits = max(0, min(3, 1 - math.floor(math.log10(span))))
+    for value, y in ((limits[1], area.top()), (limits[0], area.bottom())):
+        painter.setPen(QPen(faint, 1))
+        painter.drawLine(QPointF(area.left(), y), QPointF(area.right(), y))
+        painter.setPen(text)
+        inward = 0.0 if value == limits[1] else -16.0
+        beside = QRectF(0, y + inward, LEFT - 5, 16)
+        painter.drawText(beside, Qt.AlignmentFlag.AlignRight, f"{value:.{digits}f}")

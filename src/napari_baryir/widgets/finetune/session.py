@@ -1,0 +1,100 @@
+"""From a wish to a model: queues the training, follows it, makes way for other runs."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Signal
+
+from napari_baryir.widgets.dock.run import Run, RunQueue, run_queue
+from napari_baryir.widgets.dock.session import RunSession
+from napari_baryir.widgets.finetune.history import History
+from napari_baryir.widgets.finetune.job import FinetuneJob, FinetuneStep, Trained, finetune_steps
+from napari_baryir.widgets.restore.job import Failed
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+
+@functools.cache
+def training_queue() -> RunQueue:
+    """Trainings one after the other. Not with the other runs, which would wait for minutes."""
+    return RunQueue()
+
+
+class FinetuneSession(RunSession):
+    """Trainings of one dock, one at a time. A training rests while anything else is computed.
+
+    `finished` brings `Trained`, also when the user stopped it and there was something to keep.
+    """
+
+    validated = Signal()
+    """There is a new score, and a sample to look at."""
+
+    def __init__(self, _: ViewerModel | None = None) -> None:
+        super().__init__(training_queue())
+        self.job: FinetuneJob | None = None
+        self.history = History()
+        self.paused = False
+        self.calibrating = False
+        run_queue().changed.connect(self._make_way)
+
+    def train(self, job: FinetuneJob) -> Run:
+        """Queue a training.
+
+        Raises
+        ------
+        InputError
+            If there is one already.
+        """
+        self._check_free()
+        self.job = job
+        self.history = History(validate_every=int(job.settings.get("validate_every", 100)))
+        if job.resume:
+            self.history.read_log(job.output.with_suffix(".run") / "log.csv")
+        self.paused = self.calibrating = False
+        self._make_way()
+        return self._submit(finetune_steps(job), f"Training {job.output.stem}")
+
+    def _let_go(self) -> None:
+        run_queue().changed.disconnect(self._make_way)
+
+    def _make_way(self) -> None:
+        """Rest while another run has the computer."""
+        if self.job is None:
+            return
+        if run_queue().current is None:
+            self.job.free.set()
+        else:
+            self.job.free.clear()
+
+    def _follow(self, step: FinetuneStep) -> None:
+        self.paused = step.paused
+        news = step.news
+        if news is None:
+            return
+        self.calibrating = news.calibrating is not None
+        self.history.add(news)
+        if news.scores is not None:
+            self.validated.emit()
+
+    def _on_ended(self) -> None:
+        run, job = self.run, self.job
+        self.job = None
+        if run is not None and job is not None:
+            if job.latest is not None:
+                self.history.add(job.latest)
+            if run.state == "cancelled":  # what it kept, it could not return
+                run.outcome = self._kept(job)
+        super()._on_ended()
+
+    def _kept(self, job: FinetuneJob) -> Trained | Failed | None:
+        """What a training that was stopped has written; None if nothing was better yet."""
+        if job.problem is not None:
+            return Failed(job.problem)
+        history = self.history
+        if not history.best_step:
+            return None
+        card = job.output.with_suffix(".md")
+        return Trained(job.output, card, history.best_step, history.step, stopped=True)

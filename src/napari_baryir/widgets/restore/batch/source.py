@@ -1,0 +1,120 @@
+"""Which images a batch restores: a folder of files, or the selected layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from napari.qt.threading import create_worker
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QCheckBox, QComboBox, QVBoxLayout, QWidget
+
+from napari_baryir.widgets.dock.controls import FolderEdit
+from napari_baryir.widgets.dock.problem import Problem
+from napari_baryir.widgets.restore.batch.items import Item, find_images, list_layers
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+FOLDER, LAYERS = "A folder of images", "The selected layers"
+
+
+class BatchSource(QWidget):
+    """Asks for images and lists them; disabled, it lists nothing new.
+
+    Parameters
+    ----------
+    viewer
+        Whose selected layers can be chosen.
+    """
+
+    listed = Signal()
+    """`items` are those of the chosen folder or layers; or `complaint` says why there are none."""
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__()
+        self.items: Sequence[Item] = ()
+        self.complaint = ""
+        self._viewer = viewer
+        self._listing = 0
+        self._proposed = ""
+        self.kind = QComboBox()
+        self.kind.addItems([FOLDER, LAYERS])
+        self.folder = FolderEdit("Folder", "of TIFF, PNG, JPEG or OME-Zarr")
+        self.output = FolderEdit("Save to", "a folder; made if not there")
+        self.again = QCheckBox("Restore again what is done")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for widget in (self.kind, self.folder, self.output, self.again):
+            layout.addWidget(widget)
+        self.kind.currentTextChanged.connect(self._on_kind)
+        self.folder.chosen.connect(self._on_folder)
+        self.output.chosen.connect(self.list_images)
+        self.again.toggled.connect(self.list_images)
+
+    @property
+    def of_files(self) -> bool:
+        """Whether files are restored, and not layers."""
+        return bool(self.kind.currentText() == FOLDER)
+
+    def choose_folder(self, folder: str, output: str = "") -> None:
+        """Fill in the folders, as if they had been typed."""
+        self.kind.setCurrentText(FOLDER)
+        self.folder.path = folder
+        self.output.path = output
+        self._on_folder()
+
+    def choose_layers(self) -> None:
+        """Restore the selected layers."""
+        self.kind.setCurrentText(LAYERS)
+
+    def list_images(self, *_: object) -> None:
+        """Find the images; emits `listed`, for folders when they have been searched."""
+        if not self.isEnabled():
+            return
+        self._listing += 1
+        folder = self.folder.path
+        if not self.of_files:
+            selected = self._viewer.layers.selection
+            chosen = [layer for layer in self._viewer.layers if layer in selected]
+            self._tell(list_layers(chosen, self.items))
+        elif not folder:
+            self._tell([])
+        else:
+            # Folders on a network take their time.
+            worker = create_worker(
+                find_images, folder, self.output.path, _start_thread=False, _ignore_errors=True
+            )
+            worker.returned.connect(partial(self._on_found, self._listing))
+            worker.start()
+
+    def list_layers_again(self) -> None:
+        """The selection has changed."""
+        if not self.of_files:
+            self.list_images()
+
+    def _on_kind(self) -> None:
+        self.folder.setVisible(self.of_files)
+        self.output.setVisible(self.of_files)
+        self.list_images()
+
+    def _on_folder(self) -> None:
+        folder = self.folder.path.rstrip("/\\")
+        if self.output.path in ("", self._proposed):
+            self.output.path = self._proposed = f"{folder}-restored" if folder else ""
+        self.list_images()
+
+    def _on_found(self, listing: int, found: Sequence[Item] | Problem) -> None:
+        if listing != self._listing or not self.isEnabled():
+            return  # something else was asked for since
+        if isinstance(found, Problem):
+            self._tell([], found.sentence)
+        else:
+            self._tell(found)
+
+    def _tell(self, items: Sequence[Item], complaint: str = "") -> None:
+        if not items and not complaint:
+            complaint = "Choose a folder." if self.of_files else "Select layers in the layer list."
+        self.items, self.complaint = items, complaint
+        self.listed.emit()

@@ -1,0 +1,221 @@
+"""The Batch tab: a folder of images, or several layers, one after the other."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
+
+from napari_baryir.errors import BaryIRError
+from napari_baryir.widgets.dock.problem import Problem, notify
+from napari_baryir.widgets.dock.run import Run, run_queue
+from napari_baryir.widgets.restore.batch.items import BatchSettings, LayerItem
+from napari_baryir.widgets.restore.batch.run import State, Update, run_batch
+from napari_baryir.widgets.restore.batch.source import BatchSource
+from napari_baryir.widgets.restore.batch.table import BatchTable
+from napari_baryir.widgets.restore.job import Done, Failed
+from napari_baryir.widgets.restore.record import make_record
+from napari_baryir.widgets.viewer import layers
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+
+class BatchTab(QWidget):
+    """Restores many images with the settings of the Restore tab.
+
+    What was done before is skipped, so that a batch that was stopped goes on where it was.
+
+    Parameters
+    ----------
+    viewer
+        Whose selected layers can be restored, and where their results go.
+    get_settings
+        Gives the arguments of `napari_baryir.restore` to use, when a run begins; may raise
+        `BaryIRError`.
+    """
+
+    listed = Signal()
+    """The table shows the images that were chosen, or the label why there are none."""
+    updated = Signal()
+    """The table shows news of the image in work."""
+    finished = Signal()
+    """A batch is over: done, failed or cancelled."""
+
+    def __init__(self, viewer: Viewer, get_settings: Callable[[], Mapping[str, Any]]) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._get_settings = get_settings
+        self._run: Run | None = None
+        self._settings = BatchSettings()
+        self._released = False
+        self.source = BatchSource(viewer)
+        self.table = BatchTable()
+        self.label = QLabel()
+        self.label.setWordWrap(True)
+        self.button = QPushButton("Restore")
+        self.details_button = QPushButton("Details")
+        self.details_button.setCheckable(True)
+        self.details = QPlainTextEdit()
+        self.details.setReadOnly(True)
+        self._lay_out()
+        self._connect()
+        self.source.list_images()
+        self._show_details()
+
+    def _lay_out(self) -> None:
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.button, 1)
+        buttons.addWidget(self.details_button)
+        layout = QVBoxLayout(self)
+        layout.addWidget(self.source)
+        layout.addWidget(self.table, 1)
+        layout.addWidget(self.details)
+        layout.addWidget(self.label)
+        layout.addLayout(buttons)
+
+    def _connect(self) -> None:
+        self.source.listed.connect(self._on_listed)
+        self.button.clicked.connect(self._on_button)
+        self.table.currentCellChanged.connect(self._show_details)
+        self.details_button.toggled.connect(self._show_details)
+        self._viewer.layers.selection.events.changed.connect(self._on_selection)
+        self._viewer.layers.events.removed.connect(self._on_removed)
+        self.destroyed.connect(partial(_let_go, weakref.ref(self)))
+
+    @property
+    def running(self) -> bool:
+        """Whether a batch runs, or waits for another run to end."""
+        return self._run is not None
+
+    def start(self) -> None:
+        """Restore the images of the table that are not done."""
+        items, again = self.source.items, self.source.again.isChecked()
+        if self.running or not items:
+            return
+        try:
+            self._settings = BatchSettings.of(self._get_settings())
+        except BaryIRError as error:
+            self._show_state(Problem.of(error).sentence)
+            return
+        for item in items:
+            if isinstance(item, LayerItem):
+                item.dropped = item.layer not in self._viewer.layers
+        self.table.show_items(items, again=again)
+        run = self._run = Run(run_batch(items, self._settings, again=again), "Restoring a batch")
+        run.stepped.connect(self._on_update)
+        run.ended.connect(self._on_ended)
+        run_queue().submit(run)
+        waiting = run_queue().ahead_of(run)
+        self._show_state("Waiting for another run to end." if waiting else "")
+
+    def cancel(self) -> None:
+        """Stop within a tile; what is done stays."""
+        if self._run is not None:
+            self._run.cancel()
+        if self.running:
+            self._show_state("Stopping after the tile in work.")
+
+    def release(self) -> None:
+        """Stop, and listen to the viewer no more; touches no widget, since they may be gone."""
+        if self._run is not None:
+            self._run.cancel()
+        if not self._released:
+            self._viewer.layers.selection.events.changed.disconnect(self._on_selection)
+            self._viewer.layers.events.removed.disconnect(self._on_removed)
+        self._released = True
+
+    def _on_button(self) -> None:
+        if self.running:
+            self.cancel()
+        else:
+            self.start()
+
+    def _on_selection(self, *_: object) -> None:
+        self.source.list_layers_again()
+
+    def _on_removed(self, event: Any) -> None:
+        for item in self.source.items:
+            if isinstance(item, LayerItem) and item.layer is event.value:
+                item.dropped = True
+
+    def _on_listed(self) -> None:
+        self.table.show_items(self.source.items, again=self.source.again.isChecked())
+        self._show_state(self.source.complaint)
+        self._show_details()
+        self.listed.emit()
+
+    def _on_update(self, update: Update) -> None:
+        item = self.source.items[update.row]
+        done = update.result
+        if done is not None and isinstance(item, LayerItem):
+            if item.dropped:  # since the last tile
+                update = Update(update.progress, None, update.row, State.FAILED, "It was removed.")
+            else:
+                self._add_result(item, done)
+        self.table.show_update(update)
+        if update.state is not State.RUNNING or not update.text:  # it has just begun
+            self._show_state()
+        self.updated.emit()
+
+    def _add_result(self, item: LayerItem, done: Done) -> None:
+        path = item.layer.source.path
+        record = make_record(
+            done.restoration,
+            source=item.name,
+            path=str(path) if path else None,
+            box=item.box,
+            strength=self._settings.strength,
+        )
+        name = f"{item.name} restored"
+        data = done.data
+        if done.lazy:
+            from napari_baryir.widgets.dock.seen import seen_levels, shown_data  # late: dask
+
+            data = shown_data(done, seen_levels(done, self._viewer))
+        layers.add_result(self._viewer, item.layer, item.box, data, name=name, record=record)
+        item.done = True
+
+    def _on_ended(self) -> None:
+        run, self._run = self._run, None
+        if run is None:
+            return
+        self.table.stop_running()
+        failed = self.table.count(State.FAILED)
+        text = "Cancelled." if run.state == "cancelled" else ""
+        if isinstance(run.outcome, Failed):  # of no image in particular
+            problem = Problem.of(run.outcome.error)
+            text = problem.sentence
+            notify(problem)
+        elif failed and not text:
+            some = f"{failed} image{'s' * (failed != 1)}"
+            notify(Problem(f"{some} could not be restored; the Batch tab says why.", "", True))
+        self._show_state(text)
+        self._show_details()
+        self.finished.emit()
+
+    def _show_state(self, text: str = "") -> None:
+        """Say how far everything is, and what else there is to say."""
+        told = self.table.summary()
+        self.label.setText("\n".join(part for part in (text, told) if part))
+        self.button.setText("Cancel" if self.running else "Restore")
+        self.button.setEnabled(self.running or self.table.has_work())
+        self.source.setEnabled(not self.running)
+
+    def _show_details(self, *_: object) -> None:
+        """Show all that there is to say of the selected image."""
+        text = self.table.chosen_text()
+        self.details_button.setEnabled(bool(text))
+        self.details.setVisible(bool(text) and self.details_button.isChecked())
+        self.details.setPlainText(text)
+
+
+def _let_go(tab: weakref.ref[BatchTab], *_: object) -> None:
+    """End what outlives the tab's widgets."""
+    found = tab()
+    if found is not None:
+        found.release()

@@ -1,0 +1,95 @@
+"""The controls of the Restore dock: what is asked, checked and remembered; no work is done here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from magicgui.types import FileDialogMode
+from magicgui.widgets import CheckBox, FileEdit, FloatSlider
+from qtpy.QtCore import Signal
+
+from napari_baryir.widgets.dock.controls import Wish, new_folder, set_shown
+from napari_baryir.widgets.dock.form import LayerForm
+from napari_baryir.widgets.restore.job import Settings
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+
+class RestoreForm(LayerForm):
+    """Two lists of controls, `basic` and `advanced`, to be laid out by `lay_out`."""
+
+    strength_changed = Signal(float)
+
+    group = "restore"
+    remembered = (
+        "model", "region", "strength", "ensemble", "device", "precision", "tile", "overlap",
+        "intensity", "lazy",
+    )  # fmt: skip
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        super().__init__(viewer)
+        self.strength = FloatSlider(
+            label="strength", min=0, max=1, step=0.01, value=1,
+            tooltip="1: restored. 0: the original. Moves the result at once, also after a run.",
+        )  # fmt: skip
+        self.ensemble = CheckBox(
+            label="", text="ensemble (8× slower)", value=False,
+            tooltip="Average over the 8 flips and rotations: slightly better, 8 times slower.",
+        )  # fmt: skip
+        self.target = FileEdit(
+            label="OME-Zarr", mode=FileDialogMode.OPTIONAL_FILE, filter="*.ome.zarr",
+            tooltip="Folder to write, for example restored.ome.zarr.",
+        )  # fmt: skip
+        self.basic = [
+            self.layer, self.model, self.region, self.shapes, self.strength, self.ensemble,
+        ]  # fmt: skip
+        self.advanced = [
+            self.device, self.precision, self.tile, self.overlap, self.axes, self.intensity,
+            self.lazy, self.target,
+        ]  # fmt: skip
+        self.strength.changed.connect(self.strength_changed.emit)
+        self._begin()
+
+    def arguments(self) -> dict[str, Any]:
+        """Arguments of `napari_baryir.restore` that hold for any image, for a batch.
+
+        Raises
+        ------
+        InputError
+            If a control holds something that is not possible.
+        """
+        return {**vars(self._settings()), "strength": float(self.strength.value)}
+
+    def wish(self) -> Wish:
+        """What is asked for.
+
+        Raises
+        ------
+        InputError
+            If a control holds something that is not possible.
+        """
+        source, axes = self._source()
+        return Wish(
+            source=source,
+            settings=self._settings(),
+            axes=axes,
+            region=self.region.value,
+            shapes=self.shapes.value if self.region.value == "shapes" else None,
+            strength=float(self.strength.value),
+            lazy=self.lazy.value,
+            target=new_folder(Path(str(self.target.value or ""))) if self.streams else None,
+        )
+
+    def _settings(self) -> Settings:
+        return Settings(**self._common(), ensemble=self.ensemble.value)
+
+    @property
+    def streams(self) -> bool:
+        """Whether the result goes into a file."""
+        return bool(self._source_is_lazy() and self.lazy.value == "zarr")
+
+    def _adapt(self) -> None:
+        super()._adapt()
+        set_shown(self.target, self.streams)

@@ -1,0 +1,229 @@
+"""One run of restoring a layer, as a generator that knows neither Qt nor napari."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import numpy as np
+
+from napari_baryir.imaging.checks import as_array, is_dask
+from napari_baryir.steps import Steps
+from napari_baryir.widgets.dock.torch_ahead import load_libraries
+from napari_baryir.widgets.viewer.regions import Box
+
+if TYPE_CHECKING:
+    from napari_baryir.restoration.results import Progress, Restoration
+
+LazyMode = Literal["lazy", "memory", "zarr"]
+"""What becomes of lazy layers: restored as one scrolls, at once in memory, or into a file."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to restore; the arguments of `napari_baryir.restore` that the dock offers."""
+
+    model: str = "auto"
+    device: str = "auto"
+    precision: str = "auto"
+    tile: int | str = "auto"
+    overlap: int | str = "auto"
+    intensity: str | tuple[float, float] = "auto"
+    ensemble: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class RestoreJob:
+    """What to restore and where to put it. Arrays are not read before the run."""
+
+    data: Any
+    """Level 0: NumPy, dask, zarr or anything that NumPy can read."""
+    axes: str
+    box: Box
+    settings: Settings = Settings()
+    coarser: tuple[Any, ...] = ()
+    """The other levels of a multiscale layer."""
+    first: tuple[int | None, ...] | None = None
+    """Plane in view, within the box."""
+    lazy: LazyMode = "lazy"
+    target: Path | None = None
+    """OME-Zarr folder to write, for "zarr"."""
+    scale: Mapping[str, float] = field(default_factory=dict)
+    """Step between pixels per axis letter, for files."""
+    units: Mapping[str, str] = field(default_factory=dict)
+    """Their units in full."""
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One more tile."""
+
+    progress: Progress
+    image: Any
+    """The result so far, written in place; zeros where nothing is done. None if not in memory."""
+
+
+@dataclass(frozen=True, eq=False)
+class Success:
+    """A run is over and went well; its children say what came of it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Done(Success):
+    """A layer was restored."""
+
+    restoration: Restoration
+    data: Any
+    """Of the result: an array, or a list of arrays for a multiscale layer."""
+    original: Any
+    """What was restored, in the same form."""
+
+    @property
+    def lazy(self) -> bool:
+        """Whether the network has still to run, where somebody looks."""
+        return self.restoration.non_finite is None
+
+
+@dataclass(frozen=True, eq=False)
+class Failed:
+    """The run is over and went wrong."""
+
+    error: Exception
+
+
+Outcome = Success | Failed
+Ended = TypeVar("Ended", bound=Success)
+
+
+def restore_steps(job: RestoreJob) -> Generator[Step, None, Done | Failed]:
+    """Restore, yielding after every tile.
+
+    Closing the generator stops the work and leaves no file behind.
+    """
+    return guarded(_restore(job))
+
+
+def guarded(steps: Generator[Step, None, Ended]) -> Generator[Step, None, Ended | Failed]:
+    """The same steps with a core left; errors are returned, so that nobody else reports them."""
+    try:
+        with cores_left_for_the_window():
+            return (yield from steps)
+    except Exception as error:
+        # A frame of the traceback would keep the image, and on a GPU its memory, alive.
+        return Failed(error.with_traceback(None) if isinstance(error, MemoryError) else error)
+
+
+def _restore(job: RestoreJob) -> Generator[Step, None, Done]:
+    image = read_data(job.data)[job.box.slices]
+    if is_dask(image) and job.lazy == "lazy":
+        return (yield from _lazily(job, image))
+    if job.lazy == "zarr" and job.target is not None:
+        return (yield from _into_file(job, image, job.target))
+    out = np.zeros(image.shape, image.dtype)
+    restoration = yield from _steps(job, image, out)
+    if not job.coarser:
+        return Done(restoration, out, image)
+    return Done(restoration, _pyramid(job, out), _pyramid(job, image))
+
+
+def _steps(job: RestoreJob, image: Any, out: Any, **changed: Any) -> Generator[Step, None, Any]:
+    """Run `iter_restore`, wrapping what it yields."""
+    from napari_baryir.restoration import iter_restore
+
+    told = {**vars(job.settings), "axes": job.axes, "out": out, "first": job.first, **changed}
+    steps = Steps(iter_restore(image, **told))
+    shown = out if isinstance(out, np.ndarray) else None
+    for progress in steps:
+        yield Step(progress, shown)
+    return steps.result
+
+
+def _lazily(job: RestoreJob, image: Any) -> Generator[Step, None, Done]:
+    """A lazy result; levels that are seen from afar are restored by themselves when seen."""
+    restoration = yield from _steps(job, image, None)
+    if not job.coarser:
+        return Done(restoration, restoration.image, image)
+    if not job.box.whole:
+        return Done(restoration, _pyramid(job, restoration.image), _pyramid(job, image))
+    originals = [image, *(_lazy(level) for level in job.coarser)]
+    levels = [restoration.image]
+    for level in originals[1:]:
+        # The average of level 0 would have to compute all of it to show a thumbnail.
+        coarse = yield from _steps(
+            job,
+            level,
+            None,
+            model=restoration.model,
+            intensity=restoration.intensity,
+            tile="auto",
+            overlap="auto",
+        )
+        levels.append(coarse.image)
+    return Done(restoration, levels, originals)
+
+
+def _into_file(job: RestoreJob, image: Any, target: Path) -> Generator[Step, None, Done]:
+    """Stream to OME-Zarr, which appears when it is complete."""
+    from napari_baryir.files import open_output, read_image
+    from napari_baryir.files.image_file import ImageFile
+
+    described = ImageFile(Path(), "", image, job.axes, scale=job.scale, units=job.units)
+    with open_output(target, described) as out:
+        restoration = yield from _steps(job, image, out)
+    written = read_image(target)
+    # OME-Zarr has its own order of axes, and colours as channels.
+    wanted = job.axes if "S" in written.axes else job.axes.replace("S", "C")
+    data = written.data.transpose([written.axes.index(letter) for letter in wanted])
+    if not job.coarser:
+        return Done(restoration, data, image)
+    return Done(restoration, _pyramid(job, data), _pyramid(job, image))
+
+
+def _pyramid(job: RestoreJob, fine: Any) -> list[Any]:
+    """Levels as far apart as those of the layer, by averaging."""
+    from napari_baryir.files.lazy import averaged
+
+    whole = [int(n) for n in job.data.shape]
+    levels, lazy = [fine], _lazy(fine)
+    for level in job.coarser:
+        ratios = [small / n for small, n in zip(level.shape, whole, strict=True)]
+        shape = [max(1, round(n * ratio)) for n, ratio in zip(fine.shape, ratios, strict=True)]
+        made = averaged(lazy, shape)
+        levels.append(made if is_dask(fine) else made.compute(scheduler="sync"))
+    return levels
+
+
+def read_data(data: Any) -> Any:
+    """The array behind a layer's data; xarray's is inside of it."""
+    if hasattr(data, "dims") and hasattr(data, "data"):
+        data = data.data
+    return as_array(data)
+
+
+def _lazy(array: Any) -> Any:
+    import dask.array
+
+    lazy: Any = dask.array
+    array = read_data(array)
+    return array if is_dask(array) else lazy.from_array(array)
+
+
+@contextmanager
+def cores_left_for_the_window() -> Iterator[None]:
+    """Leave a core to the GUI thread where there are more than two."""
+    load_libraries()
+    import torch
+
+    before = torch.get_num_threads()
+    cores = os.cpu_count() or 1
+    if cores > 2:
+        torch.set_num_threads(max(1, min(before, cores - 1)))
+    try:
+        yield
+    finally:
+        if torch.get_num_threads() != before:
+            torch.set_num_threads(before)

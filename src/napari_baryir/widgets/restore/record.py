@@ -1,0 +1,89 @@
+"""The record of a result as code that repeats it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from napari_baryir.widgets.viewer.regions import Box
+
+
+def make_record(
+    restoration: Any, *, source: str, path: str | None, box: Box, strength: float
+) -> dict[str, Any]:
+    """What is kept in a result's metadata: plain JSON values, enough to repeat the run.
+
+    Parameters
+    ----------
+    restoration
+        A `napari_baryir.Restoration`.
+    source
+        Name of the layer.
+    path
+        File that the layer came from, if any.
+    box
+        The part that was restored.
+    strength
+        Of the blend with the original that is shown.
+    """
+    record: dict[str, Any] = dict(restoration.record)
+    record["kind"] = "restored"
+    record["device"] = restoration.device
+    record["source"] = source
+    record["path"] = path
+    record["region"] = None if box.whole else box.bounds
+    return with_strength(record, strength)
+
+
+def with_strength(record: Mapping[str, Any], strength: float) -> dict[str, Any]:
+    """The record of the same run blended with another strength."""
+    return {**record, "settings": {**record["settings"], "strength": round(float(strength), 4)}}
+
+
+def as_python(record: Mapping[str, Any]) -> str:
+    """Python that repeats the run in napari's console, or on a file outside of it."""
+    name = record["source"]
+    layer = f"viewer.layers[{name!r}]"
+    lines = [
+        "import napari",
+        "",
+        "import napari_baryir",
+        "",
+        "viewer = napari.current_viewer()",
+        f"layer = {layer}",
+        "image = layer.data[0] if layer.multiscale else layer.data",
+    ]
+    if record.get("region"):
+        index = ", ".join(f"{start}:{stop}" for start, stop in record["region"])
+        lines.append(f"image = image[{index}]")
+    lines.append("restoration = napari_baryir.restore(")
+    lines.append("    image,")
+    lines.extend(f"    {key}={value!r}," for key, value in record["settings"].items())
+    lines.append(")")
+    lines.append(
+        f"# weights: SHA-256 {record['weights_hash']}; made with napari-baryir {record['version']}"
+    )
+    lines.append("restored = restoration.image")
+    return "\n".join(lines) + "\n"
+
+
+def as_command(record: Mapping[str, Any]) -> str:
+    """The command that restores the same file the same way; a remark says what it cannot."""
+    settings = record["settings"]
+    path = record.get("path") or "IMAGE.tif"
+    words = ["napari-baryir", "restore", path, "-o", "restored/"]
+    for option in ("axes", "model", "device", "precision", "tile", "overlap", "strength"):
+        words += [f"--{option}", str(settings[option])]
+    # Joined by =, since a negative number looks like an option.
+    words += [f"--intensity={each['low']!r},{each['high']!r}" for each in settings["intensity"]]
+    if settings["ensemble"]:
+        words.append("--ensemble")
+    remarks = []
+    if not record.get("path"):
+        remarks.append(
+            "# the layer did not come from a file: save it and put its name for IMAGE.tif"
+        )
+    if record.get("region"):
+        remarks.append("# restores the whole file; of the layer only a part was restored")
+    return "\n".join([*remarks, shlex.join(words)]) + "\n"

@@ -1,0 +1,1 @@
+"""Layers of the viewer: what is read from them and what is added."""

@@ -1,0 +1,235 @@
+"""Calibrate the degradation estimates of any weights on clean images that are degraded here."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from napari_baryir.degradation.calibration import Calibration, pool
+from napari_baryir.domains import CLEAN
+from napari_baryir.errors import DataError
+from napari_baryir.network import BaryIR
+from napari_baryir.training.calibrate.discriminants import Places, fit
+from napari_baryir.training.calibrate.scenes import NO_PLACE, Kind, Scene, as_seen, make_scene
+from napari_baryir.training.data.images import Profile, random_square, turn
+from napari_baryir.training.data.variety import varied_field
+from napari_baryir.training.degradations import DEGRADATIONS
+
+WINDOW = 5
+"""Cells a side over which residuals are averaged: 40 pixels. Single cells of flat picture say
+little, and a larger window blurs where a degradation ends."""
+SIDES = (96, 160, 256, 384)
+"""Of the pictures, pixels: small ones and whole ones have somewhat different embeddings."""
+SCENES = 960
+"""Pictures that are degraded; two minutes of one core with the compact networks."""
+PLACES = 48
+"""Cells of each picture that are looked at."""
+SIDE_BY_SIDE, DISCS = 0.25, 0.25
+"""Share of the pictures with two degradations side by side, and with a disc that is degraded in an
+otherwise clean picture, or clean in a degraded one."""
+VARIED, SYNTHETIC = 0.5, 0.5
+"""Share of the microscopy pictures that are varied as in training, since few files have few looks;
+and of these, the share that comes from no file."""
+SMALLEST_WITH_DISC = 160
+"""Pixels: in less, no place inside of a disc is far enough from its border."""
+KEPT_APART = 4
+"""One clean image in so many is kept for temperature and "unknown"; severity is fitted to all."""
+
+
+@dataclass(frozen=True)
+class CalibrationProgress:
+    """One more picture was embedded."""
+
+    done: int
+    total: int
+
+
+class _Read(NamedTuple):
+    """What one picture gives."""
+
+    points: NDArray[np.float32]
+    units: NDArray[np.float32]
+    domains: NDArray[np.int64]
+    levels: NDArray[np.float64]
+    errors: NDArray[np.float64]
+
+
+def calibration_domains(model: BaryIR, profile: str) -> tuple[str, ...]:
+    """The domains to calibrate, "clean" last.
+
+    Raises
+    ------
+    DataError
+        If the network was trained on a degradation that the profile cannot make.
+    """
+    known = DEGRADATIONS[profile]
+    named = [name for name in model.domains if name != CLEAN] or list(known)
+    strange = [name for name in named if name not in known]
+    if strange:
+        raise DataError(
+            f"the weights know {', '.join(strange)}, which the profile {profile!r} does not make "
+            f"({', '.join(known)}); give the profile that they were trained with"
+        )
+    return (*named, CLEAN)
+
+
+def calibrate(
+    model: BaryIR,
+    files: Sequence[Sequence[NDArray[np.generic]]],
+    profile: Profile,
+    *,
+    scenes: int = SCENES,
+    seed: int = 0,
+) -> Generator[CalibrationProgress, None, Calibration]:
+    """Calibrate a network: sets its domains, prototypes, subspace and calibration.
+
+    Parameters
+    ----------
+    model
+        In evaluation mode.
+    files
+        Clean planes by file, as `load_clean_files` gives them; they may be those of training. With
+        at least 8 files, whole files are held out; with fewer, single planes, at least 8 in all.
+    profile
+        Which degradations.
+    scenes
+        How many pictures to degrade.
+    seed
+        Of everything random.
+
+    Yields
+    ------
+    CalibrationProgress
+        After every picture.
+
+    Raises
+    ------
+    DataError
+        If there are too few images or scenes, or the network knows other degradations.
+    """
+    domains = calibration_domains(model, profile)
+    if len(files) < 2 * KEPT_APART:
+        files = [[plane] for planes in files for plane in planes]
+    if len(files) < 2 * KEPT_APART:
+        raise DataError(f"{len(files)} clean images are too few to calibrate; give at least 8")
+    least = 2 * KEPT_APART * len(domains)
+    if scenes < least:
+        raise DataError(f"{scenes} scenes are too few for {len(domains)} domains; at least {least}")
+    read: tuple[list[_Read], list[_Read]] = ([], [])
+    for done, (held_out, scene) in enumerate(_scenes(files, domains, profile, scenes, seed), 1):
+        rng = np.random.default_rng((seed, done, 1))
+        read[held_out].append(_embed(model, as_seen(scene, rng), domains, rng))
+        yield CalibrationProgress(done, scenes)
+    known, kept = (_places(parts) for parts in read)
+    images = sum(map(len, files))
+    data = f"{images} clean {profile} images, {scenes} scenes, seed {seed}"
+    fitted = fit(known, kept, domains, WINDOW, data)
+    _set(model, domains, fitted.subspace, fitted.calibration, read[0])
+    return fitted.calibration
+
+
+def _scenes(
+    files: Sequence[Sequence[NDArray[np.generic]]],
+    domains: tuple[str, ...],
+    profile: Profile,
+    count: int,
+    seed: int,
+) -> Iterator[tuple[bool, Scene]]:
+    """Degraded pictures, each with whether it is held out.
+
+    Each domain alone, and the first of those side by side, comes equally often; in discs, clean
+    comes more often than the others.
+    """
+    turns = itertools.cycle(range(len(domains)))
+    groups = [
+        [f for i, f in enumerate(files) if (i % KEPT_APART == 0) == held] for held in (False, True)
+    ]
+    for number in range(count):
+        rng = np.random.default_rng((seed, number))
+        # Runs of scenes, not every so many: these would meet the same few domains only.
+        held_out = number * KEPT_APART >= count * (KEPT_APART - 1)
+        group = groups[held_out]
+        planes = group[int(rng.integers(len(group)))]
+        image = planes[int(rng.integers(len(planes)))]
+        side = min(int(rng.choice(SIDES)), max(image.shape[:2]) // 8 * 8)
+        if profile == "microscopy" and rng.random() < VARIED:
+            clean = varied_field(group, side, rng, synthetic=SYNTHETIC)
+        else:
+            clean = turn(random_square(image, side, rng), int(rng.integers(8))).astype(np.float32)
+            clean = clean / np.float32(255) if profile == "photo" else clean
+        chosen, kind = _what_happens(next(turns), domains, rng, disc=side >= SMALLEST_WITH_DISC)
+        yield held_out, make_scene(clean, chosen, rng, profile=profile, kind=kind)
+
+
+def _what_happens(
+    number: int, domains: tuple[str, ...], rng: np.random.Generator, *, disc: bool
+) -> tuple[list[str], Kind]:
+    """A domain alone or with another one, if need be in a disc."""
+    drawn, own = rng.random(), domains[number]
+    if drawn >= SIDE_BY_SIDE + DISCS * disc:
+        return [own], "alone"
+    others = [name for name in domains if name != own]
+    if drawn < SIDE_BY_SIDE:
+        return [own, str(rng.choice(others))], "side by side"
+    both = [own, str(rng.choice(others)) if own == CLEAN else CLEAN]
+    return [both[i] for i in rng.permutation(2)], "disc"
+
+
+@torch.inference_mode()
+def _embed(
+    model: BaryIR, scene: Scene, domains: tuple[str, ...], rng: np.random.Generator
+) -> _Read:
+    """Residuals at some places of a scene."""
+    picture = scene.degraded if scene.degraded.ndim == 3 else scene.degraded[..., None]
+    device = next(model.parameters()).device
+    x = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None]
+    x = x.expand(1, 3, -1, -1).to(device).contiguous(memory_format=torch.channels_last)
+    residual = model.encode(x).residual[0].float().permute(1, 2, 0).cpu().numpy()
+    places = scene.places.reshape(-1)
+    inside = np.flatnonzero(places != NO_PLACE)
+    chosen = rng.permutation(inside)[:PLACES]
+    points = pool(residual, WINDOW).reshape(-1, residual.shape[-1])[chosen]
+    errors = pool(scene.errors()[..., None], WINDOW).reshape(-1)[chosen]
+    named = np.array([domains.index(name) for name in scene.domains])
+    units = F.normalize(torch.from_numpy(points), dim=1).numpy()
+    return _Read(
+        points,
+        units,
+        named[places[chosen]],
+        np.asarray(scene.levels)[places[chosen]],
+        errors.astype(np.float64),
+    )
+
+
+def _places(parts: Sequence[_Read]) -> Places:
+    return Places(
+        *(
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("points", "domains", "levels", "errors")
+        )
+    )
+
+
+def _set(
+    model: BaryIR,
+    domains: tuple[str, ...],
+    subspace: NDArray[np.float32],
+    calibration: Calibration,
+    parts: Sequence[_Read],
+) -> None:
+    device = next(model.parameters()).device
+    if CLEAN not in model.domains:
+        model.domains = domains
+    units = np.concatenate([part.units for part in parts])
+    labels = np.concatenate([part.domains for part in parts])
+    means = [units[labels == domains.index(name)].mean(axis=0) for name in model.domains]
+    model.prototypes = torch.from_numpy(np.stack(means)).float().to(device)
+    model.subspace = torch.from_numpy(subspace).to(device)
+    model.calibration = calibration.model_dump(mode="json")

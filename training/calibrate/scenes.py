@@ -1,0 +1,143 @@
+"""Degraded pictures of which every place is known: what estimates are calibrated and measured on.
+
+A scene suffers one degradation everywhere, two side by side, or one inside a disc.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_baryir.domains import CLEAN
+from napari_baryir.imaging.intensity import choose_intensity
+from napari_baryir.training.data.made_pairs import through_intensity_map
+from napari_baryir.training.degradations import degrade
+
+Array = NDArray[np.float32]
+
+CELL = 8
+"""Pixels a side: the grid of the embeddings."""
+NO_PLACE = -1
+"""Stands at cells too near to a border between two degradations to say which is right."""
+Kind = Literal["alone", "side by side", "disc"]
+BORDER = 3
+"""Cells on either side of a border that count as near: half a window of 5 cells, and one more."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A degraded picture and the truth. H and W are multiples of `CELL`."""
+
+    degraded: Array
+    """(H, W, 3) in [0, 1], or (H, W) in units of its own: as a user has it."""
+    clean: Array
+    """Same shape and units."""
+    domains: tuple[str, ...]
+    """What it suffers."""
+    second: NDArray[np.bool_]
+    """(h, w): where cells suffer the second of `domains`."""
+    places: NDArray[np.int64]
+    """(h, w): which of `domains` a cell suffers, or `NO_PLACE`."""
+    levels: tuple[float, ...]
+    """Level of each of `domains`, 0 (mildest) to 1 (strongest)."""
+
+    def errors(self) -> Array:
+        """Mean of |degraded - clean| in each cell, (h, w), in the picture's units."""
+        difference = np.abs(self.degraded - self.clean)
+        per_pixel = difference.mean(axis=2) if difference.ndim == 3 else difference
+        h, w = (side // CELL for side in per_pixel.shape)
+        return np.asarray(per_pixel.reshape(h, CELL, w, CELL).mean(axis=(1, 3)), np.float32)
+
+
+def make_scene(
+    clean: Array,
+    domains: Sequence[str],
+    rng: np.random.Generator,
+    *,
+    profile: str,
+    kind: Kind = "alone",
+    level: float | None = None,
+) -> Scene:
+    """Degrade a clean picture.
+
+    Parameters
+    ----------
+    clean
+        (H, W, 3) in [0, 1] or (H, W); cut to multiples of `CELL`.
+    domains
+        One alone, two side by side (left and right), or two of a disc (outside and inside).
+    rng
+        Where every random choice comes from.
+    profile
+        "photo" or "microscopy".
+    kind
+        How the domains share the picture.
+    level
+        Of every domain; None draws each.
+    """
+    height, width = (side // CELL * CELL for side in clean.shape[:2])
+    clean = clean[:height, :width]
+    made = [degrade(clean, domain, rng, profile=profile, level=level) for domain in domains]
+    second = np.zeros((height // CELL, width // CELL), bool)
+    if kind == "side by side":
+        second[:, second.shape[1] // 2 :] = True
+    elif kind == "disc":
+        second = _disc(second.shape, rng)
+    degraded = made[0].image
+    if kind != "alone":
+        pixels = second.repeat(CELL, axis=0).repeat(CELL, axis=1)
+        degraded = np.where(
+            pixels if clean.ndim == 2 else pixels[..., None], made[1].image, degraded
+        )
+    return Scene(
+        degraded,
+        clean,
+        tuple(domains),
+        second,
+        _away_from_border(second),
+        tuple(d.level for d in made),
+    )
+
+
+def as_seen(scene: Scene, rng: np.random.Generator) -> Scene:
+    """Map a scene to what the network sees of it, about [0, 1].
+
+    Photographs stay as they are; microscopy goes through an intensity map, as in training.
+    """
+    if scene.degraded.ndim == 3:
+        return scene
+    degraded, clean = through_intensity_map(scene.degraded, scene.clean, rng)
+    return replace(scene, degraded=degraded, clean=clean)
+
+
+def as_chosen(scene: Scene) -> Scene:
+    """Map a scene by the intensity map that restoring chooses for its degraded picture."""
+    intensity = choose_intensity(scene.degraded, rgb=scene.degraded.ndim == 3)
+    degraded, clean = intensity.apply(scene.degraded), intensity.apply(scene.clean)
+    return replace(scene, degraded=degraded, clean=clean)
+
+
+def _disc(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """A disc of a quarter of the shorter side in radius, wholly inside of (h, w) cells."""
+    radius = min(shape) / 4
+    centre = [rng.uniform(radius + 1, side - radius - 1) for side in shape]
+    y, x = np.mgrid[: shape[0], : shape[1]] + 0.5
+    return np.asarray(np.hypot(y - centre[0], x - centre[1]) <= radius)
+
+
+def _away_from_border(second: NDArray[np.bool_]) -> NDArray[np.int64]:
+    places = second.astype(np.int64)
+    if second.any():
+        near = ndimage.binary_dilation(second, iterations=BORDER) & ndimage.binary_dilation(
+            ~second, iterations=BORDER
+        )
+        places[near] = NO_PLACE
+    return places
+
+
+__all__ = ["CELL", "CLEAN", "NO_PLACE", "Scene", "as_chosen", "as_seen", "make_scene"]

@@ -1,0 +1,202 @@
+"""What a training image suffers: one degradation, or two in turn or beside each other.
+
+Each domain alone is what the barycenter game plays on. Two in turn teach the decoder what real
+images are like; nobody can say which domain they are, so they belong to none. Two beside each
+other, as halves or one as an island in the other, teach the residual to be local: each place
+belongs to its own domain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_baryir.domains import CLEAN
+from napari_baryir.training.degradations import ANY, degrade
+
+GRID = 4
+"""Places along each side of a patch that a domain is stated for."""
+NO_DOMAIN = -1
+"""Stands where no single domain is right."""
+STRONGEST_IN_TURN = 0.7
+"""Largest level of degradations on top of each other: at full strength little would be left."""
+WITH_CLEAN = 0.5
+"""Of the images with two degradations beside each other, the share that has clean in the place of
+one of them: what is wrong in one place only is the commonest case, and what is clean beside it must
+not be called degraded."""
+ISLANDS = 0.5
+"""Share of these images with one domain inside of the other, instead of two halves."""
+
+PURE = 0.05
+"""A place with less than this share of the other degradation belongs to one alone."""
+
+ORDER = {
+    "photo": ("haze", "rain", "low light", "blur", "noise"),
+    "microscopy": ("background", "blur", "noise", "stripes"),
+}
+"""In which order things go wrong between the scene and the file."""
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to happen to one image."""
+
+    domains: tuple[str, ...]
+    """One domain, or two."""
+    kind: Literal["alone", "in turn", "side by side"] = "alone"
+    """Side by side: as halves, or one as an island in the other."""
+
+
+def draw_plan(in_turn: bool, domains: list[str], profile: str, rng: np.random.Generator) -> Plan:
+    """Choose two different domains, to come in turn or side by side.
+
+    In turn neither is clean, and their order is that of `ORDER`. Side by side one of them often is.
+    """
+    if in_turn:
+        domains = [name for name in ORDER[profile] if name in domains]
+    chosen = rng.permutation(len(domains))[:2]
+    if in_turn:
+        chosen.sort()
+    elif CLEAN in domains and domains.index(CLEAN) not in chosen and rng.random() < WITH_CLEAN:
+        chosen[int(rng.integers(2))] = domains.index(CLEAN)
+    first, second = chosen
+    return Plan((domains[first], domains[second]), "in turn" if in_turn else "side by side")
+
+
+def apply_plan(
+    plan: Plan,
+    field: Array,
+    corner: tuple[int, int],
+    patch: int,
+    profile: str,
+    rng: np.random.Generator,
+) -> tuple[Array, NDArray[np.int64]]:
+    """Degrade a field of view of which a square patch will be cut.
+
+    Parameters
+    ----------
+    plan
+        What is to happen.
+    field
+        Clean, (H, W) or (H, W, 3), float32.
+    corner, patch
+        Top and left of the patch in the field, and its side; a multiple of `GRID`.
+    profile, rng
+        As in `degrade`.
+
+    Returns
+    -------
+    tuple
+        The degraded field, and for each of GRID x GRID places of the patch which of the plan's
+        domains it suffers (an index into ``plan.domains``), or `NO_DOMAIN`.
+    """
+    if plan.kind == "alone":
+        places = np.zeros((GRID, GRID), np.int64)
+        return degrade(field, plan.domains[0], rng, profile=profile).image, places
+    if plan.kind == "in turn":
+        for domain in plan.domains:
+            level = float(rng.uniform(0, STRONGEST_IN_TURN))
+            field = degrade(field, domain, rng, profile=profile, level=level).image
+        return field, np.full((GRID, GRID), NO_DOMAIN)
+    sides = [degrade(field, domain, rng, profile=profile).image for domain in plan.domains]
+    places = np.zeros((GRID, GRID), np.int64)
+    places[_island(rng) if rng.random() < ISLANDS else _half(rng)] = 1
+    joined = sides[0].copy()
+    (top, left), cell = corner, patch // GRID
+    inside = np.s_[top : top + patch, left : left + patch]
+    taken = places.repeat(cell, axis=0).repeat(cell, axis=1).astype(bool)
+    joined[inside][taken] = sides[1][inside][taken]
+    return joined, places
+
+
+def _half(rng: np.random.Generator) -> tuple[slice, ...]:
+    """Places below or to the right of a line."""
+    axis, line = int(rng.integers(2)), int(rng.integers(1, GRID))
+    return (slice(None),) * axis + (slice(line, None),)
+
+
+def _island(rng: np.random.Generator) -> tuple[slice, ...]:
+    """A rectangle of places that leaves at least one row and one column free."""
+    island = []
+    for length in rng.integers(1, GRID, size=2):
+        start = int(rng.integers(GRID - length + 1))
+        island.append(slice(start, start + int(length)))
+    return tuple(island)
+
+
+class Step(NamedTuple):
+    """One degradation of a chain, drawn beforehand, so that the chain can be repeated without it."""
+
+    domain: str
+    level: float
+    seed: int
+
+
+def draw_chain(plan: Plan, rng: np.random.Generator) -> list[Step]:
+    """Draw the levels and seeds of a plan's degradations."""
+    strongest = STRONGEST_IN_TURN if plan.kind == "in turn" else 1.0
+    return [
+        Step(name, float(rng.uniform(0, strongest)), int(rng.integers(2**62)))
+        for name in plan.domains
+    ]
+
+
+def apply_chain(field: Array, chain: Sequence[Step], profile: str) -> Array:
+    """Degrade a field by every step of a chain, in any of the variants of each domain."""
+    for step in chain:
+        rng = np.random.default_rng(step.seed)
+        made = degrade(field, step.domain, rng, profile=profile, level=step.level, variant=ANY)
+        field = made.image
+    return field
+
+
+def draw_join(
+    shape: tuple[int, int], corner: tuple[int, int], patch: int, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Draw where two degradations of a field join: anywhere, at any angle, hard or soft.
+
+    Parameters
+    ----------
+    shape
+        (H, W) of the field.
+    corner, patch
+        Top and left of a patch in the field, and its side: the join runs through it.
+    rng
+        Of everything random.
+
+    Returns
+    -------
+    numpy.ndarray
+        (H, W) float32: the share of the second one, 0 to 1.
+    """
+    y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
+    y, x = (
+        y - (corner[0] + rng.uniform(0.1, 0.9) * patch),
+        x - (corner[1] + rng.uniform(0.1, 0.9) * patch),
+    )
+    angle = rng.uniform(0, np.pi) if rng.random() < 0.5 else rng.integers(4) * np.pi / 2
+    along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    if rng.random() < ISLANDS:
+        radii = rng.uniform(0.2, 0.8, size=2) * patch
+        inside = radii.min() * (1 - np.hypot(along / radii[0], across / radii[1]))
+    else:
+        inside = along
+    softness = 0.5 if rng.random() < 0.5 else rng.uniform(1, 24)
+    share = np.clip(0.5 + inside / (2 * softness), 0, 1).astype(np.float32)
+    return 1 - share if rng.random() < 0.5 else share
+
+
+def joined_places(share: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Say which of two degradations each of GRID x GRID places of a patch (P, P) suffers."""
+    cell = share.shape[0] // GRID
+    means = share.reshape(GRID, cell, GRID, cell).mean(axis=(1, 3))
+    places = np.full((GRID, GRID), NO_DOMAIN)
+    places[means < PURE] = 0
+    places[means > 1 - PURE] = 1
+    return places

@@ -1,0 +1,244 @@
+"""Pairs of patches, each with the reduced picture of the whole field that it was cut from.
+
+As in `napari_baryir.training.data.made_pairs`, a sample is a function of the seed, the step and its number
+in the batch. Fields are degraded as the world does it, in any variant, and go through a file; some
+samples ask for a part of their degradations only, and their target keeps the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from napari_baryir.domains import CLEAN
+from napari_baryir.imaging.reduction import reduced
+from napari_baryir.training.data.images import Profile
+from napari_baryir.training.data.looks import photo_field
+from napari_baryir.training.data.made_pairs import three_colours, through_intensity_map, to_tensor
+from napari_baryir.training.data.mixtures import (
+    GRID,
+    NO_DOMAIN,
+    Plan,
+    apply_chain,
+    draw_chain,
+    draw_join,
+    draw_plan,
+    joined_places,
+)
+from napari_baryir.training.data.variety import varied_field
+from napari_baryir.training.degradations.fields import Array
+from napari_baryir.training.degradations.files import draw_file, resized, through_file
+from napari_baryir.training.processes import WHOLE, Share
+
+SHORTEST, LONGEST = 160, 384
+"""Long side of the fields, pixels."""
+SHAPES = ((1.0, 1.0), (0.75, 1.0), (0.6875, 1.0), (1.0, 0.75), (0.5625, 1.0))
+"""Height and width of the fields, as parts of the long side; one shape for a whole batch."""
+REDUCED_AFTER = 0.15
+"""Share of the photographs that are reduced in size after they were degraded."""
+KEPT = {"alone": 0.12, "in turn": 0.5, "side by side": 0.0}
+"""Share of the samples of which not all is to be removed."""
+_BATCH = 2**31
+"""Stands for the number of a sample in what a whole batch shares."""
+
+
+class SceneBatch(NamedTuple):
+    """What one step reads of a network that looks at scenes."""
+
+    degraded: Tensor
+    """(B, 3, P, P), float32: patches."""
+    clean: Tensor
+    """(B, 3, P, P), float32: their targets."""
+    places: Tensor
+    """(B, GRID, GRID), int64: index of the domain of each place of the patch, or -1."""
+    reduced: Tensor
+    """(B, 3, h, w), float32: the whole degraded fields."""
+    reduced_clean: Tensor
+    """(B, 3, h, w), float32: their targets."""
+    place: Tensor
+    """(B, 4), float32: the patches' places in the fields, as `at_place` has them."""
+    removed: Tensor
+    """(B, K), float32: how much of each degradation is to be removed, 0 or 1."""
+
+
+@dataclass(frozen=True)
+class ScenePairs(Dataset[SceneBatch]):
+    """Batches of patches and the scenes around them, indexed by training step.
+
+    Parameters
+    ----------
+    files, profile, composition, patch, seed, in_turn, side_by_side, share, synthetic
+        As of `PairDataset`.
+    side
+        Long side of the reduced pictures, pixels.
+    """
+
+    files: list[list[NDArray[np.generic]]]
+    profile: Profile
+    composition: Mapping[str, int]
+    patch: int
+    seed: int
+    in_turn: int
+    side_by_side: int
+    share: Share = WHOLE
+    synthetic: float = 0.0
+    side: int = 128
+
+    def __getitem__(self, step: int) -> SceneBatch:
+        rng = np.random.default_rng((self.seed, step, _BATCH))
+        shape = SHAPES[int(rng.integers(len(SHAPES)))]
+        size = sum(self.composition.values()) + self.in_turn + self.side_by_side
+        samples = [
+            self._sample(number, shape, np.random.default_rng((self.seed, step, number)))
+            for number in self.share.numbers(size)
+        ]
+        degraded, clean, places, small, small_clean, place, removed = zip(*samples, strict=True)
+        return SceneBatch(
+            to_tensor(degraded),
+            to_tensor(clean),
+            torch.from_numpy(np.stack(places)),
+            to_tensor(small),
+            to_tensor(small_clean),
+            torch.tensor(place, dtype=torch.float32),
+            torch.tensor(removed, dtype=torch.float32),
+        )
+
+    @property
+    def _degradations(self) -> list[str]:
+        return [name for name in self.composition if name != CLEAN]
+
+    def _plan(self, number: int, rng: np.random.Generator) -> Plan:
+        for domain, count in self.composition.items():
+            if number < count:
+                return Plan((domain,))
+            number -= count
+        return draw_plan(number < self.in_turn, list(self.composition), self.profile, rng)
+
+    def _sample(
+        self, number: int, shape: tuple[float, float], rng: np.random.Generator
+    ) -> tuple[object, ...]:
+        plan = self._plan(number, rng)
+        longest = int(rng.integers(max(SHORTEST, round(self.patch / min(shape)) + 1), LONGEST + 1))
+        height, width = (max(self.patch, round(longest * part)) for part in shape)
+        field = self._field(height, width, rng)
+        height, width = field.shape[:2]
+        top, left = self._corner(field, rng)
+        kept = self._kept(plan, rng)
+        degraded, target, places = self._degrade(plan, field, (top, left), kept, rng)
+        degraded, target = self._as_files(plan, degraded, target, kept, rng)
+        window = np.s_[top : top + self.patch, left : left + self.patch]
+        sources = [list(self.composition).index(domain) for domain in plan.domains]
+        places = np.where(places == NO_DOMAIN, NO_DOMAIN, np.take(sources, places))
+        degraded, target = three_colours(degraded), three_colours(target)
+        size = tuple(round(part * self.side / 8) * 8 for part in shape)
+        return (
+            degraded[window],
+            target[window],
+            places,
+            reduced(np.asarray(degraded, np.float32), (size[0], size[1])),
+            reduced(np.asarray(target, np.float32), (size[0], size[1])),
+            (top / height, left / width, self.patch / height, self.patch / width),
+            [0.0 if name in kept else 1.0 for name in self._degradations],
+        )
+
+    def _kept(self, plan: Plan, rng: np.random.Generator) -> set[str]:
+        """Draw the degradations that are to stay; those that are not there may be among them."""
+        if rng.random() >= KEPT[plan.kind]:
+            return set()
+        kept = {name for name in self._degradations if rng.random() < 0.5}
+        if plan.kind == "in turn":
+            return (kept - set(plan.domains)) | {plan.domains[int(rng.integers(2))]}
+        return kept | set(plan.domains) if rng.random() < 0.5 else kept - set(plan.domains)
+
+    def _degrade(
+        self,
+        plan: Plan,
+        field: Array,
+        corner: tuple[int, int],
+        kept: set[str],
+        rng: np.random.Generator,
+    ) -> tuple[Array, Array, NDArray[np.int64]]:
+        """Return the degraded field, its target and the places of the patch."""
+        chain = draw_chain(plan, rng)
+        if plan.kind == "side by side":
+            share = draw_join((field.shape[0], field.shape[1]), corner, self.patch, rng)
+            first, second = (apply_chain(field, [step], self.profile) for step in chain)
+            weights = share[..., None] if field.ndim == 3 else share
+            window = np.s_[corner[0] : corner[0] + self.patch, corner[1] : corner[1] + self.patch]
+            return first * (1 - weights) + second * weights, field, joined_places(share[window])
+        alone = np.zeros((GRID, GRID), np.int64)
+        places = alone if plan.kind == "alone" else np.full((GRID, GRID), NO_DOMAIN)
+        staying = [step for step in chain if step.domain in kept]
+        small = self.profile == "photo" and rng.random() < REDUCED_AFTER
+        if not small:
+            degraded = apply_chain(field, chain, self.profile)
+            target = apply_chain(field, staying, self.profile) if staying else field
+            return degraded, target, places
+        height, width = field.shape[:2]
+        factor = rng.uniform(1.15, 1.6)
+        large = np.clip(resized(field, round(height * factor), round(width * factor)), 0, 1)
+        degraded, target = (
+            resized(apply_chain(large, steps, self.profile), height, width)
+            for steps in (chain, staying)
+        )
+        return degraded, target, places
+
+    def _as_files(
+        self, plan: Plan, degraded: Array, target: Array, kept: set[str], rng: np.random.Generator
+    ) -> tuple[Array, Array]:
+        """Save the degraded field as somebody might, and see it as restoring does."""
+        untouched = set(plan.domains) <= kept | {CLEAN}
+        if self.profile == "microscopy":
+            degraded, target = through_intensity_map(degraded, target, rng)
+            return degraded, degraded if untouched else target
+        degraded = through_file(degraded, draw_file(rng))
+        # JPEG is none of the domains: what suffers nothing else comes back as the file has it.
+        return degraded, degraded if untouched else np.clip(target, 0, 1)
+
+    def _corner(self, field: Array, rng: np.random.Generator) -> tuple[int, int]:
+        """Draw the patch's top and left: of two, mostly that with more in it."""
+        corners = [[int(rng.integers(s - self.patch + 1)) for s in field.shape[:2]] for _ in "12"]
+        if rng.random() < 0.3:  # featureless places must be met as often as they are
+            return corners[0][0], corners[0][1]
+        spread = [field[t : t + self.patch, le : le + self.patch].std() for t, le in corners]
+        top, left = corners[int(np.argmax(spread))]
+        return top, left
+
+    def _field(self, height: int, width: int, rng: np.random.Generator) -> Array:
+        if self.profile == "photo":
+            return photo_field(self.files, height, width, rng)
+        side = max(height, width)
+        field = varied_field(self.files, side, rng, synthetic=self.synthetic)
+        return with_joins(field[:height, :width], rng)
+
+
+JOINED = 0.15
+"""Share of the micrographs with tiles of a mosaic, padding, or the two halves of a camera."""
+
+
+def with_joins(field: Array, rng: np.random.Generator) -> Array:
+    """Give some fields the steps that clean micrographs have, anywhere but on the network's grid.
+
+    A tile of a mosaic is brighter or darker than its neighbours, or missing; padding is 0; the two
+    halves of a dual-view camera differ.
+    """
+    if rng.random() >= JOINED:
+        return field
+    field = field.copy()
+    for _ in range(int(rng.integers(1, 3))):
+        spans: list[slice] = []
+        for length in field.shape:
+            low, high = np.sort(rng.integers(0, length + 1, size=2))
+            spans.append(slice(int(low), int(high)) if rng.random() < 0.6 else slice(None))
+        kind = rng.random()
+        gain = np.float32(0.0 if kind < 0.4 else rng.uniform(0.3, 1.6))
+        offset = np.float32(rng.uniform(0, 0.2) if kind > 0.7 else 0.0)
+        field[tuple(spans)] = field[tuple(spans)] * gain + offset
+    return field

@@ -1,0 +1,248 @@
+"""PSNR and SSIM of restored images against the truth, beside the untouched input and peers.
+
+The protocol, to the letter. The intensity map is chosen from the degraded image, for each channel
+of the whole stack, as `restore` chooses it (8-bit and RGB: the full range; everything else: the
+0.1 and 99.9 percentiles). Input, restored image and truth go through that one map, are clamped to
+[0, 1] and compared in full: no border is cropped, colours are compared as RGB, alpha is left out.
+PSNR and SSIM are scikit-image's with data_range 1 (SSIM: 7x7 uniform windows, mean over the
+colours). The score of a stack is the mean over its planes, that of a domain the mean over its
+images.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_baryir.errors import DataError
+from napari_baryir.imaging.axes import PlaneLayout
+from napari_baryir.imaging.intensity import IntensityMap, choose_intensity
+from napari_baryir.training.evaluate.cases import Case, Pair, planes_last
+from napari_baryir.training.evaluate.peers import PEERS, check_peers
+from napari_baryir.training.evaluate.perceptual import PlaneDistance
+
+if TYPE_CHECKING:
+    from napari_baryir.network import BaryIR
+
+Array = NDArray[np.float32]
+Planes = list[Array]
+INPUT = "input"
+"""The method that does nothing."""
+
+SSIM_WINDOW = 7
+"""scikit-image's default; smaller images have no SSIM."""
+
+
+@dataclass(frozen=True)
+class ImageScore:
+    """How well one method did on one image."""
+
+    image: str
+    domain: str
+    method: str
+    """"input", a model's name, or one of ``PEERS``."""
+    psnr: float
+    """In dB; infinite where nothing differs."""
+    ssim: float
+    """Up to 1; NaN for images smaller than 7x7."""
+    level: float | None
+    """Strength of the degradation, 0 to 1, where it is known."""
+    sigma: float | None
+    """Standard deviation of the noise in [0, 1] that peers were given."""
+    seconds: float
+    """That the method took."""
+    lpips: float | None = None
+    """Where it was asked for; NaN for images smaller than 32x32."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All scores of one run."""
+
+    scores: tuple[ImageScore, ...]
+
+    @property
+    def methods(self) -> list[str]:
+        """In the order in which they were met, the input first."""
+        return list(dict.fromkeys(score.method for score in self.scores))
+
+    @property
+    def domains(self) -> list[str]:
+        """In the order in which they were met."""
+        return list(dict.fromkeys(score.domain for score in self.scores))
+
+    def mean(self, domain: str, method: str) -> tuple[float, float] | None:
+        """Mean PSNR and SSIM; None where the method was not used on that domain."""
+        found = [s for s in self.scores if s.domain == domain and s.method == method]
+        if not found:
+            return None
+        return float(np.mean([s.psnr for s in found])), float(np.mean([s.ssim for s in found]))
+
+    def mean_lpips(self, domain: str, method: str) -> float | None:
+        """Mean LPIPS; None where it was not measured."""
+        scores = (s for s in self.scores if s.domain == domain and s.method == method)
+        found = [s.lpips for s in scores if s.lpips is not None]
+        return float(np.mean(found)) if found else None
+
+    def count(self, domain: str) -> int:
+        """Number of images."""
+        return sum(s.domain == domain and s.method == INPUT for s in self.scores)
+
+
+def score_plane(image: NDArray[Any], clean: NDArray[Any]) -> tuple[float, float]:
+    """PSNR in dB and SSIM of one plane against the truth, both first clamped to [0, 1].
+
+    Parameters
+    ----------
+    image, clean
+        (H, W) or (H, W, 3), about [0, 1].
+
+    Raises
+    ------
+    DataError
+        If the shapes differ.
+    """
+    from skimage.metrics import structural_similarity
+
+    if image.shape != clean.shape:
+        raise DataError(f"cannot compare shape {image.shape} with {clean.shape}")
+    a, b = (np.clip(x.astype(np.float64), 0, 1) for x in (clean, image))
+    error = float(np.mean((a - b) ** 2))
+    # scikit-image's formula; its function warns of a division by zero where nothing differs.
+    psnr = math.inf if error == 0 else -10 * math.log10(error)
+    if min(a.shape[:2]) < SSIM_WINDOW:
+        return psnr, math.nan
+    channel_axis = -1 if a.ndim == 3 else None
+    return psnr, float(structural_similarity(a, b, data_range=1, channel_axis=channel_axis))
+
+
+def score_planes(images: Planes, cleans: Planes) -> tuple[float, float]:
+    """Mean over planes of `score_plane`."""
+    each = [score_plane(image, clean) for image, clean in zip(images, cleans, strict=True)]
+    return float(np.mean([psnr for psnr, _ in each])), float(np.mean([ssim for _, ssim in each]))
+
+
+def choose_maps(pair: Pair) -> list[IntensityMap]:
+    """Choose the maps to [0, 1], one per channel, from the degraded image."""
+    layout = PlaneLayout.of(pair.degraded, pair.axes)
+    return [
+        choose_intensity(layout.channel_values(pair.degraded, channel), rgb=layout.rgb)
+        for channel in range(layout.channels)
+    ]
+
+
+def map_planes(image: NDArray[Any], axes: str, maps: Sequence[IntensityMap]) -> Planes:
+    """Cut an image of any axes into planes, each mapped by its channel's map and clamped."""
+    layout = PlaneLayout.of(image, axes)
+    return [
+        np.clip(maps[layout.channel(number)].apply(values), 0, 1)
+        for number, values in enumerate(planes_last(image, axes))
+    ]
+
+
+def iter_evaluate(
+    cases: Sequence[Case],
+    model: str | Path | BaryIR,
+    *,
+    model_name: str = "model",
+    peers: bool = False,
+    perceptual: PlaneDistance | None = None,
+    restore_options: Mapping[str, Any] | None = None,
+) -> Generator[ImageScore, None, Evaluation]:
+    """Measure a model, yielding each score as it is known.
+
+    Parameters
+    ----------
+    cases
+        From `list_pairs` or `list_synthetic`.
+    model
+        As for `restore`.
+    model_name
+        What the model is called in the scores.
+    peers
+        Whether to measure ``PEERS`` too, where what is wrong is noise.
+    perceptual
+        From `load_lpips`, to measure LPIPS too.
+    restore_options
+        Further arguments of `restore`: device, precision, tile, strength, ...
+
+    Returns
+    -------
+    Evaluation
+        All that was yielded.
+
+    Raises
+    ------
+    DataError
+        If there is no case, a pair does not fit together, or a peer is not installed.
+    """
+    if not cases:
+        raise DataError("there is nothing to evaluate; give at least one image")
+    if peers:
+        check_peers()
+    scores: list[ImageScore] = []
+    options = dict(restore_options or {})
+    for case in cases:
+        for score in _case_scores(case, model, model_name, peers, perceptual, options):
+            scores.append(score)
+            yield score
+    return Evaluation(tuple(scores))
+
+
+def _case_scores(
+    case: Case,
+    model: str | Path | BaryIR,
+    model_name: str,
+    peers: bool,
+    perceptual: PlaneDistance | None,
+    options: dict[str, Any],
+) -> Generator[ImageScore, None, None]:
+    from napari_baryir.restoration import restore  # brings torch
+
+    pair = case.load()
+    maps = choose_maps(pair)
+    degraded, clean = (map_planes(image, pair.axes, maps) for image in (pair.degraded, pair.clean))
+    sigma = _true_sigma(pair, degraded, clean) if case.noisy else None
+
+    def timed(method: str, make: Callable[[], Planes]) -> ImageScore:
+        start = time.perf_counter()
+        images = make()
+        seconds = time.perf_counter() - start
+        psnr, ssim = score_planes(images, clean)
+        lpips = None
+        if perceptual is not None:
+            lpips = float(np.mean([perceptual(a, b) for a, b in zip(images, clean, strict=True)]))
+        return ImageScore(
+            case.name, case.domain, method, psnr, ssim, pair.level, sigma, seconds, lpips
+        )
+
+    def restored() -> Planes:
+        result = restore(pair.degraded, axes=pair.axes, model=model, intensity=maps, **options)
+        return map_planes(np.asarray(result.image), pair.axes, maps)
+
+    yield timed(INPUT, lambda: degraded)
+    yield timed(model_name, restored)
+    if not peers or sigma is None:
+        return
+    for name, denoise in PEERS.items():
+        yield timed(name, partial(_denoise, denoise, degraded, sigma))
+
+
+def _denoise(denoise: Callable[[Array, float], Array], planes: Planes, sigma: float) -> Planes:
+    return [denoise(plane, sigma) for plane in planes]
+
+
+def _true_sigma(pair: Pair, degraded: Planes, clean: Planes) -> float:
+    """Standard deviation of the noise in [0, 1]: what it was made with, or else what it is."""
+    if pair.sigma is not None:
+        return pair.sigma  # made in [0, 1] already
+    difference = np.stack(degraded).astype(np.float64) - np.stack(clean)
+    return math.sqrt(float(np.mean(difference**2)))

@@ -1,0 +1,115 @@
+"""Evaluations as files that people and spreadsheets read."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import asdict, fields
+from pathlib import Path
+
+from napari_baryir.errors import InputError
+from napari_baryir.training.evaluate import Evaluation, ImageScore
+from napari_baryir.training.paper.published_scores import PUBLISHED, TEST_SETS
+
+SUFFIXES = (".csv", ".md")
+"""What a report can be written as."""
+
+DIGITS = {"psnr": 4, "ssim": 6, "level": 4, "sigma": 5, "seconds": 3, "lpips": 5}
+"""Decimals of a CSV file's columns."""
+
+
+def check_report_path(path: Path) -> None:
+    """Refuse a report's name before hours of work are spent on it.
+
+    Raises
+    ------
+    InputError
+        If the suffix is neither .csv nor .md, or the folder is missing.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(
+            f"a report is .csv (every image) or .md (a table of means), not {path.name!r}"
+        )
+    if not path.parent.is_dir():
+        raise InputError(f"there is no folder {path.parent} for the report; make it first")
+
+
+def write_report(evaluation: Evaluation, path: Path) -> None:
+    """Write every score as CSV, or the means as a Markdown table; the suffix decides."""
+    check_report_path(path)
+    to_text = to_csv if path.suffix.lower() == ".csv" else to_markdown
+    path.write_text(to_text(evaluation), encoding="utf-8", newline="")
+
+
+def to_csv(evaluation: Evaluation) -> str:
+    """One line per image and method, with a header."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(ImageScore)])
+    writer.writeheader()
+    for score in evaluation.scores:
+        row = {name: "" if value is None else value for name, value in asdict(score).items()}
+        for name, digits in DIGITS.items():
+            if row[name] != "":
+                row[name] = f"{row[name]:.{digits}f}"
+        writer.writerow(row)
+    return text.getvalue()
+
+
+def to_markdown(evaluation: Evaluation) -> str:
+    """One row per domain, one column per method: mean PSNR in dB / mean SSIM (/ mean LPIPS).
+
+    Where the paper's test sets were measured, a table of published scores follows.
+    """
+    methods = evaluation.methods
+    lines = [
+        f"| domain | images | {' | '.join(methods)} |",
+        f"| --- | --- |{' --- |' * len(methods)}",
+    ]
+    for domain in evaluation.domains:
+        cells = [
+            _cell(evaluation.mean(domain, method), evaluation.mean_lpips(domain, method))
+            for method in methods
+        ]
+        lines.append(f"| {domain} | {evaluation.count(domain)} | {' | '.join(cells)} |")
+    scores = "PSNR in dB / SSIM" + (" / LPIPS" if _has_lpips(evaluation) else "")
+    lines += ["", f"{scores}, means over the images; a report that ends in .csv has every image."]
+    return "\n".join(lines + _published_lines(evaluation)) + "\n"
+
+
+def _has_lpips(evaluation: Evaluation) -> bool:
+    return any(score.lpips is not None for score in evaluation.scores)
+
+
+def _published_lines(evaluation: Evaluation) -> list[str]:
+    """The published scores on the test sets that were measured, marked as published."""
+    measured = [domain for domain in evaluation.domains if domain in TEST_SETS]
+    complete = [name for name in measured if evaluation.count(name) == TEST_SETS[name]]
+    lines = [
+        f"{name}: {evaluation.count(name)} of {TEST_SETS[name]} images were measured, so the "
+        "published scores do not stand beside them."
+        for name in measured
+        if name not in complete
+    ]
+    if complete:
+        methods = [m for m, row in PUBLISHED.items() if any(name in row for name in complete)]
+        lines += [
+            "Published, not measured here (Tang et al., TPAMI 2026, Tables 1 and 2; the authors' "
+            "own crops and SSIM):",
+            "",
+            f"| test set | {' | '.join(methods)} |",
+            f"| --- |{' --- |' * len(methods)}",
+        ]
+        for name in complete:
+            cells = [_published_cell(PUBLISHED[method].get(name)) for method in methods]
+            lines.append(f"| {name} | {' | '.join(cells)} |")
+    return ["", *lines] if lines else []
+
+
+def _published_cell(scores: tuple[float, float] | None) -> str:
+    return "" if scores is None else f"{scores[0]:.2f} / {scores[1]:.3f}"
+
+
+def _cell(mean: tuple[float, float] | None, lpips: float | None) -> str:
+    if mean is None:
+        return ""
+    return f"{mean[0]:.2f} / {mean[1]:.4f}" + ("" if lpips is None else f" / {lpips:.4f}")

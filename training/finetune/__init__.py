@@ -1,0 +1,290 @@
+"""Fine-tuning on one's own images, with the training loop's own step, losses and state."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from napari_baryir.devices import is_out_of_memory
+from napari_baryir.errors import DataError, DeviceError
+from napari_baryir.steps import Steps
+from napari_baryir.training.calibrate import CalibrationProgress
+from napari_baryir.training.finetune.card import write_calibrated, write_stopped
+from napari_baryir.training.finetune.plan import YOURS
+from napari_baryir.training.finetune.samples import complete
+from napari_baryir.training.finetune.settings import FinetuneSettings
+from napari_baryir.training.finetune.share import choose_share
+from napari_baryir.training.finetune.sources import (
+    CleanImages,
+    NoisyImages,
+    Pairs,
+    Source,
+    gather,
+)
+from napari_baryir.training.finetune.tuning import (
+    FORGIVEN,
+    Run,
+    Sample,
+    begin,
+    check_not_start,
+    output_path,
+)
+from napari_baryir.training.log import TrainingLog
+from napari_baryir.training.loop import make_batches, training_step
+from napari_baryir.training.processes import choose_device, refuse_several
+from napari_baryir.training.state import set_rate
+from napari_baryir.training.validation import Scores, ValidationProgress
+from napari_baryir.weights.files import load_weights
+from napari_baryir.weights.registry import find_weights
+
+
+@dataclass(frozen=True)
+class FinetuneProgress:
+    """Yielded while the starting model is measured, before the first step and after every one."""
+
+    step: int
+    """Steps done."""
+    steps: int
+    """Most steps; it may stop earlier."""
+    seconds: float
+    """Spent training so far."""
+    terms: dict[str, float]
+    """Loss terms of this step by name; empty before the first."""
+    scores: Scores | None
+    """Where a validation came with this step; the user's images are under `YOURS`."""
+    sample: Sample | None
+    """A validation image before and after, where a validation came with this step."""
+    best_step: int
+    """The step whose weights are kept so far; 0: the starting model is still the best."""
+    before: Scores | None
+    """Of the starting model; None while it is being measured."""
+    best: Scores | None
+    """Of the weights that are kept so far; None while the starting model is being measured."""
+    share: float | None = None
+    """After the last step, where old domains lost much: the share of the way that was measured."""
+    calibrating: CalibrationProgress | None = None
+    """After the last step: how far the calibration of the estimates is."""
+    validating: ValidationProgress | None = None
+    """Before the first step: how far the measuring of the starting model is."""
+
+
+@dataclass(frozen=True)
+class FinetuneResult:
+    """What came of it."""
+
+    path: Path
+    """The weights."""
+    card: Path
+    """The model card."""
+    before: Scores
+    """Of the starting model."""
+    after: Scores
+    """Of the weights that are kept."""
+    best_step: int
+    steps: int
+    """Steps that were done."""
+    notes: tuple[str, ...]
+    """What was decided for the user."""
+
+
+def iter_finetune(
+    model: str | os.PathLike[str],
+    source: Source,
+    output: str | os.PathLike[str],
+    settings: FinetuneSettings | None = None,
+) -> Generator[FinetuneProgress, None, FinetuneResult]:
+    """Fine-tune a model; closing the generator stops it and keeps the best so far.
+
+    Parameters
+    ----------
+    model
+        Name or weights file of the model to start from.
+    source
+        `Pairs`, `CleanImages` or `NoisyImages`. Noisy images teach by Neighbor2Neighbor; why not
+        by a blind spot says `napari_baryir.training.finetune.neighbors`.
+    output
+        A ``.safetensors`` file; or a bare name, for a file in the user's model folder, whose models
+        the plugin lists. A model card of the same name goes beside it. Log and, while it is not
+        done, checkpoint are in a ``.run`` folder beside it.
+    settings
+        None: the defaults.
+
+    Yields
+    ------
+    FinetuneProgress
+        For every image that the starting model is measured on, then once with its scores, then
+        after every step,
+        and at the end for each share of the way that is tried and while the estimates are
+        calibrated.
+
+    Returns
+    -------
+    FinetuneResult
+        Weights, card and scores before and after.
+
+    Raises
+    ------
+    DataError
+        Before the first step, naming all that is wrong with the images; or at the end, if no step
+        was better than the starting model.
+    DeviceError
+        If the device is not there, or memory runs out.
+    InputError, WeightsError
+        If the output or the model cannot be used.
+    """
+    refuse_several("fine-tuning")
+    settings = settings or FinetuneSettings()
+    path = output_path(os.fspath(output))
+    device, autocast = choose_device(settings)
+    weights = find_weights(model)
+    check_not_start(path, weights)
+    start = load_weights(weights, device=device).requires_grad_(False)
+    material = gather(source, start, settings)
+    run = begin(settings, path, start, material, device, autocast)
+    if settings.resume:
+        run.resume()
+    with _memory_explained(run):
+        yield from _steps(run)
+    return (yield from _finish(run))
+
+
+@contextlib.contextmanager
+def _memory_explained(run: Run) -> Iterator[None]:
+    """Say what to do where memory runs out."""
+    try:
+        yield
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise DeviceError(
+                f"memory ran out with batch {run.sizes[0]} and patch {run.sizes[1]}; give smaller "
+                "ones, or close other programs"
+            ) from error
+        raise
+
+
+def _steps(run: Run) -> Generator[FinetuneProgress, None, None]:
+    """All steps; the best weights are written if it is left before its end."""
+    run.folder.mkdir(parents=True, exist_ok=True)
+    state, settings = run.state, run.settings
+    log = TrainingLog(run.folder / "log.csv", state.step)
+    batches = make_batches(run.plan.dataset, state.step, settings.steps, 0)
+    between_steps, done = True, False
+    try:
+        if run.before is None:
+            measuring = Steps(run.measuring())
+            for each in measuring:
+                yield replace(_progress(run, {}), validating=each)
+            yield _taken_up(run, measuring.result, {}, log)
+        started = time.monotonic()
+        while state.step < settings.steps and run.unimproved < settings.patience:
+            draw = next(batches)
+            between_steps = False
+            batch = complete(draw, state.model.eval(), run.start, run.device, run.autocast)
+            set_rate(state.model_optimizer, settings.optimizer, state.step, settings.steps)
+            terms = training_step(state, settings, batch, run.device, run.autocast)
+            state.step += 1
+            between_steps = True
+            now = time.monotonic()
+            state.seconds += now - started
+            started = now
+            if state.step % settings.validate_every == 0 or state.step == settings.steps:
+                yield _validated(run, terms, log)
+            else:
+                log.write(state.step, terms, None)
+                yield _progress(run, terms)
+        done = True
+    finally:
+        batches.close()
+        if not done:
+            if between_steps:  # else the state is one that an uninterrupted run never has
+                run.save()
+            if run.best_step:
+                write_stopped(run)
+
+
+def _validated(run: Run, terms: dict[str, float], log: TrainingLog) -> FinetuneProgress:
+    """Validate, keep the best, write a checkpoint."""
+    return _taken_up(run, run.measure(), terms, log)
+
+
+def _taken_up(
+    run: Run, scores: Scores, terms: dict[str, float], log: TrainingLog
+) -> FinetuneProgress:
+    run.consider(scores)
+    if run.state.step:
+        log.write(run.state.step, terms, scores)
+        run.save()
+    return _progress(run, terms, scores, run.look())
+
+
+def _progress(
+    run: Run, terms: dict[str, float], scores: Scores | None = None, sample: Sample | None = None
+) -> FinetuneProgress:
+    state = run.state
+    return FinetuneProgress(
+        state.step, run.settings.steps, state.seconds, terms, scores, sample, run.best_step,
+        run.before, run.best,
+    )  # fmt: skip
+
+
+def _finish(run: Run) -> Generator[FinetuneProgress, None, FinetuneResult]:
+    """Go back where too much is lost, calibrate and write; uncalibrated if left before its end."""
+    assert run.before is not None
+    assert run.best is not None
+    if not run.best_step:
+        run.forget_checkpoint()
+        raise DataError(
+            f"none of the {run.state.step} steps made the model better on the validation images "
+            f"({run.before.restored[YOURS]:.2f} dB before) without losing as much on its old "
+            "domains, so that nothing was written; try more steps or mode full, and check that "
+            "the images lie pixel on pixel"
+        )
+    calibration = Steps(write_calibrated(run))
+    try:
+        with _memory_explained(run), contextlib.closing(choose_share(run)) as shares:
+            for share in shares:
+                yield replace(_progress(run, {}), share=share)
+            if run.share != 1:
+                sample = run.look(run.best_model())
+                yield replace(_progress(run, {}), share=run.share, sample=sample)
+        for calibrating in calibration:
+            yield replace(_progress(run, {}), calibrating=calibrating)
+    except (GeneratorExit, KeyboardInterrupt):
+        write_stopped(run)
+        raise
+    run.forget_checkpoint()
+    return FinetuneResult(
+        run.path,
+        calibration.result,
+        run.before,
+        run.best,
+        run.best_step,
+        run.state.step,
+        (*run.material.notes, *_notes(run)),
+    )
+
+
+def _notes(run: Run) -> list[str]:
+    if run.share == 1:
+        return []
+    return [
+        f"the weights go {run.share:.0%} of the way from the starting ones to the best ones; going "
+        f"all of it, an old domain would have lost more than {FORGIVEN} dB"
+    ]
+
+
+__all__ = [
+    "YOURS",
+    "CleanImages",
+    "FinetuneProgress",
+    "FinetuneResult",
+    "FinetuneSettings",
+    "NoisyImages",
+    "Pairs",
+    "Sample",
+    "iter_finetune",
+]

@@ -1,0 +1,213 @@
+"""Which samples a fine-tuning draws, and what it is validated on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_baryir.domains import CLEAN
+from napari_baryir.network import BaryIR
+from napari_baryir.training.data.made_pairs import PairDataset, to_tensor
+from napari_baryir.training.data.made_pairs import three_colours as three
+from napari_baryir.training.degradations import DEGRADATIONS
+from napari_baryir.training.finetune.neighbors import draw_neighbors, take_neighbors
+from napari_baryir.training.finetune.planes import as_clean, restored_plane
+from napari_baryir.training.finetune.samples import (
+    FinetuneDataset,
+    LikeCamera,
+    NoisySamples,
+    PairSamples,
+    Rotation,
+    Samples,
+    camera_pair,
+)
+from napari_baryir.training.finetune.settings import FinetuneSettings
+from napari_baryir.training.finetune.sources import Material, Part, Planes
+from napari_baryir.training.validation import Pair, make_pair, middle, spread
+
+YOURS = "your images"
+"""Under this name the user's validation images are scored, whatever their domain is called."""
+
+SIDE = 256
+"""Largest side of validation images, pixels."""
+OWN_IMAGES, OLD_IMAGES = 8, 4
+"""Validation images of the user's, and of each old domain."""
+SYNTHETIC = 0.5
+"""Share of synthetic fields in what is rehearsed, as the weights that ship were trained with: the
+user's few images alone would have them forget all others. The user's own samples have none."""
+REHEARSED_PLANES = 32
+"""Planes that the starting model restores where there are no clean ones to rehearse on."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one fine-tuning learns from and is judged by."""
+
+    dataset: FinetuneDataset
+    samples: list[float]
+    """n_k of each domain, per step."""
+    pairs: dict[str, list[Pair]]
+    """Validation: `YOURS`, then the old domains that can be made."""
+    rows: list[int]
+    """Of the domains' prototypes, that of each entry of `pairs`."""
+    sample: tuple[Tensor, Tensor | None]
+    """A degraded validation image (1, 3, H, W) to look at, and the truth where it is known."""
+    unrehearsed: tuple[str, ...]
+    """Old domains that cannot be made, and so may be forgotten."""
+
+
+def make_plan(
+    material: Material, start: BaryIR, settings: FinetuneSettings, batch: int, patch: int
+) -> Plan:
+    """Turn the user's images into samples and validation pairs.
+
+    Parameters
+    ----------
+    material
+        Of `gather`.
+    start
+        The starting model, in evaluation mode; restores what is rehearsed on where nothing clean
+        is there.
+    settings
+        Seed and turning.
+    batch, patch
+        Of `choose_sizes`.
+    """
+    domains, known = material.domains, [*DEGRADATIONS[material.profile], CLEAN]
+    synthetic = not material.train.files and material.noise is None
+    old = [d for d in start.domains if d in known and not (synthetic and d in material.targets)]
+    train, validation = (
+        replace(part, clean=part.clean or _restored(part, start, material))
+        for part in (material.train, material.validation)
+    )
+    rehearsed = [
+        (
+            domains.index(d),
+            replace(
+                _degraded(train.clean, material, d, patch, settings.seed + 100 + i),
+                synthetic=SYNTHETIC,
+            ),
+        )
+        for i, d in enumerate(old)
+    ]
+    count = batch // 2 if rehearsed else 0
+    own = _own(material, train, settings, patch)
+    dataset = FinetuneDataset(
+        Rotation(own, batch - count),
+        Rotation(rehearsed, count, distilled=True),
+    )
+    samples = [0.0] * len(domains)
+    for rotation in (dataset.own, dataset.rehearsed):
+        for index, _ in rotation.sources:
+            samples[index] += rotation.count / len(rotation.sources)
+    # What never comes must not weigh in the game: lambda is 1 / n.
+    samples = [n or max(samples) for n in samples]
+    pairs = {YOURS: _own_pairs(material, validation, settings.seed)}
+    clean = [plane for planes in validation.clean for plane in planes]
+    for number, domain in enumerate(old):
+        pairs[domain] = [
+            make_pair(clean[i], domain, np.random.default_rng((2026, number, i)),
+                      material.profile, SIDE)
+            for i in spread(len(clean), OLD_IMAGES)
+        ]  # fmt: skip
+    return Plan(
+        dataset,
+        samples,
+        pairs,
+        [domains.index(material.targets[0]), *(domains.index(d) for d in old)],
+        _sample(material, pairs[YOURS]),
+        tuple(d for d in start.domains if d not in known),
+    )
+
+
+def _restored(part: Part, start: BaryIR, material: Material) -> list[Planes]:
+    """What the starting model makes of noisy planes, as clean ones to rehearse on."""
+    planes = [(i, plane) for i, file in enumerate(part.files) for plane in file.degraded]
+    files: list[Planes] = [[] for _ in part.files]
+    for number in spread(len(planes), REHEARSED_PLANES):
+        index, plane = planes[number]
+        files[index].append(as_clean(restored_plane(start, plane), material.profile))
+    return [planes for planes in files if planes]
+
+
+def _degraded(
+    files: list[Planes], material: Material, domain: str, patch: int, seed: int
+) -> PairDataset:
+    return PairDataset(files, material.profile, {domain: 1}, patch, seed)
+
+
+def _own(
+    material: Material, train: Part, settings: FinetuneSettings, patch: int
+) -> Sequence[tuple[int, Samples]]:
+    """Samples of the domains that are learnt."""
+    indices = [material.domains.index(name) for name in material.targets]
+    if train.files and train.files[0].clean:
+        return [(indices[0], PairSamples(train.files, patch, settings.seed, settings.turn))]
+    if train.files:
+        return [(indices[0], NoisySamples(train.files, patch, settings.seed))]
+    if material.noise is not None:
+        name = material.targets[0]
+        camera = LikeCamera(
+            train.clean, material.profile, {name: 1}, patch, settings.seed, noise=material.noise
+        )
+        return [(indices[0], camera)]
+    return [
+        (index, _degraded(train.clean, material, made, patch, settings.seed + i))
+        for i, (index, made) in enumerate(zip(indices, material.made, strict=True))
+    ]
+
+
+def _own_pairs(material: Material, part: Part, seed: int) -> list[Pair]:
+    """The user's validation images with their truth; noisy ones with their noisy neighbours."""
+    if not part.files:
+        clean = [plane for planes in part.clean for plane in planes]
+        return [
+            _made_pair(material, clean[i], np.random.default_rng((seed, 2026, i)), number)
+            for number, i in enumerate(spread(len(clean), OWN_IMAGES))
+        ]
+    planes = [(file, i) for file in part.files for i in range(len(file.degraded))]
+    pairs = []
+    for number in spread(len(planes), OWN_IMAGES):
+        file, i = planes[number]
+        inside = middle(file.degraded[i].shape, SIDE)
+        if file.clean:
+            pairs.append(Pair(_tensor(file.degraded[i][inside]), _tensor(file.clean[i][inside])))
+            continue
+        noisy = _tensor(file.degraded[i][middle(file.degraded[i].shape, 2 * SIDE)])
+        height, width = (side // 16 * 16 for side in noisy.shape[2:])
+        rng = np.random.default_rng((seed, 2026, number))
+        choices = torch.from_numpy(draw_neighbors(height, width, rng))[None]
+        first, second = (take_neighbors(noisy[..., :height, :width], choices[:, j]) for j in (0, 1))
+        pairs.append(Pair(first, second, noisy_truth=True))
+    return pairs
+
+
+def _made_pair(
+    material: Material, clean: NDArray[np.generic], rng: np.random.Generator, number: int
+) -> Pair:
+    if material.noise is None:
+        made = material.made[number % len(material.made)]
+        return make_pair(clean, made, rng, material.profile, SIDE)
+    part = clean[middle(clean.shape, SIDE)].astype(np.float32)
+    if material.profile == "photo":
+        part = part / np.float32(255)
+    degraded, truth = camera_pair(
+        material.noise, part, rng, microscopy=material.profile == "microscopy"
+    )
+    return Pair(_tensor(degraded), _tensor(truth))
+
+
+def _sample(material: Material, pairs: list[Pair]) -> tuple[Tensor, Tensor | None]:
+    if not pairs[0].noisy_truth:
+        return pairs[0].degraded, pairs[0].clean
+    plane = material.validation.files[0].degraded[0]
+    return _tensor(plane[middle(plane.shape, SIDE)]), None
+
+
+def _tensor(plane: NDArray[np.float32]) -> Tensor:
+    return to_tensor([three(plane)]).contiguous()

@@ -1,0 +1,217 @@
+"""What a step of fine-tuning learns from: the user's samples, and rehearsal of the old domains.
+
+As in training, what a step holds is a function of the seed and the step alone, so that a run that
+was stopped goes on with the very data that it would have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from napari_baryir.network import BaryIR
+from napari_baryir.training.data.images import random_square, turn
+from napari_baryir.training.data.made_pairs import (
+    Batch,
+    PairDataset,
+    through_intensity_map,
+    to_tensor,
+)
+from napari_baryir.training.data.made_pairs import three_colours as three
+from napari_baryir.training.data.mixtures import GRID, Plan
+from napari_baryir.training.degradations.camera import CameraNoise
+from napari_baryir.training.finetune.neighbors import (
+    corrected_target,
+    draw_neighbors,
+    take_neighbors,
+)
+from napari_baryir.training.finetune.planes import PairFile
+
+GAIN_SPREAD = 1.5
+"""The measured gain is varied by up to this factor: neighbouring exposures should work as well."""
+
+NO_NOISE = CameraNoise(0.0, 0.0, 0.0, 1.0)
+
+
+class Draw(NamedTuple):
+    """A batch of which some targets are still to be made by networks; see `complete`."""
+
+    batch: Batch
+    distilled: Tensor
+    """(B,), bool: whether the starting model's own answer is the target."""
+    noisy: Tensor | None = None
+    """y of the first N samples, (N, 3, 2P, 2P), where these are noisy images."""
+    choices: Tensor | None = None
+    """(N, 2, P, P), of `draw_neighbors`."""
+
+
+class Samples(Protocol):
+    """An endless row of single samples."""
+
+    def __getitem__(self, number: int) -> Draw | Batch:
+        """A sample, as a batch of one; the same for the same number."""
+
+
+@dataclass(frozen=True)
+class PairSamples:
+    """Patches of the user's pairs, the same place of both."""
+
+    files: Sequence[PairFile]
+    patch: int
+    seed: int
+    turned: bool = True
+
+    def __getitem__(self, number: int) -> Batch:
+        rng = np.random.default_rng((self.seed, number))
+        file = self.files[int(rng.integers(len(self.files)))]
+        plane = int(rng.integers(len(file.degraded)))
+        both = np.concatenate([three(file.degraded[plane]), three(file.clean[plane])], axis=2)
+        # Of two places that with more in it, as much of an image is often empty.
+        places = [random_square(both, self.patch, rng) for _ in "12"]
+        chosen = max(places, key=lambda place: float(place[..., 3:].std()))
+        patch = turn(chosen, int(rng.integers(8)) if self.turned else 0).astype(np.float32)
+        return _batch(patch[..., :3], patch[..., 3:])
+
+
+@dataclass(frozen=True)
+class NoisySamples:
+    """Two noisy neighbours of every second pixel; a clean image is neither asked for nor there."""
+
+    files: Sequence[PairFile]
+    patch: int
+    seed: int
+
+    def __getitem__(self, number: int) -> Draw:
+        rng = np.random.default_rng((self.seed, number))
+        file = self.files[int(rng.integers(len(self.files)))]
+        plane = file.degraded[int(rng.integers(len(file.degraded)))]
+        y = turn(random_square(plane, 2 * self.patch, rng), int(rng.integers(8)))
+        noisy = to_tensor([three(y.astype(np.float32))]).contiguous()
+        choices = torch.from_numpy(draw_neighbors(2 * self.patch, 2 * self.patch, rng))[None]
+        first, second = (take_neighbors(noisy, choices[:, i]) for i in (0, 1))
+        places = torch.zeros(1, GRID, GRID, dtype=torch.int64)
+        return Draw(Batch(first, second, places), torch.zeros(1, dtype=torch.bool), noisy, choices)
+
+
+@dataclass(frozen=True)
+class LikeCamera(PairDataset):
+    """Pairs made from clean images with the noise of the user's own camera."""
+
+    noise: CameraNoise = NO_NOISE
+    """In units of the clean images, [0, 1]."""
+
+    def _degrade(
+        self,
+        plan: Plan,
+        field: NDArray[np.float32],
+        corner: tuple[int, int],
+        rng: np.random.Generator,
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        noisy = camera_noise(self.noise, field, rng, varied=True)
+        if self.profile == "photo":
+            noisy = (np.rint(255 * np.clip(noisy, 0, 1)) / 255).astype(np.float32)
+        return noisy, np.zeros((GRID, GRID), np.int64)
+
+
+def camera_noise(
+    noise: CameraNoise, clean: NDArray[np.float32], rng: np.random.Generator, *, varied: bool
+) -> NDArray[np.float32]:
+    """Noise of a camera on a clean image in [0, 1]; varied: with its strength as well."""
+    factor = float(GAIN_SPREAD ** rng.uniform(-1, 1)) if varied else 1.0
+    stronger = CameraNoise(noise.gain * factor, noise.variance * factor, noise.low, noise.high)
+    return stronger.add(clean, rng)
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """So many samples a step, of each domain in turn."""
+
+    sources: Sequence[tuple[int, Samples]]
+    """Index of the domain, and its samples."""
+    count: int
+    distilled: bool = False
+    """Whether the starting model's own answers are the targets."""
+
+    def draws(self, step: int) -> list[Draw]:
+        """The samples of a step."""
+        draws = []
+        for number in range(step * self.count, (step + 1) * self.count if self.sources else 0):
+            domain, samples = self.sources[number % len(self.sources)]
+            sample = samples[number]
+            if isinstance(sample, Batch):
+                sample = Draw(sample, torch.tensor([self.distilled]))
+            places = torch.full_like(sample.batch.places, domain)
+            draws.append(sample._replace(batch=sample.batch._replace(places=places)))
+        return draws
+
+
+@dataclass(frozen=True)
+class FinetuneDataset(Dataset[Draw]):
+    """The user's samples and the rehearsed ones of a step."""
+
+    own: Rotation
+    rehearsed: Rotation
+
+    def __getitem__(self, step: int) -> Draw:
+        draws = [*self.own.draws(step), *self.rehearsed.draws(step)]
+        batch = Batch(*(torch.cat(parts) for parts in zip(*(d.batch for d in draws), strict=True)))
+        noisy = [draw for draw in draws if draw.noisy is not None]
+        return Draw(
+            batch,
+            torch.cat([draw.distilled for draw in draws]),
+            torch.cat([d.noisy for d in noisy if d.noisy is not None]) if noisy else None,
+            torch.cat([d.choices for d in noisy if d.choices is not None]) if noisy else None,
+        )
+
+
+@torch.no_grad()
+def complete(
+    draw: Draw,
+    model: BaryIR,
+    start: BaryIR,
+    device: torch.device,
+    autocast: torch.dtype | None,
+) -> Batch:
+    """Make the targets that need a network: corrected neighbours, and the starting model's answers.
+
+    Parameters
+    ----------
+    draw
+        Of `FinetuneDataset`.
+    model, start
+        The network as it is now, and as it was.
+    device, autocast
+        As in `training_step`.
+    """
+    clean = draw.batch.clean.clone()
+    with torch.autocast(device.type, autocast, enabled=autocast is not None):
+        if draw.noisy is not None and draw.choices is not None:
+            restored = model(draw.noisy.to(device)).restored.float().cpu()
+            clean[: len(draw.noisy)] = corrected_target(draw.noisy, restored, draw.choices)
+        if bool(draw.distilled.any()):
+            degraded = draw.batch.degraded[draw.distilled].to(device)
+            clean[draw.distilled] = start(degraded).restored.float().cpu()
+    return draw.batch._replace(clean=clean)
+
+
+def _batch(degraded: NDArray[np.float32], clean: NDArray[np.float32]) -> Batch:
+    return Batch(
+        to_tensor([degraded]), to_tensor([clean]), torch.zeros(1, GRID, GRID, dtype=torch.int64)
+    )
+
+
+def camera_pair(
+    noise: CameraNoise, clean: NDArray[np.float32], rng: np.random.Generator, microscopy: bool
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """A clean image about [0, 1] with a camera's noise, and itself, as training sees both."""
+    noisy = camera_noise(noise, clean, rng, varied=False)
+    if microscopy:
+        return through_intensity_map(noisy, clean, rng)
+    return (np.rint(255 * np.clip(noisy, 0, 1)) / 255).astype(np.float32), clean

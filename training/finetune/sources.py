@@ -1,0 +1,294 @@
+"""The three things that one can fine-tune on: pairs, clean images, noisy images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_baryir.domains import CLEAN
+from napari_baryir.errors import DataError
+from napari_baryir.network import BaryIR
+from napari_baryir.training.data.images import Profile
+from napari_baryir.training.degradations import DEGRADATIONS
+from napari_baryir.training.degradations.camera import CameraNoise
+from napari_baryir.training.finetune.images import (
+    Opened,
+    UserImage,
+    colour_problem,
+    list_images,
+    open_image,
+    pair_by_name,
+    pair_by_pattern,
+    pair_problem,
+    refuse,
+)
+from napari_baryir.training.finetune.planes import (
+    PairFile,
+    clean_planes,
+    in_words,
+    noise_of,
+    noisy_file,
+    pair_file,
+    seen_by_profile,
+)
+from napari_baryir.training.finetune.settings import FinetuneSettings
+from napari_baryir.training.finetune.split import parts_of
+
+OWN = "own"
+"""The domain of degradations that nobody named."""
+
+Planes = list[NDArray[np.generic]]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Degraded and clean images of the same scenes."""
+
+    pairs: Sequence[tuple[UserImage, UserImage]]
+    problems: Sequence[str] = ()
+    """What was wrong already when they were looked for."""
+
+    @classmethod
+    def of_folders(cls, degraded: str | os.PathLike[str], clean: str | os.PathLike[str]) -> Pairs:
+        """Pair the images of two folders by their names."""
+        (first, wrong), (second, also_wrong) = list_images(degraded), list_images(clean)
+        if wrong or also_wrong:
+            return cls((), (*wrong, *also_wrong))
+        pairs, problems = pair_by_name(first, second, (str(degraded), str(clean)))
+        return cls(tuple(pairs), tuple(problems))
+
+    @classmethod
+    def of_pattern(cls, folder: str | os.PathLike[str], degraded: str, clean: str) -> Pairs:
+        """Pair the images of one folder by two patterns: ``*_low.tif`` and ``*_high.tif``."""
+        images, problems = list_images(folder)
+        if problems:
+            return cls((), tuple(problems))
+        pairs, problems = pair_by_pattern(images, (degraded, clean))
+        return cls(tuple(pairs), tuple(problems))
+
+
+@dataclass(frozen=True)
+class CleanImages:
+    """Clean images, to be degraded by a profile."""
+
+    images: Sequence[UserImage]
+    profile: Profile
+    degradation: str | None = None
+    """A name in ``DEGRADATIONS[profile]``; None: all of them in turn."""
+    like: UserImage | None = None
+    """A noisy image whose camera's gain and offset are measured and used for "noise"."""
+    problems: Sequence[str] = ()
+
+    @classmethod
+    def of_folder(
+        cls, folder: str | os.PathLike[str], degradation: str, like: UserImage | None = None
+    ) -> CleanImages:
+        """Read ``PROFILE`` or ``PROFILE:domain``, and list the images of a folder."""
+        images, problems = list_images(folder)
+        profile, _, domain = degradation.partition(":")
+        if profile not in DEGRADATIONS:
+            problems.append(
+                f"there is no degradation profile {profile!r}; use {' or '.join(DEGRADATIONS)}"
+            )
+            profile = "photo"
+        elif domain and domain not in DEGRADATIONS[profile]:
+            known = ", ".join(DEGRADATIONS[profile])
+            problems.append(f"profile {profile!r} has no degradation {domain!r}; use {known}")
+        elif like is not None and domain not in ("", "noise"):
+            problems.append(
+                f"noise is measured, but the degradation is {domain!r}; use {profile}:noise"
+            )
+        kind: Profile = "photo" if profile == "photo" else "microscopy"
+        return cls(tuple(images), kind, domain or None, like, tuple(problems))
+
+
+@dataclass(frozen=True)
+class NoisyImages:
+    """Noisy images, of which nobody has clean ones."""
+
+    images: Sequence[UserImage]
+    problems: Sequence[str] = ()
+
+    @classmethod
+    def of_folder(cls, folder: str | os.PathLike[str]) -> NoisyImages:
+        """List the images of a folder."""
+        images, problems = list_images(folder)
+        return cls(tuple(images), tuple(problems))
+
+
+Source = Pairs | CleanImages | NoisyImages
+
+
+@dataclass(frozen=True)
+class Part:
+    """Training's or validation's share of the files."""
+
+    files: list[PairFile] = field(default_factory=list)
+    """Pairs, or noisy files."""
+    clean: list[Planes] = field(default_factory=list)
+    """Clean planes by file, where there are clean images."""
+    names: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything that was read, parted by file."""
+
+    kind: str
+    """What it is made of, for the model card."""
+    profile: Profile
+    domains: tuple[str, ...]
+    """All of the model to be."""
+    targets: tuple[str, ...]
+    """Those that are learnt."""
+    made: tuple[str, ...]
+    """The profile's degradation for each of `targets`, where clean images are degraded."""
+    train: Part
+    validation: Part
+    noise: CameraNoise | None = None
+    """Of the user's camera, in units of clean images about [0, 1]."""
+    notes: tuple[str, ...] = ()
+    """What was decided for the user, one sentence each."""
+
+
+def gather(source: Source, start: BaryIR, settings: FinetuneSettings) -> Material:
+    """Read, check and part the user's images.
+
+    Raises
+    ------
+    DataError
+        Naming everything that is wrong with them.
+    """
+    problems = list(source.problems)
+    if isinstance(source, Pairs):
+        rows = _open_pairs(source, problems)
+    else:
+        opened = [open_image(image, problems) for image in source.images]
+        rows = [(image,) for image in opened if image is not None]
+    odd = colour_problem([row[0] for row in rows])
+    problems += [odd] if odd else []
+    given = len(source.pairs) if isinstance(source, Pairs) else len(source.images)
+    if given == 1:
+        rows = parts_of(rows, problems)
+    elif given == 0 and not source.problems:
+        problems.append("there are no images; give two or more")
+    notes: list[str] = []
+    noise = _camera(source, problems, notes)
+    refuse(problems)
+    profile = _profile(source, start, rows[0][0].layout.rgb)
+    made = _made(source) if noise is None else ()
+    domains, targets = _domains(source, start, settings, made)
+    order = np.random.default_rng((settings.seed, 7)).permutation(len(rows))
+    held = min(max(1, round(settings.validation_share * len(rows))), len(rows) - 1)
+    matched: list[str] = []
+    train, validation = (
+        _part([rows[i] for i in sorted(chosen)], source, profile, settings, matched)
+        for chosen in (order[held:].tolist(), order[:held].tolist())
+    )
+    notes += _notes(matched, len(rows))
+    kind = {Pairs: "pairs", CleanImages: "clean images, degraded", NoisyImages: "noisy images"}
+    return Material(
+        kind[type(source)], profile, domains, targets, made, train, validation, noise, tuple(notes)
+    )
+
+
+def _notes(matched: list[str], count: int) -> list[str]:
+    if not matched:
+        return []
+    return [
+        f"the ranges of {len(matched)} of {count} clean images ({matched[0]} among them) were "
+        "matched to those of the degraded ones"
+    ]
+
+
+def _open_pairs(source: Pairs, problems: list[str]) -> list[tuple[Opened, ...]]:
+    rows: list[tuple[Opened, ...]] = []
+    for degraded, clean in source.pairs:
+        both = [open_image(image, problems) for image in (degraded, clean)]
+        if both[0] is None or both[1] is None:
+            continue
+        problem = pair_problem(both[0], both[1])
+        if problem:
+            problems.append(problem)
+        else:
+            rows.append((both[0], both[1]))
+    return rows
+
+
+def _camera(source: Source, problems: list[str], notes: list[str]) -> CameraNoise | None:
+    """Noise of the image that `like` gives, in units of clean images."""
+    if not isinstance(source, CleanImages) or source.like is None:
+        return None
+    image = open_image(source.like, problems)
+    if image is None:
+        return None
+    try:
+        noise = noise_of(image)
+    except DataError as error:
+        problems.append(str(error))
+        return None
+    notes.append(f"measured on {image.name}: {in_words(noise)}")
+    return seen_by_profile(noise, image)
+
+
+def _profile(source: Source, start: BaryIR, rgb: bool) -> Profile:
+    kind = start.provenance.get("image_kind")
+    if isinstance(source, CleanImages):
+        if kind in ("photo", "microscopy") and kind != source.profile:
+            raise DataError(
+                f"the profile {source.profile!r} is not what the model was trained for, {kind!r}; "
+                f"give --degradation {kind}, or another model"
+            )
+        return source.profile
+    if kind in ("photo", "microscopy"):
+        return "photo" if kind == "photo" else "microscopy"
+    return "photo" if rgb else "microscopy"
+
+
+def _made(source: Source) -> tuple[str, ...]:
+    """The profile's degradations that clean images are to suffer."""
+    if not isinstance(source, CleanImages):
+        return ()
+    return (source.degradation,) if source.degradation else tuple(DEGRADATIONS[source.profile])
+
+
+def _domains(
+    source: Source, start: BaryIR, settings: FinetuneSettings, made: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Domains of the model to be, and those of them that are learnt."""
+    if made:
+        targets = (settings.domain,) if settings.domain and len(made) == 1 else made
+    else:
+        # Noise is what the model knows already, if it does; two domains for it would only compete.
+        noise = "noise" if not isinstance(source, Pairs) and "noise" in start.domains else OWN
+        targets = (settings.domain or noise,)
+    new = [name for name in targets if name not in start.domains]
+    # The estimates want "clean" last, where there is one.
+    old = [name for name in start.domains if name != CLEAN]
+    return (*old, *new, *([CLEAN] if CLEAN in start.domains else [])), targets
+
+
+def _part(
+    rows: Sequence[tuple[Opened, ...]],
+    source: Source,
+    profile: Profile,
+    settings: FinetuneSettings,
+    brightness_matched: list[str],
+) -> Part:
+    part = Part()
+    for row in rows:
+        part.names.append(row[0].name)
+        if isinstance(source, Pairs):
+            file, matched = pair_file(row[0], row[1], settings.brightness)
+            part.files.append(file)
+            if matched:
+                brightness_matched.append(row[1].name)
+        elif isinstance(source, NoisyImages):
+            part.files.append(noisy_file(row[0]))
+        if not isinstance(source, NoisyImages):
+            part.clean.append(clean_planes(row[-1], profile))
+    return part

@@ -1,0 +1,1 @@
+"""The data sets, test sets and scores of the paper."""

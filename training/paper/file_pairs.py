@@ -1,0 +1,184 @@
+"""Batches from files that come in pairs: the paper's training data in its published layout.
+
+As in `napari_baryir.training.data.made_pairs`, a sample is a function of the recipe's seed, its
+step and its number in the batch and of nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from napari_baryir.errors import DataError
+from napari_baryir.training.data.images import random_square, turn
+from napari_baryir.training.data.made_pairs import Batch, to_tensor
+from napari_baryir.training.data.mixtures import GRID
+from napari_baryir.training.degradations import degrade, noise_level
+from napari_baryir.training.paper.layouts import PairPaths
+from napari_baryir.training.processes import WHOLE, Share
+from napari_baryir.training.validation import Pair
+
+
+@dataclass(frozen=True)
+class Source:
+    """The files of one domain."""
+
+    domain: str
+    pairs: tuple[PairPaths, ...]
+    sigmas: tuple[float, ...] = ()
+    """Of 255: where given, the pairs are clean files twice, and noise is added to one of the two.
+    """
+
+    def read(self, number: int, turn_of_sigma: int) -> tuple[NDArray[np.uint8], float | None]:
+        """Degraded and clean image beside each other, (H, W, 6), and the sigma still to be added.
+
+        Raises
+        ------
+        DataError
+            If a file cannot be read or the two differ in size.
+        """
+        pair = self.pairs[number % len(self.pairs)]
+        clean = read_rgb(pair.clean)
+        if self.sigmas:
+            sigma = self.sigmas[turn_of_sigma % len(self.sigmas)]
+            return np.concatenate((clean, clean), axis=2), sigma
+        degraded = read_rgb(pair.degraded)
+        if degraded.shape != clean.shape:
+            raise DataError(f"{pair.degraded} and {pair.clean} differ in size; a pair must agree")
+        return np.concatenate((degraded, clean), axis=2), None
+
+
+@dataclass(frozen=True)
+class PairedDataset(Dataset[Batch]):
+    """Batches of paired patches, indexed by training step.
+
+    Parameters
+    ----------
+    sources
+        One for each domain, in the order of the network's domains.
+    patch
+        Side of the patches, in pixels; a multiple of 8. Smaller images are reflected.
+    seed
+        Of everything random.
+    composition
+        Domain to the number of its samples in every batch.
+    shuffled
+        When given, a batch has this many samples instead, drawn from a shuffled list in which each
+        domain stands as often as `epoch` says, as published.
+    epoch
+        Domain to its samples per epoch; its files follow each other in turns.
+    share
+        Which samples of every batch to make.
+    """
+
+    sources: tuple[Source, ...]
+    patch: int
+    seed: int
+    composition: Mapping[str, int]
+    shuffled: int | None = None
+    epoch: Mapping[str, int] | None = None
+    share: Share = WHOLE
+
+    def __getitem__(self, step: int) -> Batch:
+        size = self.shuffled or sum(self.composition.values())
+        degraded, clean, places = [], [], []
+        for number in self.share.numbers(size):
+            rng = np.random.default_rng((self.seed, step, number))
+            index, file, sigma = self._choose(step * size + number, number, rng)
+            ours, theirs = self._sample(self.sources[index], file, sigma, rng)
+            degraded.append(ours)
+            clean.append(theirs)
+            places.append(np.full((GRID, GRID), index, np.int64))
+        return Batch(to_tensor(degraded), to_tensor(clean), torch.from_numpy(np.stack(places)))
+
+    def _choose(self, sample: int, number: int, rng: np.random.Generator) -> tuple[int, int, int]:
+        """Index of the source, number of the file and turn of the sigma."""
+        if self.shuffled is None or self.epoch is None:
+            for index, source in enumerate(self.sources):
+                count = self.composition[source.domain]
+                if number < count:
+                    return index, int(rng.integers(len(source.pairs))), int(rng.integers(2**16))
+                number -= count
+            raise AssertionError("a batch has as many samples as its composition says")
+        counts = [self.epoch[source.domain] for source in self.sources]
+        epoch, place = divmod(sample, sum(counts))
+        position = int(_order(self.seed, epoch, sum(counts))[place])
+        index = int(np.searchsorted(np.cumsum(counts), position, side="right"))
+        within = position - sum(counts[:index])
+        turns, file = divmod(within, len(self.sources[index].pairs))
+        return index, file, turns
+
+    def _sample(
+        self, source: Source, file: int, turn_of_sigma: int, rng: np.random.Generator
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        both, sigma = source.read(file, turn_of_sigma)
+        field = turn(random_square(both, self.patch, rng), int(rng.integers(8)))
+        values = field.astype(np.float32) / np.float32(255)
+        degraded, clean = values[..., :3], values[..., 3:]
+        if sigma is not None:
+            degraded = degrade(clean, "noise", rng, level=noise_level(sigma)).image
+        return degraded, clean
+
+
+@lru_cache(maxsize=2)  # steps follow each other, and so do epochs
+def _order(seed: int, epoch: int, total: int) -> NDArray[np.int64]:
+    """The shuffled list of an epoch."""
+    return np.random.default_rng((seed, 2**32 + epoch)).permutation(total)
+
+
+def read_rgb(path: Path) -> NDArray[np.uint8]:
+    """An 8-bit RGB image, (H, W, 3).
+
+    Raises
+    ------
+    DataError
+        If it cannot be read.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"cannot read {path}: {error}; repair it or take it out") from error
+
+
+def validation_of(source: Source, index: int, images: int, side: int) -> list[Pair]:
+    """Pairs of a held-out source, cropped from the centre; the same on every call.
+
+    Parameters
+    ----------
+    source
+        Files that training does not see.
+    index
+        Of the domain.
+    images, side
+        How many, spread evenly, and their largest side in pixels.
+    """
+    numbers = np.linspace(0, len(source.pairs) - 1, min(images, len(source.pairs)))
+    pairs = []
+    for i, number in enumerate(sorted({round(n) for n in numbers})):
+        rng = np.random.default_rng((2026, index, i))
+        both, sigma = source.read(number, i)
+        top, left = (max(s - side, 0) // 2 for s in both.shape[:2])
+        height, width = (min(s, side) // 8 * 8 for s in both.shape[:2])
+        crop = both[top : top + height, left : left + width]
+        values = crop.astype(np.float32) / np.float32(255)
+        degraded, clean = values[..., :3], values[..., 3:]
+        if sigma is not None:
+            degraded = degrade(clean, "noise", rng, level=noise_level(sigma)).image
+        pairs.append(Pair(_one(degraded), _one(clean)))
+    return pairs
+
+
+def _one(image: NDArray[np.float32]) -> Tensor:
+    """(H, W, 3) to (1, 3, H, W)."""
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]

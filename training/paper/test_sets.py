@@ -1,0 +1,190 @@
+"""The paper's five test sets, in the layouts that they are published in."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_baryir.errors import DataError, InputError
+from napari_baryir.training.evaluate.cases import Case, FilePair, Pair, SyntheticCase, spread
+from napari_baryir.training.paper.layouts import (
+    Found,
+    Layout,
+    PairPaths,
+    after_rain,
+    before_underscore,
+    find_pairs,
+    image_files,
+    refuse_problems,
+    size_problems,
+)
+from napari_baryir.training.paper.published_scores import TEST_SETS
+
+logger = logging.getLogger(__name__)
+
+PAPER_SIGMAS = (15.0, 25.0, 50.0)
+"""Standard deviations (of 255) of the noise on BSD68."""
+
+# First of each the layout of the authors' README, then those that the data sets come in.
+PAIRED: dict[str, tuple[Layout, ...]] = {
+    "SOTS outdoor": (
+        Layout("dehaze/input", "../target", before_underscore),
+        Layout("SOTS/outdoor/hazy", "../gt", before_underscore),
+        Layout("outdoor/hazy", "../gt", before_underscore),
+    ),
+    "Rain100L": (
+        Layout("derain/Rain100L/input", "../target", after_rain),
+        Layout("Rain100L/input", "../target", after_rain),
+        Layout("Rain100L/rainy", "..", after_rain),
+    ),
+    "GoPro": (
+        Layout("deblur/input", "../target"),
+        Layout("GoPro/test/*/blur", "../sharp"),
+        Layout("test/GOPR*/blur", "../sharp"),
+    ),
+    "LOL-v1": (
+        Layout("lowlight/eval15/low", "../high"),
+        Layout("lowlight/low", "../high"),
+        Layout("low_light/low", "../high"),
+        Layout("eval15/low", "../high"),
+        Layout("*/eval15/low", "../high"),
+    ),
+}
+"""Test sets of pairs of files."""
+
+BSD68 = "BSD68"
+BSD68_FOLDERS = ("denoise/bsd68", "denoise/BSD68", "CBSD68", "testsets/CBSD68")
+"""Where the clean images of BSD68 may lie, in colour; the noise is made with fixed seeds."""
+
+SETS = ("SOTS outdoor", "Rain100L", BSD68, "GoPro", "LOL-v1")
+"""In the order of the paper."""
+
+
+@dataclass(frozen=True)
+class NamedCase:
+    """A case that is reported under the name of a test set."""
+
+    case: Case
+    domain: str
+
+    @property
+    def name(self) -> str:
+        """Of the image."""
+        return self.case.name
+
+    @property
+    def noisy(self) -> bool:
+        """Whether denoisers make sense as peers."""
+        return self.case.noisy
+
+    def load(self) -> Pair:
+        """As the case."""
+        return self.case.load()
+
+
+def list_paper_sets(
+    root: Path,
+    *,
+    sets: Sequence[str] | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+    incomplete: bool = False,
+) -> list[Case]:
+    """List the images of the paper's test sets.
+
+    Parameters
+    ----------
+    root
+        The folder that the authors' README calls ``test`` (or the one with the data sets as they
+        are unpacked).
+    sets
+        Names in `SETS`; None for those that are there.
+    seed
+        Of the noise on BSD68.
+    limit
+        Largest number of images of each set, spread evenly over it.
+    incomplete
+        Whether sets that lack images are measured all the same.
+
+    Raises
+    ------
+    InputError
+        If a set has another name.
+    DataError
+        If there is nothing, or a set that was asked for is missing, or one is there in part: all
+        that is wrong in one list.
+    """
+    unknown = [name for name in sets or () if name not in SETS]
+    if unknown:
+        raise InputError(f"no test set {', '.join(unknown)}; use {', '.join(SETS)}")
+    if not root.is_dir():
+        raise DataError(f"there is no folder {root}; give the one that holds the test sets")
+    cases: list[Case] = []
+    problems: list[str] = []
+    for name in sets or SETS:
+        found = _find(root, name)
+        if found is None:
+            if sets:
+                problems.append(f"{name} is not there: no folder {' or '.join(_places(name))}")
+            else:
+                logger.warning("%s: no folder %s", name, " or ".join(_places(name)))
+            continue
+        problems += _set_problems(name, found, incomplete)
+        cases += _cases(name, spread(list(found.pairs), limit), seed)
+    refuse_problems(
+        f"the test sets in {root} cannot be measured as they are",
+        problems,
+        "complete them (training/README.md says where each is had), leave sets out with --sets, "
+        "or measure what is there with --incomplete",
+    )
+    if not cases:
+        raise DataError(
+            f"none of {', '.join(SETS)} is in {root}; expected folders such as "
+            f"{', '.join(_places(name)[0] for name in SETS)}"
+        )
+    return cases
+
+
+def _find(root: Path, name: str) -> Found | None:
+    if name != BSD68:
+        return find_pairs(root, PAIRED[name])
+    folder = next((root / place for place in BSD68_FOLDERS if (root / place).is_dir()), None)
+    if folder is None:
+        return None
+    pairs = tuple(PairPaths(path, path) for path in image_files(folder))
+    return Found(pairs, () if pairs else (f"{folder} has no images",))
+
+
+def _places(name: str) -> list[str]:
+    return list(BSD68_FOLDERS) if name == BSD68 else [lay.degraded for lay in PAIRED[name]]
+
+
+def _set_problems(name: str, found: Found, incomplete: bool) -> list[str]:
+    problems = [] if incomplete and found.pairs else list(found.problems)
+    expected = TEST_SETS[f"{BSD68} sigma 15" if name == BSD68 else name]
+    if len(found.pairs) != expected and not incomplete:
+        problems.append(f"{name} has {len(found.pairs)} images; the test set has {expected}")
+    return problems + list(size_problems(found.pairs))
+
+
+def _cases(name: str, pairs: Sequence[PairPaths], seed: int) -> list[Case]:
+    if name != BSD68:
+        return [
+            FilePair(_name(pair.degraded), pair.degraded, pair.clean, domain=name, noisy=False)
+            for pair in pairs
+        ]
+    return [
+        NamedCase(
+            SyntheticCase(pair.clean, 0, 1, "photo", "noise", None, sigma, seed),
+            f"{BSD68} sigma {sigma:g}",
+        )
+        for sigma in PAPER_SIGMAS
+        for pair in pairs
+    ]
+
+
+def _name(path: Path) -> str:
+    """With the sequence where a video has one: GoPro's frames are numbered in each."""
+    return f"{path.parts[-3]}/{path.name}" if path.parent.name == "blur" else path.name

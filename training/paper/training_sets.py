@@ -1,0 +1,172 @@
+"""The paper's training data, laid out as the authors' README lays it out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch.utils.data import Dataset
+
+from napari_baryir.errors import DataError
+from napari_baryir.training.data.made_pairs import Batch
+from napari_baryir.training.paper.file_pairs import PairedDataset, Source, validation_of
+from napari_baryir.training.paper.layouts import (
+    Found,
+    Layout,
+    PairPaths,
+    after_rain,
+    before_underscore,
+    find_pairs,
+    image_files,
+    refuse_problems,
+    size_problems,
+)
+from napari_baryir.training.processes import WHOLE, Share
+from napari_baryir.training.recipe import DataSettings
+from napari_baryir.training.validation import Pair
+
+NOISE = "noise"
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Where the files of a domain lie, and how many there are."""
+
+    layouts: tuple[Layout, ...]
+    files: int
+    """As published."""
+
+
+TRAINING_SETS = {
+    # BSD400 and WED together: clean files, to which noise is added.
+    NOISE: TrainingSet((Layout("Denoise", "."),), 400 + 4744),
+    # Rain100L's training part.
+    "rain": TrainingSet((Layout("Derain/rainy", "../gt", after_rain),), 200),
+    # RESIDE's outdoor training set: 2061 clean images under 35 hazes each.
+    "haze": TrainingSet((Layout("Dehaze/synthetic", "../original", before_underscore),), 72135),
+    # GoPro, all frames in one folder, or in its sequences.
+    "blur": TrainingSet(
+        (Layout("Deblur/blur", "../sharp"), Layout("Deblur/*/blur", "../sharp")), 2103
+    ),
+    # LOL-v1's our485.
+    "low light": TrainingSet(
+        (Layout("low_light/low", "../high"), Layout("lowlight/low", "../high")), 485
+    ),
+}
+"""Domain to its published training set, under the folder that the README calls Train."""
+
+
+def load_paper_data(
+    settings: DataSettings, seed: int, share: Share = WHOLE
+) -> tuple[Dataset[Batch], dict[str, list[Pair]]]:
+    """Look through the training data, hold some out for validation, and read none of the rest yet.
+
+    Whole scenes are held out: every haze of a clean image, every frame of a sequence. The test sets
+    are never validated on.
+
+    Raises
+    ------
+    DataError
+        If data are missing or half there: everything that is wrong, in one list.
+    """
+    root = Path(settings.train)
+    if not root.is_dir():
+        raise DataError(
+            f"there is no folder {settings.train!r}; give the one that holds "
+            f"{', '.join(_places(domain) for domain in settings.batch)}"
+        )
+    problems: list[str] = []
+    training: list[Source] = []
+    validation: dict[str, tuple[int, Source]] = {}
+    for index, domain in enumerate(settings.batch):
+        found = _find(root, domain)
+        problems += _domain_problems(domain, found, settings.incomplete)
+        if found is None or not found.pairs:
+            continue
+        kept, held_out = hold_out(domain, found.pairs, settings.validation_images)
+        if not kept:
+            problems.append(f"{domain}: {len(found.pairs)} files of one scene leave none to train")
+            continue
+        sigmas = settings.sigmas if domain == NOISE else ()
+        training.append(Source(domain, kept, sigmas))
+        validation[domain] = (index, Source(domain, held_out, sigmas))
+    refuse_problems(
+        f"the training data in {root} cannot be used as they are",
+        problems,
+        "complete them (training/README.md says where each is had), or train on what is there with "
+        "data.incomplete=true where only files are missing",
+    )
+    dataset = PairedDataset(
+        tuple(training),
+        settings.patch,
+        seed,
+        settings.batch,
+        settings.shuffled,
+        settings.epoch or None,
+        share,
+    )
+    pairs = {
+        domain: validation_of(source, index, settings.validation_images, settings.validation_side)
+        for domain, (index, source) in validation.items()
+    }
+    return dataset, pairs
+
+
+def hold_out(
+    domain: str, pairs: tuple[PairPaths, ...], images: int
+) -> tuple[tuple[PairPaths, ...], tuple[PairPaths, ...]]:
+    """Split pairs into those that are trained on and those of the last scenes, for validation.
+
+    Parameters
+    ----------
+    domain
+        Decides what a scene is.
+    pairs
+        In order.
+    images
+        Largest number of scenes to hold out; never more than a tenth of them, but always one.
+    """
+    scenes: dict[object, list[PairPaths]] = {}
+    for pair in pairs:
+        scenes.setdefault(_scene(domain, pair), []).append(pair)
+    names = list(scenes)
+    count = min(images, max(len(names) // 10, 1))
+    kept, held_out = names[:-count], names[-count:]
+    return (
+        tuple(pair for name in kept for pair in scenes[name]),
+        tuple(pair for name in held_out for pair in scenes[name]),
+    )
+
+
+def _scene(domain: str, pair: PairPaths) -> object:
+    """What a pair has in common with others that look like it."""
+    if domain != "blur":
+        return pair.clean
+    if pair.clean.parents[1].name == "Deblur":  # all in one folder, sequence-frame.png
+        return pair.clean.stem.rpartition("-")[0] or pair.clean
+    return pair.clean.parent
+
+
+def _find(root: Path, domain: str) -> Found | None:
+    if domain != NOISE:
+        return find_pairs(root, TRAINING_SETS[domain].layouts)
+    folder = root / "Denoise"
+    if not folder.is_dir():
+        return None
+    return Found(tuple(PairPaths(path, path) for path in image_files(folder)))
+
+
+def _places(domain: str) -> str:
+    return " or ".join(layout.degraded for layout in TRAINING_SETS[domain].layouts)
+
+
+def _domain_problems(domain: str, found: Found | None, incomplete: bool) -> list[str]:
+    if found is None:
+        return [f"{domain}: there is no folder {_places(domain)}"]
+    problems = [] if incomplete and found.pairs else [f"{domain}: {p}" for p in found.problems]
+    expected = TRAINING_SETS[domain].files
+    if not found.pairs:
+        problems.append(f"{domain}: there is nothing to train on")
+    elif len(found.pairs) != expected and not incomplete:
+        problems.append(f"{domain}: {len(found.pairs)} files; the published set has {expected}")
+    return problems + [f"{domain}: {problem}" for problem in size_problems(found.pairs)]
