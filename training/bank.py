@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,7 +21,8 @@ from napari_baryir.errors import DataError
 from napari_baryir.network.config import GatedConfig
 from napari_baryir.network.gated import DeblurringBank
 from napari_baryir.network.spectrum import SpectrumReader, log_spectrum
-from napari_baryir.training.data.made_pairs import Batch, PairDataset
+from napari_baryir.training.data.made_pairs import PairDataset
+from napari_baryir.training.data.scene_pairs import ScenePairs
 from napari_baryir.training.processes import WHOLE
 from napari_baryir.training.recipe import Recipe
 from napari_baryir.training.state import TrainingState
@@ -43,12 +45,17 @@ FLOOR = 2e-4
 
 
 def start_bank(
-    state: TrainingState, recipe: Recipe, dataset: Dataset[Batch], device: torch.device
+    state: TrainingState,
+    recipe: Recipe,
+    dataset: Dataset[Any],
+    device: torch.device,
 ) -> None:
     """Let the bank of a run's network learn alone, before the run's first step."""
     network, config = state.model, state.model.config
     if not (isinstance(config, GatedConfig) and config.deblurring):
         raise DataError("bank_steps: only a compact network with deblurring has filters to teach")
+    if isinstance(dataset, ScenePairs):
+        dataset = dataset.patches()
     if not (isinstance(dataset, PairDataset) and BLUR in dataset.composition):
         raise DataError('bank_steps: give "blur" samples in data.batch')
     bank, reader = network.decoder.deblurring, network.encoder.spectrum

@@ -207,7 +207,7 @@ def training_step(
             around = model.encode(reduced)
             whole = losses.whole_places(batch.places).to(device)
             games.append(Game.of(model, around, whole, settings, together))
-            scene = model.decoder.look(reduced, around.barycenter, around.residual)
+            scene = model.decide(reduced, around)
             corrected = model.correct(reduced, scene, removed)
             terms["scene"] = fidelity(corrected, batch.reduced_clean.to(device), 0.0)
             restored = model.decode(

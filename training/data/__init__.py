@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_baryir.training.processes import WHOLE, Share
 
 if TYPE_CHECKING:
     from torch.utils.data import Dataset
 
-    from napari_baryir.training.data.made_pairs import Batch
-    from napari_baryir.training.data.scene_pairs import SceneBatch
     from napari_baryir.training.recipe import Recipe
     from napari_baryir.training.validation import Pair
 
 
-def load_data(
-    recipe: Recipe, share: Share = WHOLE
-) -> tuple[Dataset[Batch] | Dataset[SceneBatch], dict[str, list[Pair]]]:
-    """Training batches by step, or a share of each; and validation pairs by domain.
+def load_data(recipe: Recipe, share: Share = WHOLE) -> tuple[Dataset[Any], dict[str, list[Pair]]]:
+    """Return batches by step (or a share of each), and validation pairs by domain.
+
+    Networks with a scene get `SceneBatch`, others `Batch`.
 
     Raises
     ------

@@ -17,7 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from napari_baryir.imaging.intensity import IntensityMap, choose_intensity
+from napari_baryir.imaging.intensity import (
+    NETWORK_HIGH,
+    NETWORK_LOW,
+    IntensityMap,
+    choose_intensity,
+)
 from napari_baryir.training.data.images import Profile, random_square, turn
 from napari_baryir.training.data.mixtures import NO_DOMAIN, Plan, apply_plan, draw_plan
 from napari_baryir.training.data.variety import varied_field
@@ -185,11 +190,15 @@ def through_intensity_map(
         offset, scale = rng.uniform(4, 24), rng.uniform(80, 200)
         camera = np.clip(np.rint(offset + scale * degraded), 0, 255).astype(np.uint8)
         intensity = choose_intensity(camera, rgb=False)
-        return intensity.apply(camera), intensity.apply(offset + scale * plane)
-    intensity = choose_intensity(degraded, rgb=False)
-    if intensity.kind == "constant":
-        intensity = IntensityMap(0.0, 1.0, "given")
-    return intensity.apply(degraded), intensity.apply(plane)
+        degraded, plane = camera, offset + scale * plane
+    else:
+        intensity = choose_intensity(degraded, rgb=False)
+        if intensity.kind == "constant":
+            intensity = IntensityMap(0.0, 1.0, "given")
+    seen, target = (
+        np.clip(intensity.apply(each), NETWORK_LOW, NETWORK_HIGH) for each in (degraded, plane)
+    )
+    return seen, target
 
 
 def three_colours(patch: NDArray[np.float32]) -> NDArray[np.float32]:

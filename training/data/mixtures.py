@@ -131,7 +131,7 @@ def _island(rng: np.random.Generator) -> tuple[slice, ...]:
 
 
 class Step(NamedTuple):
-    """One degradation of a chain, drawn beforehand, so that the chain can be repeated without it."""
+    """One degradation of a chain, drawn beforehand: the chain can be repeated without it."""
 
     domain: str
     level: float
@@ -189,7 +189,7 @@ def draw_join(
         inside = along
     softness = 0.5 if rng.random() < 0.5 else rng.uniform(1, 24)
     share = np.clip(0.5 + inside / (2 * softness), 0, 1).astype(np.float32)
-    return 1 - share if rng.random() < 0.5 else share
+    return np.asarray(1 - share if rng.random() < 0.5 else share)
 
 
 def joined_places(share: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -1,8 +1,8 @@
 """Pairs of patches, each with the reduced picture of the whole field that it was cut from.
 
-As in `napari_baryir.training.data.made_pairs`, a sample is a function of the seed, the step and its number
-in the batch. Fields are degraded as the world does it, in any variant, and go through a file; some
-samples ask for a part of their degradations only, and their target keeps the others.
+As in `napari_baryir.training.data.made_pairs`, a sample is a function of the seed, the step and its
+number in the batch. Fields are degraded as the world does it, in any variant, and go through a
+file; some samples ask for a part of their degradations only, and their target keeps the others.
 """
 
 from __future__ import annotations
@@ -21,7 +21,12 @@ from napari_baryir.domains import CLEAN
 from napari_baryir.imaging.reduction import reduced
 from napari_baryir.training.data.images import Profile
 from napari_baryir.training.data.looks import photo_field
-from napari_baryir.training.data.made_pairs import three_colours, through_intensity_map, to_tensor
+from napari_baryir.training.data.made_pairs import (
+    PairDataset,
+    three_colours,
+    through_intensity_map,
+    to_tensor,
+)
 from napari_baryir.training.data.mixtures import (
     GRID,
     NO_DOMAIN,
@@ -108,6 +113,18 @@ class ScenePairs(Dataset[SceneBatch]):
             to_tensor(small_clean),
             torch.tensor(place, dtype=torch.float32),
             torch.tensor(removed, dtype=torch.float32),
+        )
+
+    def patches(self) -> PairDataset:
+        """Return plain patches of the same images and domains, without their scenes."""
+        return PairDataset(
+            self.files,
+            self.profile,
+            self.composition,
+            self.patch,
+            self.seed,
+            share=self.share,
+            synthetic=self.synthetic,
         )
 
     @property

@@ -62,13 +62,12 @@ def sharpened(image: Array, rng: np.random.Generator) -> Array:
 def resized(image: Array, height: int, width: int) -> Array:
     """Resize (H, W) or (H, W, 3) float32 by Lanczos' filter, as most programs do."""
     planes = image[..., None] if image.ndim == 2 else image
-    size = (width, height)
     results = [
-        np.asarray(Image.fromarray(np.ascontiguousarray(planes[..., c])).resize(size, 3))
-        if size == (planes.shape[1], planes.shape[0])
-        else np.asarray(
-            Image.fromarray(np.ascontiguousarray(planes[..., c])).resize(size, Image.LANCZOS)
+        np.asarray(
+            Image.fromarray(np.ascontiguousarray(planes[..., colour])).resize(
+                (width, height), Image.Resampling.LANCZOS
+            )
         )
-        for c in range(planes.shape[2])
+        for colour in range(planes.shape[2])
     ]
     return np.stack(results, axis=-1).reshape(height, width, *image.shape[2:])

@@ -88,7 +88,7 @@ def scanned(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
     """Lines of a scanner, each brighter or darker than the next, thin bands of a few lines."""
     amplitude = log_between(0.015, 0.15, level)
     axis = int(rng.integers(2))
-    lines = rng.standard_normal(image.shape[axis])
+    lines = np.asarray(rng.standard_normal(image.shape[axis]))
     if rng.random() < 0.5:
         period = rng.uniform(2, 12)
         lines = np.sin(2 * np.pi * np.arange(image.shape[axis]) / period) + 0.3 * lines

@@ -150,14 +150,13 @@ def underexposed(image: Array, level: float, rng: np.random.Generator) -> AnyArr
     """Exposure of 0.6 down to 0.1 under several tone curves, unevenly lit, with sensor noise."""
     exposure = log_between(0.6, 0.1, level)
     bend = rng.uniform(0.85, 1.35)
-    light = 1.0
+    light: AnyArray = np.ones(())
     if rng.random() < 0.4:
         light = 1 + rng.uniform(0, 0.3) * (smooth_field(image.shape[:2], rng)[..., None] - 0.5)
-    dark = exposure * np.power(image, bend) * light
+    dark: AnyArray = exposure * np.power(image, bend) * light
     if rng.random() < 0.3:  # a toe that swallows shadows
         dark = dark * dark / (dark + np.float32(0.01 * rng.random()) + 1e-6)
-    dark = np.asarray(dark, np.float32)
     if rng.random() < 0.5:
-        return sensor_noise(dark, rng.uniform(0.1, 0.6), rng)
+        return sensor_noise(np.asarray(dark, np.float32), rng.uniform(0.1, 0.6), rng)
     sigma = rng.uniform(0.3, 2.5) / 255
-    return dark + np.float32(sigma) * rng.standard_normal(image.shape, dtype=np.float32)
+    return np.asarray(dark + sigma * rng.standard_normal(image.shape))

@@ -194,7 +194,7 @@ class Reading:
                 f"the calibration of '{name}' cannot be read ({what}); run napari-baryir calibrate"
             ) from None
         directions = subspace.detach().cpu().numpy().astype(np.float32)
-        width = getattr(model, "embedding_width", directions.shape[-1])
+        width = getattr(model, "evidence_width", directions.shape[-1])
         if directions.ndim != 2 or directions.shape[1] != width:
             raise WeightsError(
                 f"the subspace of '{name}' has the shape {directions.shape}, but its residuals "

@@ -19,7 +19,14 @@ from napari_baryir.degradation.estimator import PARTS, EstimateEngine
 from napari_baryir.degradation.planes import PlaneEstimator, mean_severity, shares
 from napari_baryir.degradation.results import Contributions, DegradationEstimate
 from napari_baryir.imaging.checks import is_dask
-from napari_baryir.restoration.options import Intensity, Options, Plan, check_options
+from napari_baryir.restoration.options import (
+    Intensity,
+    Options,
+    Plan,
+    RestoreOptions,
+    check_options,
+)
+from napari_baryir.restoration.planes import iter_planes
 from napari_baryir.restoration.results import Progress
 from napari_baryir.steps import finish
 
@@ -121,20 +128,8 @@ def iter_estimate(
     InputError, WeightsError, DeviceError
         As `estimate_degradation`.
     """
-    options = check_options(
-        image,
-        axes=axes,
-        model=model,
-        device=device,
-        precision=precision,
-        tile=tile,
-        overlap=overlap,
-        intensity=intensity,
-        strength=1.0,
-        ensemble=False,
-        out=None,
-        first=first_plane,
-    )
+    asked = RestoreOptions(axes, model, device, precision, tile, overlap, intensity)
+    options = check_options(image, asked, first=first_plane)
     work = _lazily if is_dask(options.image) and not at_once else _at_once
     return work(options, contributions)
 
@@ -154,21 +149,16 @@ def _at_once(
         overlap=grid.overlap,
         contributions=contributions,
     )
-    done, total, planes = 0, layout.planes * grid.count, layout.planes
-    yield Progress(done, total, options.order[0], planes)
-    cells = grid.coarser(grid.multiple)
-    names = reading.calibration.names
+    steps = iter_planes(plan, lambda plane, intensity: estimator.estimate(plane, intensity))
+    yield next(steps)
+    cells, planes, names = grid.coarser(grid.multiple), layout.planes, reading.calibration.names
     probabilities = np.zeros((planes, len(names), cells.height, cells.width), np.float32)
     severity = np.zeros((planes, cells.height, cells.width), np.float32)
     parts = [np.zeros(layout.shape, np.float32) for _ in PARTS] if contributions else []
-    estimator = PlaneEstimator(engine, reading.calibration, options.image, layout, grid, parts)
-    for plane in options.order:
-        for tiles in estimator.estimate(plane, plan.intensities[layout.channel(plane)]):
-            done += 1
-            if tiles is not None:
-                probabilities[plane], severity[plane] = tiles
-            index = layout.index(plane) if tiles is not None else None
-            yield Progress(done, total, plane, planes, index)
+    estimator = PlaneEstimator(
+        engine, reading.calibration, options.image, layout, grid, probabilities, severity, parts
+    )
+    yield from steps
     return _result(
         plan,
         reading,
@@ -186,19 +176,12 @@ def _lazily(
 ) -> Generator[Progress, None, DegradationEstimate]:
     """Plan dask arrays that are estimated when they are computed; yields nothing."""
     yield from ()
-    from napari_baryir.degradation.lazy import LazyEstimator, LazyPlanes
+    from napari_baryir.degradation.lazy import LazyEstimator, ValuesOfPlanes
 
     plan = Plan.of(options)
     reading = Reading.of(plan.source.load(), plan.source.name)
-    estimator = LazyEstimator(
-        source=plan.source,
-        device=options.requested_device,
-        precision=options.requested_precision,
-        layout=options.layout,
-        grid=plan.grid,
-        reading=reading,
-    )
-    probabilities, severity = estimator.estimate(options.image, plan.intensities)
+    estimator = LazyEstimator(plan, reading)
+    probabilities, severity = estimator.estimate()
     names = reading.calibration.names
     return _result(
         plan,
@@ -206,13 +189,9 @@ def _lazily(
         tile=plan.grid.tile,
         probabilities=probabilities,
         severity=severity,
-        summary=LazyPlanes(probabilities, 3, lambda values: shares(values, names)),
-        severities=LazyPlanes(severity, 2, mean_severity),
-        contributions=(
-            Contributions(*estimator.contributions(options.image, plan.intensities))
-            if contributions
-            else None
-        ),
+        summary=ValuesOfPlanes(probabilities, 3, lambda values: shares(values, names)),
+        severities=ValuesOfPlanes(severity, 2, mean_severity),
+        contributions=Contributions(*estimator.contributions()) if contributions else None,
     )
 
 

@@ -18,6 +18,10 @@ PARTS = ("barycenter", "residual", "shapley_barycenter", "shapley_residual", "to
 """The maps of `Contributions`, in the order in which the engine gives them."""
 
 
+BOTH = ((True, True), (True, False), (False, True), (False, False))
+"""Whether the barycenter and the residual are there, for what contributions compare."""
+
+
 class EstimateEngine(MemoryAware):
     """Computes the projected residuals of a tile, and contributions on request.
 
@@ -45,19 +49,29 @@ class EstimateEngine(MemoryAware):
         self.contributions = contributions
         self.subspace = torch.from_numpy(np.array(subspace, np.float32)).to(device)
 
+    def _look(self, reduced: Tensor) -> Any:
+        """Return the scene of a plane with and without each embedding, as far as it is needed."""
+        network, parts = cast(BaryIR, self.model), BOTH if self.contributions else BOTH[:1]
+        return {(b, r): network.look(reduced, use_barycenter=b, use_residual=r) for b, r in parts}
+
     def _run(self, tile: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-        """Cells (h, w, d); with contributions also their maps, (H, W, 5, C)."""
+        """Compute cells (h, w, d); with contributions also their maps, (H, W, 5, C)."""
         network = cast(BaryIR, self.model)
         # Entered per tile: both are per thread and must not outlive a yield of our callers.
         with torch.inference_mode():
             x = self.input_tensor(tile)
             with self.autocast():
                 latents = network.encode(x)
+            scene = self._scene[True, True] if self._scene else None
+            place = self.place(*tile.shape[:2]) if self._scene else None
             # Outside of autocast: the residual is a small difference of large numbers.
-            cells = torch.einsum("dc,chw->hwd", self.subspace, latents.residual[0].float())
+            evidence = latents.residual.float()
+            if scene is not None:
+                evidence = network.evidence(latents, scene, place)
+            cells = torch.einsum("dc,chw->hwd", self.subspace, evidence[0])
             answers = [cells.cpu().numpy()]
             if self.contributions:
-                maps = self._decode(network, x, latents)
+                maps = self._decode(network, x, latents, place)
                 if tile.shape[2] == 1:
                     maps = maps.mean(dim=1, keepdim=True)
                 answers.append(maps.permute(2, 3, 0, 1).contiguous().cpu().numpy())
@@ -65,20 +79,15 @@ class EstimateEngine(MemoryAware):
             self.require_finite(answer)
         return tuple(answers)
 
-    def _decode(self, network: BaryIR, x: Tensor, latents: Latents) -> Tensor:
-        """`PARTS` of a tile, (5, C, H, W)."""
-
-        def decoded(*, barycenter: bool, residual: bool) -> Tensor:
+    def _decode(self, network: BaryIR, x: Tensor, latents: Latents, place: Tensor | None) -> Tensor:
+        """Return `PARTS` of a tile, (5, C, H, W)."""
+        decoded = []
+        for b, r in BOTH:
             with self.autocast():
-                restored = network.decode(
-                    x, latents, use_barycenter=barycenter, use_residual=residual
-                )
-            return restored[0].float()
-
-        both = decoded(barycenter=True, residual=True)
-        only_b = decoded(barycenter=True, residual=False)
-        only_r = decoded(barycenter=False, residual=True)
-        neither = decoded(barycenter=False, residual=False)
+                seen = {"scene": self._scene[b, r], "place": place} if self._scene else {}
+                restored = network.decode(x, latents, use_barycenter=b, use_residual=r, **seen)
+            decoded.append(restored[0].float())
+        both, only_b, only_r, neither = decoded
         parts: dict[str, Any] = {
             "barycenter": both - only_r,
             "residual": both - only_b,

@@ -9,29 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Generic, TypeVar, overload
 
 import dask.array
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from napari_baryir.degradation.calibration import Calibration, Reading, pool
 from napari_baryir.degradation.estimator import PARTS, EstimateEngine
-from napari_baryir.devices import choose_device, choose_precision
-from napari_baryir.imaging.axes import PlaneLayout
-from napari_baryir.imaging.intensity import IntensityMap
-from napari_baryir.imaging.tiles import TileGrid, pad_to
+from napari_baryir.devices import Precision
+from napari_baryir.restoration.engine import MemoryAware
 from napari_baryir.restoration.lazy import (
     LazyArray,
-    blend_tiles,
-    cut_tiles,
-    kept_engine,
-    one_tile,
+    LazyPlanes,
+    Tiles,
+    common_settings,
     planes_in_order,
 )
-from napari_baryir.restoration.model_source import ModelSource
-from napari_baryir.restoration.planes import to_unit
+from napari_baryir.restoration.options import Plan
 
 da: Any = dask.array
 """Most of dask is not annotated."""
@@ -40,7 +36,7 @@ Array = NDArray[np.float32]
 Value = TypeVar("Value")
 
 
-class LazyPlanes(Sequence[Value], Generic[Value]):
+class ValuesOfPlanes(Sequence[Value], Generic[Value]):
     """One value per plane, computed when it is asked for, and then kept.
 
     Parameters
@@ -83,154 +79,99 @@ class LazyPlanes(Sequence[Value], Generic[Value]):
 
 
 @dataclass(frozen=True)
-class EstimateWork:
-    """What a task needs to know; travels to other processes."""
+class EstimateTiles(Tiles):
+    """Tiles to projected residuals, each followed by 1 where the tile is of one value, else 0.
 
-    source: ModelSource
-    token: str
-    device: str
-    precision: str
-    overlap: int
-    intensity: IntensityMap
-    height: int
-    """Of a whole tile; those at the end of a plane are padded to it."""
-    width: int
+    Or, with contributions, to those maps, (H, W, 5 C).
+    """
+
     subspace: Array
     contributions: bool
 
-    def compute(self, block: NDArray[Any]) -> Array:
-        """A block of tiles (..., h, w, C): to cells (..., h/8, w/8, d + 1), or to (..., h, w, 5 C).
+    @property
+    def key(self) -> tuple[Any, ...]:
+        return (self.contributions, self.subspace.tobytes())
 
-        The last number of a cell is 1 where the tile is of one value, else 0.
-        """
-        h, w, colours = block.shape[-3:]
-        tiles = block.reshape(-1, h, w, colours)
-        results = np.stack([self._tile(tile) for tile in tiles])
-        return results.reshape(*block.shape[:-3], *results.shape[1:])
-
-    def _tile(self, tile: NDArray[Any]) -> Array:
-        h, w, colours = tile.shape
-        padded = pad_to(to_unit(tile, self.intensity), self.height, self.width)
-        with one_tile:
-            engine = self._engine()
-            cells, *decoded = engine.compute(padded)
-        if decoded:
-            maps = decoded[0][:h, :w] * np.float32(self.intensity.span)
-            return maps.reshape(h, w, len(PARTS) * colours)
-        cell = engine.multiple
-        empty = np.full((*cells.shape[:2], 1), (padded == padded[:1, :1]).all(), np.float32)
-        return np.concatenate([cells, empty], axis=-1)[: -(-h // cell), : -(-w // cell)]
-
-    def _engine(self) -> EstimateEngine:
-        key = ("estimate", self.token, self.device, self.precision, self.overlap)
-        return kept_engine((*key, self.contributions, self.subspace.tobytes()), self._make_engine)
-
-    def _make_engine(self) -> EstimateEngine:
-        device = choose_device(self.device)
+    def make(self, device: torch.device, precision: Precision) -> MemoryAware:
         return EstimateEngine(
             self.source.load(),
             device,
-            choose_precision(self.precision, device),
+            precision,
             self.subspace,
             overlap=self.overlap,
             contributions=self.contributions,
         )
 
-    def __dask_tokenize__(self) -> tuple[Any, ...]:
-        settings = (self.device, self.precision, self.overlap, self.contributions)
-        intensity = (self.intensity.low, self.intensity.high)
-        size = (self.height, self.width)
-        return ("EstimateWork", self.token, settings, intensity, size, self.subspace.tobytes())
+    def values(self, engine: MemoryAware, tile: Array) -> Array:
+        cells, *decoded = engine.compute(tile)
+        if decoded:
+            return decoded[0].reshape(*tile.shape[:2], -1)
+        empty = np.full((*cells.shape[:2], 1), (tile == tile[:1, :1]).all(), np.float32)
+        return np.concatenate([cells, empty], axis=-1)
 
 
 @dataclass(frozen=True)
 class LazyEstimator:
     """Estimates a dask array plane by plane, as in memory, when its chunks are computed."""
 
-    source: ModelSource
-    device: str
-    precision: str
-    layout: PlaneLayout
-    grid: TileGrid
+    plan: Plan
     reading: Reading
 
-    @cached_property
-    def token(self) -> str:
-        """Of the network."""
-        return self.source.token()
+    def _planes(self, *, contributions: bool) -> LazyPlanes:
+        settings = common_settings(self.plan)
+        tiles = EstimateTiles(*settings, self.reading.subspace, contributions)
+        return LazyPlanes(self.plan.options.layout, self.plan.grid, tiles)
 
-    def estimate(
-        self, image: LazyArray, intensities: tuple[IntensityMap, ...]
-    ) -> tuple[LazyArray, LazyArray]:
-        """Lazy probabilities (..., K, h, w) and severity (..., h, w)."""
-        planes, order = planes_in_order(image, self.layout)
-        cells = self.grid.coarser(self.grid.multiple)
-        directions = len(self.reading.subspace) + 1
-        channels = []
-        for number, intensity in enumerate(intensities):
-            tiles = cut_tiles(planes[number : number + 1, ..., : self.layout.colours], self.grid)
-            projected = da.map_blocks(
-                _compute,
-                tiles,
-                self._work(intensity, contributions=False),
-                dtype=np.float32,
-                meta=np.empty((0,) * tiles.ndim, np.float32),
-                chunks=(
-                    *tiles.chunks[:-3],
-                    tuple(-(-n // self.grid.multiple) for n in tiles.chunks[-3]),
-                    tuple(-(-n // self.grid.multiple) for n in tiles.chunks[-2]),
-                    (directions,),
-                ),
+    def estimate(self) -> tuple[LazyArray, LazyArray]:
+        """Return lazy probabilities (..., K, h, w) and severity (..., h, w)."""
+        layout = self.plan.options.layout
+        planes, order = planes_in_order(self.plan.options.image, layout)
+        work = self._planes(contributions=False)
+        channels = [
+            self._judge(
+                work.compute(
+                    planes[number : number + 1, ..., : layout.colours],
+                    intensity,
+                    cell=self.plan.grid.multiple,
+                    depth=len(self.reading.subspace) + 1,
+                )
             )
-            channels.append(self._judge(blend_tiles(projected, cells)))
+            for number, intensity in enumerate(self.plan.intensities)
+        ]
         judged = self._as_image(da.concatenate(channels), order)
         return judged[..., :-1, :, :], judged[..., -1, :, :]
 
-    def contributions(
-        self, image: LazyArray, intensities: tuple[IntensityMap, ...]
-    ) -> list[LazyArray]:
-        """Lazy maps of the image's shape, in the order of `PARTS`."""
-        planes, order = planes_in_order(image, self.layout)
-        colours, channels = self.layout.colours, []
-        for number, intensity in enumerate(intensities):
-            tiles = cut_tiles(planes[number : number + 1, ..., :colours], self.grid)
-            decoded = da.map_blocks(
-                _compute,
-                tiles,
-                self._work(intensity, contributions=True),
-                dtype=np.float32,
-                meta=np.empty((0,) * tiles.ndim, np.float32),
-                chunks=(*tiles.chunks[:-1], (len(PARTS) * colours,)),
-            )
-            channels.append(blend_tiles(decoded, self.grid))
-        decoded = da.concatenate(channels)
+    def contributions(self) -> list[LazyArray]:
+        """Return lazy maps of the image's shape, in the order of `PARTS`."""
+        layout = self.plan.options.layout
+        planes, order = planes_in_order(self.plan.options.image, layout)
+        colours = layout.colours
+        work = self._planes(contributions=True)
+        decoded = da.concatenate(
+            [
+                np.float32(intensity.span)
+                * work.compute(
+                    planes[number : number + 1, ..., :colours],
+                    intensity,
+                    cell=1,
+                    depth=len(PARTS) * colours,
+                )
+                for number, intensity in enumerate(self.plan.intensities)
+            ]
+        )
         maps = []
         for part in range(len(PARTS)):
             values = decoded[..., part * colours : (part + 1) * colours]
-            if self.layout.samples > colours:  # alpha
-                none = da.zeros_like(values[..., : self.layout.samples - colours])
+            if layout.samples > colours:  # alpha
+                none = da.zeros_like(values[..., : layout.samples - colours])
                 values = da.concatenate([values, none], axis=-1)
             values = values if "S" in order else values[..., 0]
             values = values if "C" in order else values[0]
-            maps.append(values.transpose([order.index(a) for a in self.layout.axes]))
+            maps.append(values.transpose([order.index(a) for a in layout.axes]))
         return maps
 
-    def _work(self, intensity: IntensityMap, *, contributions: bool) -> EstimateWork:
-        return EstimateWork(
-            self.source,
-            self.token,
-            self.device,
-            self.precision,
-            self.grid.overlap,
-            intensity,
-            self.grid.rows[0].size,
-            self.grid.columns[0].size,
-            self.reading.subspace,
-            contributions,
-        )
-
     def _judge(self, cells: LazyArray) -> LazyArray:
-        """Cells (1, ..., h, w, d + 1) to probabilities and severity, (1, ..., K + 1, h, w)."""
+        """Turn cells (1, ..., h, w, d + 1) into estimates, (1, ..., K + 1, h, w)."""
         reach = self.reading.calibration.window // 2
         y, x, last = cells.ndim - 3, cells.ndim - 2, cells.ndim - 1
         # Along an axis that is not cut there is nothing to share, and dask refuses short ones.
@@ -248,16 +189,13 @@ class LazyEstimator:
         return da.moveaxis(judged, last, y)
 
     def _as_image(self, planes: LazyArray, order: list[str]) -> LazyArray:
-        """(C, ..., K, h, w) to the image's order of its leading axes."""
+        """Bring (C, ..., K, h, w) into the image's order of its leading axes."""
         planes = planes if "C" in order else planes[0]
         leading = [a for a in order if a not in "YXS"]
-        wanted = [leading.index(self.layout.axes[i]) for i in self.layout.outer]
+        layout = self.plan.options.layout
+        wanted = [leading.index(layout.axes[i]) for i in layout.outer]
         inner = range(len(leading), len(leading) + 3)
         return planes.transpose([*wanted, *inner])
-
-
-def _compute(block: NDArray[Any], work: EstimateWork) -> Array:
-    return work.compute(block)
 
 
 def _judge(block: Array, calibration: Calibration) -> Array:

@@ -38,6 +38,17 @@ UNIT_LIMIT = 2.0**15
 """Mapped values are held within plus or minus this, far outside any image, so that a stray 1e30
 does not turn a whole tile into NaN."""
 
+NETWORK_LOW, NETWORK_HIGH = -0.5, 2.0
+"""Least and greatest mapped value that a network is shown, in training and in use: what lies far
+beyond would spread through its filters. What it changes is added to the values as they were."""
+
+FILLED = 0.75
+"""A bit depth is that of an RGB image whose bright values (by percentile) fill this part of it.
+What fills less goes by its percentiles, since it comes back as bright as it was."""
+
+DIM = 0.3
+"""8-bit images that use less than this part of their range, by percentiles, go by these."""
+
 
 @dataclass(frozen=True)
 class IntensityMap:
@@ -148,11 +159,11 @@ def read_intensity(text: str) -> IntensityMode | tuple[float, float]:
 def choose_intensity(array: Any, *, rgb: bool, mode: IntensityMode = "auto") -> IntensityMap:
     """Choose the map for one channel of an image, or for an RGB image.
 
-    8-bit images and RGB use their full range: 0 to 255 for uint8; for wider integers the smallest
-    common bit depth that holds the largest value (a 12-bit camera's picture in uint16 goes from 0
-    to 4095), or the dtype's whole range if there are negative values in 8 or 16 bits; for floats
-    [0, 1], [0, 255] or [0, 65535], whichever the bulk of the values fits. Everything else, and
-    floats that fit none of these, uses the 0.1 and 99.9 percentiles of the whole array.
+    8-bit images use their full range, dim grey ones their percentiles. RGB images of wider integers
+    use the common bit depth that their bright values fill (a 12-bit camera's picture in uint16 goes
+    from 0 to 4095); floats use [0, 1], [0, 255] or [0, 65535], whichever the bulk of the values
+    fits. Other RGB images go from 0 to their 99.9 percentile. Everything else uses the 0.1 and 99.9
+    percentiles of the whole array. No single value decides.
 
     Parameters
     ----------
@@ -179,33 +190,49 @@ def choose_intensity(array: Any, *, rgb: bool, mode: IntensityMode = "auto") -> 
         raise InputError(f"dtype {dtype} has no intensities; convert the image to numbers first")
     if 0 in array.shape:
         raise InputError(f"the image is empty (shape {tuple(array.shape)})")
-    if mode == "full" or (mode == "auto" and (rgb or dtype.itemsize == 1)):
+    if mode == "percentile":
+        return _robust_range(array)
+    if mode == "full" or rgb or dtype.itemsize == 1:
         nominal = _nominal_range(array, dtype)
-        if nominal is not None:
+        dim = mode == "auto" and not rgb and _is_dim(array, nominal)
+        if nominal is not None and not dim:
             return IntensityMap(*nominal, kind="full")
-    return _robust_range(array)
+    robust = _robust_range(array)
+    # Black is black in a photograph, unless it has no use for it at all.
+    if rgb and robust.kind == "percentile" and 0 < robust.low < robust.high / 2:
+        return IntensityMap(0.0, robust.high, "percentile")
+    return robust
+
+
+def _is_dim(array: Any, nominal: tuple[float, float] | None) -> bool:
+    """Whether values use little of a range; a constant image does not count."""
+    values = sample_values(array)
+    if nominal is None or values.size == 0:
+        return False
+    low, high = np.percentile(values.astype(np.float64), PERCENTILES)
+    return bool(0 < high - low < DIM * (nominal[1] - nominal[0]))
 
 
 def _nominal_range(array: Any, dtype: np.dtype[Any]) -> tuple[float, float] | None:
-    """The range that the dtype and the values suggest; None if nothing common fits."""
+    """Return the range that the dtype and the bulk of the values suggest; None if none fits."""
+    if dtype.kind in "ui" and dtype.itemsize == 1:
+        info = np.iinfo(dtype)
+        return float(info.min), float(info.max)
+    values = sample_values(array)
+    if values.size == 0:
+        return (0.0, 1.0) if dtype.kind == "f" else (0.0, float(np.iinfo(dtype).max))
+    low, high = np.percentile(values.astype(np.float64), PERCENTILES)
     if dtype.kind == "f":
-        values = sample_values(array)
-        if values.size == 0:
-            return 0.0, 1.0
-        # Half a range of noise or overshoot on either side is still a picture in that range.
-        low, high = np.percentile(values.astype(np.float64), PERCENTILES)
         for top in FLOAT_RANGES:
-            if low >= -0.5 * top and high <= 1.5 * top:
+            # Half a range of noise or overshoot on either side is still a picture in that range;
+            # only in [0, 1] may it be as dark as it likes.
+            filled = high >= 0.25 * top or top == FLOAT_RANGES[0]
+            if filled and low >= -0.5 * top and high <= 1.5 * top:
                 return 0.0, top
         return None
-    info = np.iinfo(dtype)
-    if info.bits == 8:
-        return float(info.min), float(info.max)
-    least, greatest = extremes(array)
-    if least < 0:
-        return (float(info.min), float(info.max)) if info.bits == 16 else None
-    depth = next(bits for bits in BIT_DEPTHS if greatest < 2**bits)
-    return 0.0, float(2**depth - 1)
+    tops = [2.0**bits - 1 for bits in BIT_DEPTHS]
+    top = next((top for top in tops if high <= top), tops[-1])
+    return (0.0, top) if high >= FILLED * top and low >= -0.5 * top else None
 
 
 def _robust_range(array: Any) -> IntensityMap:

@@ -17,7 +17,8 @@ def area_weights(length: int, size: int) -> NDArray[np.float32]:
     edges = np.arange(size + 1) * (length / size)
     pixels = np.arange(length)
     covered = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
-    return (np.clip(covered, 0, None) * (size / length)).astype(np.float32)
+    weights: NDArray[np.float32] = (np.clip(covered, 0, None) * (size / length)).astype(np.float32)
+    return weights
 
 
 class Reduction:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from napari_baryir.domains import CLEAN
 from napari_baryir.network.config import GatedConfig, RestormerConfig
-from napari_baryir.network.scene import Scene, correct, scene_size, whole
+from napari_baryir.network.scene import Scene, at_place, correct, scene_size, whole
 from napari_baryir.network.steering import ResidualSubspaces, as_amounts
 
 
@@ -72,20 +72,25 @@ class BaryIR(nn.Module):
         self.encoder = encoder
         self.barycenter_map = barycenter_map
         self.decoder = decoder
-        gated = isinstance(config, GatedConfig)
-        self.scene_side = config.scene if isinstance(config, GatedConfig) else 0
+        gated = config if isinstance(config, GatedConfig) else None
+        self.scene_side = gated.scene if gated is not None else 0
         """Long side of the reduced picture that `look` wants; 0 for networks without a scene."""
         self.subspaces: ResidualSubspaces | None = None
         """Of each of `degradations`; None for networks that cannot be steered."""
-        if gated and config.steering:
+        if gated is not None and gated.steering:
             self.subspaces = ResidualSubspaces(
-                len(self.degradations), config.steering, self.embedding_width
+                len(self.degradations), gated.steering, self.embedding_width
             )
 
     @property
     def degradations(self) -> tuple[str, ...]:
         """The domains but clean: what can be removed, in the order of the amounts."""
         return tuple(name for name in self.domains if name != CLEAN)
+
+    @property
+    def evidence_width(self) -> int:
+        """Channels of `evidence`."""
+        return self.embedding_width * (2 if self.scene_side else 1)
 
     @property
     def embedding_width(self) -> int:
@@ -107,13 +112,17 @@ class BaryIR(nn.Module):
         barycenter = self.barycenter_map(source)
         return Latents(source, barycenter, source - barycenter, skips)
 
-    def look(self, reduced: Tensor) -> Scene | None:
+    def look(
+        self, reduced: Tensor, *, use_barycenter: bool = True, use_residual: bool = True
+    ) -> Scene | None:
         """Decide what is coarse, once for a whole plane.
 
         Parameters
         ----------
         reduced
             The whole plane reduced to `scene_size`, (B, 3, h, w), about [0, 1].
+        use_barycenter, use_residual
+            When False, zeros stand in for that embedding.
 
         Returns
         -------
@@ -122,9 +131,53 @@ class BaryIR(nn.Module):
         """
         if not self.scene_side:
             return None
-        latents = self.encode(reduced)
-        scene: Scene = self.decoder.look(reduced, latents.barycenter, latents.residual)
+        return self.decide(
+            reduced,
+            self.encode(reduced),
+            use_barycenter=use_barycenter,
+            use_residual=use_residual,
+        )
+
+    def decide(
+        self,
+        reduced: Tensor,
+        latents: Latents,
+        *,
+        use_barycenter: bool = True,
+        use_residual: bool = True,
+    ) -> Scene:
+        """Decide as `look`, with the embeddings of the reduced picture at hand."""
+        b = latents.barycenter if use_barycenter else torch.zeros_like(latents.barycenter)
+        r = latents.residual if use_residual else torch.zeros_like(latents.residual)
+        scene: Scene = self._gated.look(reduced, b, r)
         return scene
+
+    @property
+    def _gated(self) -> Any:
+        """The decoder, of a network that looks at scenes."""
+        return self.decoder
+
+    def evidence(
+        self, latents: Latents, scene: Scene | None = None, place: Tensor | None = None
+    ) -> Tensor:
+        """Return what estimates are read from, (B, evidence_width, H/8, W/8), float32.
+
+        The residual of each place, and, of networks with a scene, that of the scene there: haze and
+        darkness show in the whole of a picture only.
+
+        Parameters
+        ----------
+        latents
+            Of a tile.
+        scene, place
+            As of `decode`.
+        """
+        own = latents.residual.float()
+        if scene is None:
+            return own
+        at = whole(len(own)) if place is None else place
+        around = at_place(scene.residual, at, (own.shape[2], own.shape[3]))
+        return torch.cat((own, around), dim=1)
 
     def decode(
         self,
@@ -176,8 +229,8 @@ class BaryIR(nn.Module):
     def correct(self, reduced: Tensor, scene: Scene, removed: Tensor | None = None) -> Tensor:
         """Correct what is coarse in the reduced picture itself, (B, 3, h, w)."""
         amounts = self._named(removed, len(reduced))
-        head = self.decoder.head
-        return correct(reduced.float(), scene, scene.maps, head.physics, amounts)
+        physics = self._gated.head.physics
+        return correct(reduced.float(), scene, scene.maps, physics, amounts)
 
     def _named(self, removed: Tensor | None, batch: int) -> dict[str, Tensor]:
         amounts = as_amounts(removed, batch, len(self.degradations))

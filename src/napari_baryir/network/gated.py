@@ -276,7 +276,9 @@ class Decoder(nn.Module):
         assert self.head is not None
         statistics = cell_statistics(reduced)
         y = self.level3(self.fuse(torch.cat((b, r), dim=1)))
-        return self.head(reduced, b, r, self._coarse_hidden(y, statistics), statistics)
+        hidden = self._coarse_hidden(y, statistics)
+        scene: Scene = self.head(reduced, b, r, hidden, statistics)
+        return scene
 
     def _coarse_hidden(self, y: Tensor, statistics: Tensor) -> Tensor:
         around = window_mean(statistics, self.context)

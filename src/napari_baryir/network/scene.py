@@ -27,7 +27,7 @@ LIMITS = {"haze": DEPTH_LIMIT, "low light": EXPOSURE_LIMIT, "background": LIGHT_
 DEAD_ZONE = 0.05
 """Evidence well below this changes nothing; see `_shrink`."""
 GUIDED_RADIUS, GUIDED_EPSILON = 6, 1e-3
-"""Of the guided filter (He et al., ECCV 2010), in pixels of the reduced picture and squared range."""
+"""Of the guided filter (He et al., ECCV 2010): pixels of the reduced picture, and squared range."""
 CELL = 8
 STATISTICS = 9
 """Channels of the cell statistics, mean, minimum and maximum of each colour."""
@@ -45,6 +45,8 @@ class Scene(NamedTuple):
     """(B, 1): c of the tone curve."""
     context: Tensor
     """(B, D): what the fine decoder is told of the scene."""
+    residual: Tensor
+    """(B, D, h/8, w/8): r of the reduced picture."""
 
     def detach(self) -> Scene:
         """Return the same values without gradients."""
@@ -154,7 +156,7 @@ class SceneHead(nn.Module):
     def forward(
         self, image: Tensor, b: Tensor, r: Tensor, hidden: Tensor, statistics: Tensor
     ) -> Scene:
-        """Decide from the reduced picture (B, 3, h, w) and its features at h/8, all (B, ., ., .)."""
+        """Decide from the reduced picture (B, 3, h, w) and its features at h/8, w/8."""
         means = [f.float().mean(dim=(2, 3)) for f in (b, r, hidden, statistics)]
         pooled = F.relu(self.pooled(torch.cat((*means, statistics.amax(dim=(2, 3))), dim=1)))
         known = self.whole(pooled).float()
@@ -176,6 +178,7 @@ class SceneHead(nn.Module):
             airlight=(colours * weights).sum(dim=2) + offset,
             curve=0.5 * torch.tanh(known[:, count + 3 :]),
             context=self.context(pooled).float(),
+            residual=r.float(),
         )
 
 

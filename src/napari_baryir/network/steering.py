@@ -34,7 +34,8 @@ class ResidualSubspaces(nn.Module):
     def basis(self) -> Tensor:
         """Return the directions, (K, R, D), orthonormal, float32."""
         orthonormal, _ = torch.linalg.qr(self.directions.float().T)
-        return orthonormal.T.unflatten(0, (self.domains, self.rank))
+        basis: Tensor = orthonormal.T.unflatten(0, (self.domains, self.rank))
+        return basis
 
     def keep(self, r: Tensor, amounts: Tensor) -> Tensor:
         """Take out of r what belongs to degradations that are not to be removed.

@@ -21,12 +21,19 @@ from napari_baryir.devices import (
 )
 from napari_baryir.errors import DeviceError
 from napari_baryir.imaging.tiles import TileGrid
+from napari_baryir.network.scene import at_place
 
 logger = logging.getLogger(__name__)
+
+Turn = Callable[[Tensor], Tensor]
+"""Flips and turns maps (..., H, W)."""
 
 
 class MemoryAware(ABC):
     """Computes something of a tile, in parts where memory runs out.
+
+    A network that looks at scenes is shown each plane first, reduced (`see_plane`), and is told
+    where each tile lies in it (`corner`).
 
     Parameters
     ----------
@@ -49,6 +56,41 @@ class MemoryAware(ABC):
         self.multiple = int(cast(Any, model).size_multiple)
         self.largest: int | None = None
         """Greatest side that was found to fit, in pixels; None while nothing has failed."""
+        self.scene_side = int(getattr(model, "scene_side", 0))
+        """Long side of the reduced pictures that `see_plane` wants; 0 where it is not needed."""
+        self.corner = (0, 0)
+        """Top and left of the next tile in its plane, pixels."""
+        self._scene: Any = None
+        self._plane = (1, 1)
+        self._picture: NDArray[np.float32] | None = None
+
+    def see_plane(self, picture: NDArray[np.float32], height: int, width: int) -> None:
+        """Decide what is coarse in the plane whose tiles come next.
+
+        Parameters
+        ----------
+        picture
+            The whole plane reduced to `scene_size`, (h, w, 1 or 3) float32, finite.
+        height, width
+            Of the plane, pixels.
+        """
+        self._plane = height, width
+        if self._picture is not None and np.array_equal(self._picture, picture):
+            return
+        with torch.inference_mode(), self.autocast():
+            self._scene = self._look(self.input_tensor(picture))
+        self._picture = picture
+
+    def _look(self, reduced: Tensor) -> Any:
+        """Return what is kept of a plane."""
+        return cast(Any, self.model).look(reduced)
+
+    def place(self, tile_height: int, tile_width: int) -> Tensor:
+        """Return where a tile at `corner` lies, (1, 4), as parts of its plane."""
+        height, width = self._plane
+        top, left = self.corner
+        parts = (top / height, left / width, tile_height / height, tile_width / width)
+        return torch.tensor([parts], device=self.device)
 
     @abstractmethod
     def _run(self, tile: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
@@ -91,12 +133,14 @@ class MemoryAware(ABC):
     def _in_parts(self, tile: NDArray[np.float32], side: int) -> tuple[NDArray[np.float32], ...]:
         overlap = min(self.overlap, side // 4)
         height, width = tile.shape[:2]
+        top, left = self.corner
         grid = TileGrid(height, width, side, overlap, self.multiple)
         totals: list[NDArray[np.float32]] = []
         grids: list[TileGrid] = []
         for i, row in enumerate(grid.rows):
             for j, column in enumerate(grid.columns):
                 part = tile[row.start : row.stop, column.start : column.stop]
+                self.corner = top + row.start, left + column.start
                 for number, values in enumerate(self.compute(part)):
                     if number == len(totals):
                         cell = row.size // values.shape[0]
@@ -104,6 +148,7 @@ class MemoryAware(ABC):
                         whole = (height // cell, width // cell, *values.shape[2:])
                         totals.append(np.zeros(whole, np.float32))
                     grids[number].blend(totals[number], values, i, j)
+        self.corner = top, left
         return tuple(totals)
 
     def input_tensor(self, tile: NDArray[np.float32]) -> Tensor:
@@ -140,6 +185,8 @@ class TileEngine(MemoryAware):
         Where and how to compute.
     ensemble
         Average over the 8 flips and rotations.
+    removed
+        How much of each of the network's degradations to remove, 0 to 1; None for all of all.
     overlap
         Of tiles that had to be halved, pixels.
     skip_empty
@@ -154,11 +201,13 @@ class TileEngine(MemoryAware):
         precision: Precision,
         *,
         ensemble: bool = False,
+        removed: tuple[float, ...] | None = None,
         overlap: int = 48,
         skip_empty: bool = False,
     ) -> None:
         super().__init__(model, device, precision, overlap=overlap)
         self.ensemble = ensemble
+        self.removed = None if removed is None else torch.tensor([removed], device=device)
         self.skip_empty = skip_empty
 
     def change(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -195,18 +244,41 @@ class TileEngine(MemoryAware):
         self.require_finite(answer)
         return (answer,)
 
-    def _restore(self, x: Tensor) -> Tensor:
+    def _restore(
+        self, x: Tensor, size: tuple[int, int] | None = None, turned: Turn = lambda maps: maps
+    ) -> Tensor:
+        """Restore a tile, of `size` before it was turned as `turned` turns maps."""
+        network = cast(Any, self.model)
         with self.autocast():
-            restored: Tensor = self.model(x).restored
+            if self._scene is None and self.removed is None:
+                restored: Tensor = network(x).restored
+            else:
+                latents = network.encode(x)
+                restored = network.decode(
+                    x,
+                    latents,
+                    removed=self.removed,
+                    **self._seen(size or _size(x), turned),
+                )
         return restored.float()
+
+    def _seen(self, size: tuple[int, int], turned: Turn) -> dict[str, Any]:
+        """Return the scene as the tile sees it: its maps at the tile's own pixels."""
+        if self._scene is None:
+            return {}
+        maps = at_place(self._scene.maps, self.place(*size), size)
+        return {"scene": self._scene._replace(maps=turned(maps))}
 
     def _ensemble(self, x: Tensor) -> Tensor:
         total = torch.zeros_like(x)
         for turns in range(4):
             for mirrored in (False, True):
-                seen = torch.rot90(x.flip(-1) if mirrored else x, turns, (-2, -1))
-                seen = seen.contiguous(memory_format=torch.channels_last)
-                back = torch.rot90(self._restore(seen), -turns, (-2, -1))
+
+                def turned(maps: Tensor, turns: int = turns, mirrored: bool = mirrored) -> Tensor:
+                    return torch.rot90(maps.flip(-1) if mirrored else maps, turns, (-2, -1))
+
+                seen = turned(x).contiguous(memory_format=torch.channels_last)
+                back = torch.rot90(self._restore(seen, _size(x), turned), -turns, (-2, -1))
                 total += back.flip(-1) if mirrored else back
         return total / 8
 
@@ -219,6 +291,10 @@ def _ready(model: nn.Module, device: torch.device) -> nn.Module:
     # Torch's annotations leave out the documented argument memory_format.
     move = cast("Callable[..., nn.Module]", copy.deepcopy(model).to)
     return move(device, memory_format=torch.channels_last).eval()
+
+
+def _size(x: Tensor) -> tuple[int, int]:
+    return x.shape[2], x.shape[3]
 
 
 def _same_device(a: torch.device, b: torch.device) -> bool:

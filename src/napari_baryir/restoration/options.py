@@ -33,6 +33,27 @@ network then differ from the whole image by at most 0.008 of the range, 0.0002 o
 0.016 and 0.0005); `test_restoration` holds both shipped networks to 0.03."""
 
 
+Remove = str | Sequence[str] | Mapping[str, float]
+"""What to remove: "auto" for all that the model knows, names of degradations, or names and amounts
+from 0 to 1. Degradations that are not named stay in the image."""
+
+
+@dataclass(frozen=True)
+class RestoreOptions:
+    """How to restore: what forms, the command line and Python calls ask for, word for word."""
+
+    axes: str | None = None
+    model: Any = "auto"
+    device: str | torch.device = "auto"
+    precision: str = "auto"
+    tile: Any = "auto"
+    overlap: Any = "auto"
+    intensity: Any = "auto"
+    strength: float = 1.0
+    ensemble: bool = False
+    remove: Remove = "auto"
+
+
 @dataclass(frozen=True)
 class Options:
     """What to restore and how; every field has been checked."""
@@ -40,37 +61,21 @@ class Options:
     image: Any
     layout: PlaneLayout
     axes_guessed: bool
-    model: Any
-    requested_device: str
-    requested_precision: str
+    asked: RestoreOptions
+    """As it was asked for; "auto" is decided where a task runs."""
     device: torch.device
     precision: Precision
-    tile: int | str
-    overlap: int | str
     intensity: str | tuple[IntensityMap, ...]
     strength: float
-    ensemble: bool
+    remove: dict[str, float] | None
+    """Amounts by name; None for all of everything."""
     out: Any
     order: list[int]
     """Planes in the order in which to restore them."""
 
 
-def check_options(
-    image: Any,
-    *,
-    axes: str | None,
-    model: Any,
-    device: str | torch.device,
-    precision: str,
-    tile: Any,
-    overlap: Any,
-    intensity: Any,
-    strength: Any,
-    ensemble: bool,
-    out: Any,
-    first: Any,
-) -> Options:
-    """Check the arguments of `napari_baryir.restoration.iter_restore`.
+def check_options(image: Any, asked: RestoreOptions, out: Any = None, first: Any = None) -> Options:
+    """Check what `napari_baryir.restoration.iter_restore` is asked for.
 
     Raises
     ------
@@ -80,29 +85,76 @@ def check_options(
         If this computer lacks the device.
     """
     array = as_array(image)
-    layout, guessed = check_image(array, axes)
-    check_model(model)
-    chosen_device = choose_device(device)
-    _check_tiling(tile, overlap)
+    layout, guessed = check_image(array, asked.axes)
+    check_model(asked.model)
+    device = choose_device(asked.device)
+    _check_tiling(asked.tile, asked.overlap)
     if out is not None:
         _check_out(out, array)
     return Options(
         image=array,
         layout=layout,
         axes_guessed=guessed,
-        model=model,
-        requested_device=str(device),
-        requested_precision=precision,
-        device=chosen_device,
-        precision=choose_precision(precision, chosen_device),
-        tile=tile,
-        overlap=overlap,
-        intensity=_check_intensity(intensity, layout.channels),
-        strength=_check_strength(strength),
-        ensemble=bool(ensemble),
+        asked=asked,
+        device=device,
+        precision=choose_precision(asked.precision, device),
+        intensity=_check_intensity(asked.intensity, layout.channels),
+        strength=_check_strength(asked.strength),
+        remove=check_remove(asked.remove),
         out=out,
         order=layout.planes_nearest_first(first),
     )
+
+
+def check_remove(remove: Any) -> dict[str, float] | None:
+    """Turn what is to be removed into amounts by name; None stands for all of everything.
+
+    Raises
+    ------
+    InputError
+        If it is none of the forms of `Remove`, or an amount is outside 0 to 1.
+    """
+    if isinstance(remove, str):
+        remove = [part.strip() for part in remove.split(",")]
+        if remove == ["auto"]:
+            return None
+    if isinstance(remove, Sequence) and all(isinstance(name, str) for name in remove):
+        remove = dict.fromkeys(remove, 1.0)
+    if not isinstance(remove, Mapping) or not remove:
+        raise InputError(
+            f"remove is {remove!r}; give 'auto', names of degradations such as 'noise', or a "
+            "mapping such as {'noise': 0.5}"
+        )
+    for name, amount in remove.items():
+        if not (isinstance(amount, numbers.Real) and 0 <= float(amount) <= 1):
+            raise InputError(f"remove has {name}: {amount!r}; give an amount from 0 to 1")
+    return {str(name): float(amount) for name, amount in remove.items()}
+
+
+def removed_amounts(
+    remove: Mapping[str, float] | None, module: Any, name: str
+) -> tuple[float, ...] | None:
+    """Return how much of each degradation that a network knows is to be removed.
+
+    Raises
+    ------
+    InputError
+        If the network does not know one of the names, or cannot be steered.
+    """
+    if remove is None:
+        return None
+    known: tuple[str, ...] = getattr(module, "degradations", ())
+    if getattr(module, "subspaces", None) is None:
+        raise InputError(
+            f"model '{name}' removes all that it finds and cannot be told what to leave; "
+            "use remove='auto', or another model"
+        )
+    unknown = [each for each in remove if each not in known]
+    if unknown:
+        raise InputError(
+            f"model '{name}' does not know {', '.join(unknown)}; it can remove {', '.join(known)}"
+        )
+    return tuple(remove.get(each, 0.0) for each in known)
 
 
 def choose_intensities(
@@ -223,8 +275,15 @@ class Plan:
     source: ModelSource
     grid: TileGrid
     intensities: tuple[IntensityMap, ...]
+    removed: tuple[float, ...] | None
+    """How much of each of the network's degradations to remove; None for all of all."""
     started: datetime
     begin: float
+
+    @property
+    def denoises(self) -> bool:
+        """Whether noise is among what is to be removed."""
+        return self.options.remove is None or self.options.remove.get("noise", 0) > 0
 
     @property
     def seconds(self) -> float:
@@ -236,18 +295,21 @@ class Plan:
         """Load the network, look at the image, and lay out the tiles."""
         started, begin = datetime.now(UTC), time.perf_counter()
         layout = options.layout
-        source = find_model(options.model, rgb=layout.rgb)
+        source = find_model(options.asked.model, rgb=layout.rgb)
+        removed = removed_amounts(options.remove, source.module, source.name)
         height, width = layout.height, layout.width
         multiple = int(cast(Any, source.module).size_multiple)
-        tile = options.tile
+        tile = options.asked.tile
         if tile == "auto":
             tile = choose_tile(height, width, source.module, options.device)
         # Whole cells of the network's grid; the last one of a plane may lie partly outside.
         if tile == "whole" or int(tile) >= max(height, width):
             tile = -(-max(height, width) // multiple) * multiple
         tile = max(2, int(tile) // multiple) * multiple
-        asked = OVERLAP if options.overlap == "auto" else int(options.overlap)
-        overlap = min(asked, tile * 3 // 8 if options.overlap == "auto" else tile // 2)
+        if options.asked.overlap == "auto":
+            overlap = min(OVERLAP, tile * 3 // 8)
+        else:
+            overlap = min(int(options.asked.overlap), tile // 2)
         intensities = choose_intensities(options.image, layout, options.intensity)
         grid = TileGrid(height, width, tile, overlap, multiple)
-        return cls(options, source, grid, intensities, started, begin)
+        return cls(options, source, grid, intensities, removed, started, begin)

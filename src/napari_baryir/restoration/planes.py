@@ -2,26 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from napari_baryir.imaging.axes import PlaneLayout
-from napari_baryir.imaging.intensity import IntensityMap
+from napari_baryir.imaging.intensity import NETWORK_HIGH, NETWORK_LOW, IntensityMap
+from napari_baryir.imaging.reduction import Reduction
 from napari_baryir.imaging.tiles import TileGrid, fill_invalid, pad_to
-from napari_baryir.restoration.engine import TileEngine
+from napari_baryir.network.scene import scene_size
+from napari_baryir.restoration.engine import MemoryAware, TileEngine
+from napari_baryir.restoration.options import Plan
+from napari_baryir.restoration.results import Progress
+
+HOT_NEIGHBOURS = 2
+"""Largest number of bright pixels in a square of 3 for one of them to be hot."""
 
 
 def to_unit(colours: NDArray[Any], intensity: IntensityMap) -> NDArray[np.float32]:
-    """Map (H, W, C) to about [0, 1], float32; NaN and inf are filled from their surroundings."""
-    unit = intensity.apply(colours)
+    """Map (H, W, C) to what a network is shown, float32.
+
+    About [0, 1]; held within `NETWORK_LOW` and `NETWORK_HIGH`; NaN and inf are filled from their
+    surroundings.
+    """
+    unit = np.clip(intensity.apply(colours), NETWORK_LOW, NETWORK_HIGH)
     if colours.dtype.kind != "f":
         return unit
     invalid = ~np.isfinite(colours)
     return fill_invalid(unit, invalid) if invalid.any() else unit
+
+
+def without_hot_pixels(colours: NDArray[Any], intensity: IntensityMap) -> NDArray[Any]:
+    """Replace lone values far above the range by the median of their neighbours, (H, W, C).
+
+    A hot pixel or a cosmic ray is noise; a bright object has more pixels than one. Returns the very
+    array where there are none.
+    """
+    unit = intensity.apply(colours)
+    bright = unit > NETWORK_HIGH
+    if not bright.any():
+        return colours
+    around = np.ones((3, 3, 1), bool)
+    near = ndimage.convolve(bright.astype(np.uint8), around.astype(np.uint8), mode="constant")
+    hot = bright & (near <= HOT_NEIGHBOURS)
+    if not hot.any():
+        return colours
+    around[1, 1] = False
+    median = ndimage.median_filter(colours, footprint=around, mode="reflect")
+    return np.where(hot, median, colours)
 
 
 def add_change(
@@ -34,20 +66,69 @@ def add_change(
     return np.where(np.isfinite(colours), restored, colours)
 
 
-def is_constant(
-    image: Any, layout: PlaneLayout, grid: TileGrid, plane: int, intensity: IntensityMap
+def look_at(
+    image: Any,
+    layout: PlaneLayout,
+    grid: TileGrid,
+    plane: int,
+    intensity: IntensityMap,
+    engine: MemoryAware,
 ) -> bool:
-    """Whether a plane has nothing in it to restore. Mostly its first row says no.
+    """Show an engine a whole plane, reduced, one row of tiles at a time.
 
-    Asked of planes, not of tiles: an empty tile in a hazy or dark picture must change with it.
+    Returns
+    -------
+    bool
+        Whether there is anything in the plane to restore. Asked of planes, not of tiles: an empty
+        tile in a hazy or dark picture must change with it. Without a scene to look at, mostly the
+        first row says yes.
     """
+    height, width, colours = layout.height, layout.width, layout.colours
+    size = scene_size(height, width, engine.scene_side) if engine.scene_side else (1, 1)
+    reduction = Reduction(height, width, size, colours) if engine.scene_side else None
     first: NDArray[np.float32] | None = None
-    for rows in [slice(0, 1), *(row.within(layout.height) for row in grid.rows)]:
-        unit = to_unit(layout.read(image, plane, rows)[..., : layout.colours], intensity)
+    constant = True
+    bands = [slice(0, 1)] if reduction is None else []
+    ends = [*(row.start for row in grid.rows[1:]), height]
+    bands += [slice(row.start, end) for row, end in zip(grid.rows, ends, strict=True)]
+    for rows in bands:
+        unit = to_unit(layout.read(image, plane, rows)[..., :colours], intensity)
         first = unit[:1, :1] if first is None else first
-        if (unit != first).any():
-            return False
-    return True
+        constant = constant and not bool((unit != first).any())
+        if reduction is not None:
+            reduction.add(rows.start, unit)
+        elif not constant:
+            return True
+    if reduction is not None and not constant:
+        engine.see_plane(reduction.picture, height, width)
+    return not constant
+
+
+def iter_planes(
+    plan: Plan, work: Callable[[int, IntensityMap], Generator[None, None, None]]
+) -> Generator[Progress, None, None]:
+    """Work on the planes of an image in their order.
+
+    Parameters
+    ----------
+    plan
+        The planes and their tiles.
+    work
+        Works on a plane, and yields after each of its tiles.
+
+    Yields
+    ------
+    Progress
+        Planned, then after every tile.
+    """
+    layout, count = plan.options.layout, plan.grid.count
+    done, total, planes = 0, layout.planes * count, layout.planes
+    yield Progress(done, total, plan.options.order[0], planes)
+    for plane in plan.options.order:
+        for _ in work(plane, plan.intensities[layout.channel(plane)]):
+            done += 1
+            index = layout.index(plane) if done % count == 0 else None
+            yield Progress(done, total, plane, planes, index)
 
 
 @dataclass(frozen=True)
@@ -66,15 +147,14 @@ class PlaneRestorer:
     layout: PlaneLayout
     grid: TileGrid
     strength: float
+    denoise: bool = True
+    """Whether hot pixels are to go."""
+    non_finite: list[int] = field(default_factory=list)
+    """How many NaN and infinite values each band of rows has that was written."""
 
-    def restore(self, plane: int, intensity: IntensityMap) -> Generator[int, None, None]:
-        """Restore one plane, tile by tile.
-
-        Yields
-        ------
-        After each tile, how many NaN or infinite values the rows have that were just written.
-        """
-        if is_constant(self.image, self.layout, self.grid, plane, intensity):
+    def restore(self, plane: int, intensity: IntensityMap) -> Generator[None, None, None]:
+        """Restore one plane, yielding after each tile."""
+        if not look_at(self.image, self.layout, self.grid, plane, intensity, self.engine):
             yield from self._copy(plane)
             return
         height, colours = self.layout.height, self.layout.colours
@@ -83,18 +163,20 @@ class PlaneRestorer:
         ends = [*(row.start for row in rows[1:]), height]
         for number, (row, end) in enumerate(zip(rows, ends, strict=True)):
             original = self.layout.read(self.image, plane, row.within(height))
+            if self.denoise:
+                original = self._mended(original, intensity)
             unit = to_unit(original[..., :colours], intensity)
             for column in range(len(columns)):
                 self._blend_tile(band, unit, number, column)
                 if column < len(columns) - 1:
-                    yield 0
+                    yield
             done = end - row.start
-            non_finite = self._write(plane, row.start, original[:done], band, intensity)
+            self._write(plane, row.start, original[:done], band, intensity)
             band[:-done] = band[done:].copy()
             band[-done:] = 0
-            yield non_finite
+            yield
 
-    def _copy(self, plane: int) -> Generator[int, None, None]:
+    def _copy(self, plane: int) -> Generator[None, None, None]:
         """Write a plane as it is, with the yields of `restore`."""
         height, columns = self.layout.height, len(self.grid.columns)
         rows = self.grid.rows
@@ -102,19 +184,28 @@ class PlaneRestorer:
         for row, end in zip(rows, ends, strict=True):
             original = self.layout.read(self.image, plane, slice(row.start, end))
             self.layout.write(self.out, plane, slice(row.start, end), original)
-            yield from (0 for _ in range(columns - 1))
-            yield self._non_finite(original)
+            self._count(original)
+            yield from (None for _ in range(columns))
 
-    def _non_finite(self, original: NDArray[Any]) -> int:
-        if original.dtype.kind != "f":
-            return 0
-        return int(np.count_nonzero(~np.isfinite(original[..., : self.layout.colours])))
+    def _mended(self, original: NDArray[Any], intensity: IntensityMap) -> NDArray[Any]:
+        """Return rows without hot pixels; alpha as it was."""
+        colours = original[..., : self.layout.colours]
+        mended = without_hot_pixels(colours, intensity)
+        if mended is colours:
+            return original
+        return np.concatenate([mended, original[..., self.layout.colours :]], axis=-1)
+
+    def _count(self, original: NDArray[Any]) -> None:
+        if original.dtype.kind == "f":
+            colours = original[..., : self.layout.colours]
+            self.non_finite.append(int(np.count_nonzero(~np.isfinite(colours))))
 
     def _blend_tile(
         self, band: NDArray[np.float32], unit: NDArray[np.float32], row: int, column: int
     ) -> None:
         span = self.grid.columns[column]
         tile = unit[:, span.within(self.layout.width)]
+        self.engine.corner = self.grid.rows[row].start, span.start
         change = self.engine.change(pad_to(tile, self.grid.rows[row].size, span.size))
         change *= self.grid.row_windows[row][:, None, None]
         change *= self.grid.column_windows[column][:, None]
@@ -127,8 +218,8 @@ class PlaneRestorer:
         original: NDArray[Any],
         band: NDArray[np.float32],
         intensity: IntensityMap,
-    ) -> int:
-        """Write finished rows; returns how many of their values were NaN or infinite."""
+    ) -> None:
+        """Write finished rows."""
         colours, samples = self.layout.colours, self.layout.samples
         rows, width = original.shape[:2]
         restored = add_change(
@@ -137,4 +228,4 @@ class PlaneRestorer:
         if samples > colours:  # alpha, untouched
             restored = np.concatenate([restored, original[..., colours:]], axis=-1)
         self.layout.write(self.out, plane, slice(start, start + rows), restored)
-        return self._non_finite(original)
+        self._count(original)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -17,8 +18,15 @@ from torch import nn
 import napari_baryir
 from napari_baryir.imaging.checks import is_dask
 from napari_baryir.restoration.engine import TileEngine
-from napari_baryir.restoration.options import Intensity, Options, Plan, check_options
-from napari_baryir.restoration.planes import PlaneRestorer
+from napari_baryir.restoration.options import (
+    Intensity,
+    Options,
+    Plan,
+    Remove,
+    RestoreOptions,
+    check_options,
+)
+from napari_baryir.restoration.planes import PlaneRestorer, iter_planes
 from napari_baryir.restoration.results import Progress, Restoration
 from napari_baryir.steps import finish
 
@@ -37,6 +45,7 @@ def restore(
     intensity: Intensity = "auto",
     strength: float = 1.0,
     ensemble: bool = False,
+    remove: Remove = "auto",
     out: Any = None,
 ) -> Restoration:
     """Restore an image.
@@ -66,6 +75,10 @@ def restore(
         1 for the restored image, 0 for the input, between for a blend.
     ensemble
         Average over the 8 flips and rotations: 8 times slower, slightly better.
+    remove
+        "auto" for everything that the model knows; or names of its degradations, in a string with
+        commas or a sequence, or a mapping of names to amounts from 0 to 1. What is not named stays:
+        ``remove="noise"`` denoises and leaves the fog.
     out
         Array to write into, of the image's shape and dtype, for instance zarr. With it, lazy images
         are computed at once, one row of tiles at a time.
@@ -84,20 +97,10 @@ def restore(
     DeviceError
         If the device is not there, or out of memory with the smallest tile.
     """
-    steps = iter_restore(
-        image,
-        axes=axes,
-        model=model,
-        device=device,
-        precision=precision,
-        tile=tile,
-        overlap=overlap,
-        intensity=intensity,
-        strength=strength,
-        ensemble=ensemble,
-        out=out,
+    asked = RestoreOptions(
+        axes, model, device, precision, tile, overlap, intensity, strength, ensemble, remove
     )
-    return finish(steps)
+    return finish(start_restoring(image, asked, out))
 
 
 def iter_restore(
@@ -112,6 +115,7 @@ def iter_restore(
     intensity: Intensity = "auto",
     strength: float = 1.0,
     ensemble: bool = False,
+    remove: Remove = "auto",
     out: Any = None,
     first: int | Sequence[int | None] | None = None,
 ) -> Generator[Progress, None, Restoration]:
@@ -123,7 +127,7 @@ def iter_restore(
 
     Parameters
     ----------
-    image, axes, model, device, precision, tile, overlap, intensity, strength, ensemble, out
+    image, axes, model, device, precision, tile, overlap, intensity, strength, ensemble, remove, out
         As for `restore`.
     first
         The plane to begin with, the others following by distance: its number, or one index per
@@ -144,20 +148,20 @@ def iter_restore(
     InputError, WeightsError, DeviceError
         As `restore`.
     """
-    options = check_options(
-        image,
-        axes=axes,
-        model=model,
-        device=device,
-        precision=precision,
-        tile=tile,
-        overlap=overlap,
-        intensity=intensity,
-        strength=strength,
-        ensemble=ensemble,
-        out=out,
-        first=first,
+    asked = RestoreOptions(
+        axes, model, device, precision, tile, overlap, intensity, strength, ensemble, remove
     )
+    return start_restoring(image, asked, out, first)
+
+
+def start_restoring(
+    image: Any,
+    asked: RestoreOptions,
+    out: Any = None,
+    first: int | Sequence[int | None] | None = None,
+) -> Generator[Progress, None, Restoration]:
+    """Restore step by step as `iter_restore`, with the options in one record."""
+    options = check_options(image, asked, out, first)
     return _lazily(options) if out is None and is_dask(options.image) else _at_once(options)
 
 
@@ -176,7 +180,8 @@ def _result(plan: Plan, image: Any, tile: int, non_finite: int | None) -> Restor
         tile=tile,
         overlap=plan.grid.overlap,
         strength=options.strength,
-        ensemble=options.ensemble,
+        ensemble=bool(options.asked.ensemble),
+        remove="auto" if options.remove is None else options.remove,
         non_finite=non_finite,
         seconds=plan.seconds,
         started=plan.started.isoformat(timespec="seconds"),
@@ -192,38 +197,31 @@ def _at_once(options: Options) -> Generator[Progress, None, Restoration]:
         plan.source.load(),
         options.device,
         options.precision,
-        ensemble=options.ensemble,
+        ensemble=bool(options.asked.ensemble),
+        removed=plan.removed,
         overlap=grid.overlap,
     )
-    done, total, planes = 0, layout.planes * grid.count, layout.planes
-    yield Progress(done, total, options.order[0], planes)
+    steps = iter_planes(plan, lambda plane, intensity: restorer.restore(plane, intensity))
+    yield next(steps)
     out = np.empty(layout.shape, options.image.dtype) if options.out is None else options.out
-    restorer = PlaneRestorer(engine, options.image, out, layout, grid, options.strength)
-    non_finite = 0
-    for plane in options.order:
-        for found in restorer.restore(plane, plan.intensities[layout.channel(plane)]):
-            non_finite += found
-            done += 1
-            index = layout.index(plane) if done % grid.count == 0 else None
-            array = out[index] if index is not None and isinstance(out, np.ndarray) else None
-            yield Progress(done, total, plane, planes, index, array)
-    return _result(plan, out, min(grid.tile, engine.largest or grid.tile), non_finite)
+    restorer = PlaneRestorer(
+        engine, options.image, out, layout, grid, options.strength, plan.denoises
+    )
+    for progress in steps:
+        finished = progress.plane_index if isinstance(out, np.ndarray) else None
+        yield progress if finished is None else replace(progress, array=out[finished])
+    tile = min(grid.tile, engine.largest or grid.tile)
+    return _result(plan, out, tile, sum(restorer.non_finite))
 
 
 def _lazily(options: Options) -> Generator[Progress, None, Restoration]:
     """Plan a dask array that restores when it is computed; yields nothing."""
     yield from ()
-    from napari_baryir.restoration.lazy import LazyRestorer
+    from napari_baryir.restoration.lazy import LazyPlanes, RestoreTiles
 
     plan = Plan.of(options)
-    restorer = LazyRestorer(
-        source=plan.source,
-        device=options.requested_device,
-        precision=options.requested_precision,
-        ensemble=options.ensemble,
-        layout=options.layout,
-        grid=plan.grid,
-        strength=options.strength,
+    tiles = RestoreTiles.of(plan)
+    image = LazyPlanes(options.layout, plan.grid, tiles).restore(
+        options.image, plan.intensities, options.strength, plan.denoises
     )
-    image = restorer.restore(options.image, plan.intensities)
     return _result(plan, image, plan.grid.tile, None)

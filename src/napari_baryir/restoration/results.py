@@ -56,6 +56,8 @@ class Restoration:
     """1: restored; 0: the input; between: a blend."""
     ensemble: bool
     """Whether 8 flips and rotations were averaged."""
+    remove: str | dict[str, float]
+    """"auto" for everything; or the degradations that were to be removed, and how much of each."""
     non_finite: int | None
     """Values that were NaN or infinite, and still are; None where the result is lazy."""
     seconds: float
@@ -83,6 +85,7 @@ class Restoration:
             "intensity": [chosen.as_dict() for chosen in self.intensity],
             "strength": self.strength,
             "ensemble": self.ensemble,
+            "remove": self.remove,
         }
 
     @property
