@@ -303,7 +303,7 @@ def _add_change(
     """Add changes to blocks (..., h, w, C), whose hot pixels go where asked."""
     if denoise:
         planes = colours.reshape(-1, *colours.shape[-3:])
-        mended = [without_hot_pixels(plane, intensity) for plane in planes]
+        mended = [without_hot_pixels(plane, intensity, strength) for plane in planes]
         colours = np.stack(mended).reshape(colours.shape)
     return add_change(colours, change, intensity, strength)
 

@@ -36,11 +36,13 @@ def to_unit(colours: NDArray[Any], intensity: IntensityMap) -> NDArray[np.float3
     return fill_invalid(unit, invalid) if invalid.any() else unit
 
 
-def without_hot_pixels(colours: NDArray[Any], intensity: IntensityMap) -> NDArray[Any]:
-    """Replace lone values far above the range by the median of their neighbours, (H, W, C).
+def without_hot_pixels(
+    colours: NDArray[Any], intensity: IntensityMap, strength: float = 1.0
+) -> NDArray[Any]:
+    """Move lone values far above the range towards the median of their neighbours, (H, W, C).
 
     A hot pixel or a cosmic ray is noise; a bright object has more pixels than one. Returns the very
-    array where there are none.
+    array where there are none; `strength` is the part of the way.
     """
     unit = intensity.apply(colours)
     bright = unit > NETWORK_HIGH
@@ -53,7 +55,10 @@ def without_hot_pixels(colours: NDArray[Any], intensity: IntensityMap) -> NDArra
         return colours
     around[1, 1] = False
     median = ndimage.median_filter(colours, footprint=around, mode="reflect")
-    return np.where(hot, median, colours)
+    moved = colours + strength * (median.astype(np.float64) - colours)
+    if colours.dtype.kind in "ui":
+        moved = np.rint(moved)
+    return np.where(hot, moved.astype(colours.dtype), colours)
 
 
 def add_change(
@@ -163,9 +168,10 @@ class PlaneRestorer:
         ends = [*(row.start for row in rows[1:]), height]
         for number, (row, end) in enumerate(zip(rows, ends, strict=True)):
             original = self.layout.read(self.image, plane, row.within(height))
+            shown = original[..., :colours]
             if self.denoise:
-                original = self._mended(original, intensity)
-            unit = to_unit(original[..., :colours], intensity)
+                shown = without_hot_pixels(shown, intensity)
+            unit = to_unit(shown, intensity)
             for column in range(len(columns)):
                 self._blend_tile(band, unit, number, column)
                 if column < len(columns) - 1:
@@ -186,14 +192,6 @@ class PlaneRestorer:
             self.layout.write(self.out, plane, slice(row.start, end), original)
             self._count(original)
             yield from (None for _ in range(columns))
-
-    def _mended(self, original: NDArray[Any], intensity: IntensityMap) -> NDArray[Any]:
-        """Return rows without hot pixels; alpha as it was."""
-        colours = original[..., : self.layout.colours]
-        mended = without_hot_pixels(colours, intensity)
-        if mended is colours:
-            return original
-        return np.concatenate([mended, original[..., self.layout.colours :]], axis=-1)
 
     def _count(self, original: NDArray[Any]) -> None:
         if original.dtype.kind == "f":
@@ -222,9 +220,10 @@ class PlaneRestorer:
         """Write finished rows."""
         colours, samples = self.layout.colours, self.layout.samples
         rows, width = original.shape[:2]
-        restored = add_change(
-            original[..., :colours], band[:rows, :width], intensity, self.strength
-        )
+        values = original[..., :colours]
+        if self.denoise:
+            values = without_hot_pixels(values, intensity, self.strength)
+        restored = add_change(values, band[:rows, :width], intensity, self.strength)
         if samples > colours:  # alpha, untouched
             restored = np.concatenate([restored, original[..., colours:]], axis=-1)
         self.layout.write(self.out, plane, slice(start, start + rows), restored)
