@@ -184,6 +184,19 @@ def test_invalid_pixels_are_restored_around_and_put_back() -> None:
     assert np.abs(result.image - whole.image)[30:, 30:].max() < 0.02
 
 
+def test_hot_pixels_go_and_bright_objects_stay() -> None:
+    image = np.random.default_rng(0).normal(500, 20, (200, 200)).astype(np.uint16)
+    image[10, 10] = image[30:32, 40] = 60000
+    bead = np.s_[50:54, 50:54]
+    image[bead] = 40000
+    mended = restore(image, axes="YX", model=Identity()).image
+    assert mended[10, 10] < 700
+    assert mended[30:32, 40].max() < 60000
+    np.testing.assert_array_equal(mended[bead], image[bead])
+    half = restore(image, axes="YX", model=Identity(), strength=0.5).image
+    assert half[10, 10] == pytest.approx(30250, abs=200)
+
+
 def test_a_single_stray_value_does_not_spoil_the_rest(tiny_model: BaryIR) -> None:
     image = np.random.default_rng(0).random((32, 32), np.float32)
     image[3, 3] = 1e37

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +20,8 @@ from napari_baryir.training.calibrate.discriminants import Places, fit
 from napari_baryir.training.calibrate.scenes import NO_PLACE, Kind, Scene, as_seen, make_scene
 from napari_baryir.training.data.images import Profile, random_square, turn
 from napari_baryir.training.data.variety import varied_field
-from napari_baryir.training.degradations import DEGRADATIONS
+from napari_baryir.training.degradations import ANY, DEGRADATIONS
+from napari_baryir.training.degradations.files import draw_file, through_file
 
 WINDOW = 5
 """Cells a side over which residuals are averaged: 40 pixels. Single cells of flat picture say
@@ -165,7 +166,10 @@ def _scenes(
             clean = turn(random_square(image, side, rng), int(rng.integers(8))).astype(np.float32)
             clean = clean / np.float32(255) if profile == "photo" else clean
         chosen, kind = _what_happens(next(turns), domains, rng, disc=side >= SMALLEST_WITH_DISC)
-        yield held_out, make_scene(clean, chosen, rng, profile=profile, kind=kind)
+        scene = make_scene(clean, chosen, rng, profile=profile, kind=kind, variant=ANY)
+        if profile == "photo":
+            scene = replace(scene, degraded=through_file(scene.degraded, draw_file(rng)))
+        yield held_out, scene
 
 
 def _what_happens(
@@ -191,14 +195,18 @@ def _embed(
     device = next(model.parameters()).device
     x = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None]
     x = x.expand(1, 3, -1, -1).to(device).contiguous(memory_format=torch.channels_last)
-    residual = model.encode(x).residual[0].float().permute(1, 2, 0).cpu().numpy()
+    latents = model.encode(x)
+    scene_wide = model.look(model.reduce(x)) if model.scene_side else None
+    residual = model.evidence(latents, scene_wide)[0].permute(1, 2, 0).cpu().numpy()
     places = scene.places.reshape(-1)
     inside = np.flatnonzero(places != NO_PLACE)
     chosen = rng.permutation(inside)[:PLACES]
     points = pool(residual, WINDOW).reshape(-1, residual.shape[-1])[chosen]
     errors = pool(scene.errors()[..., None], WINDOW).reshape(-1)[chosen]
     named = np.array([domains.index(name) for name in scene.domains])
-    units = F.normalize(torch.from_numpy(points), dim=1).numpy()
+    # The prototypes are of the residual of the place itself, as training keeps them.
+    own = torch.from_numpy(points[:, : model.embedding_width])
+    units = F.normalize(own, dim=1).numpy()
     return _Read(
         points,
         units,

@@ -16,7 +16,7 @@ from scipy import ndimage
 from napari_baryir.domains import CLEAN
 from napari_baryir.imaging.intensity import choose_intensity
 from napari_baryir.training.data.made_pairs import through_intensity_map
-from napari_baryir.training.degradations import degrade
+from napari_baryir.training.degradations import PLAIN, degrade
 
 Array = NDArray[np.float32]
 
@@ -62,6 +62,7 @@ def make_scene(
     profile: str,
     kind: Kind = "alone",
     level: float | None = None,
+    variant: str = PLAIN,
 ) -> Scene:
     """Degrade a clean picture.
 
@@ -79,10 +80,15 @@ def make_scene(
         How the domains share the picture.
     level
         Of every domain; None draws each.
+    variant
+        Of every domain, as in `degrade`.
     """
     height, width = (side // CELL * CELL for side in clean.shape[:2])
     clean = clean[:height, :width]
-    made = [degrade(clean, domain, rng, profile=profile, level=level) for domain in domains]
+    made = [
+        degrade(clean, domain, rng, profile=profile, level=level, variant=variant)
+        for domain in domains
+    ]
     second = np.zeros((height // CELL, width // CELL), bool)
     if kind == "side by side":
         second[:, second.shape[1] // 2 :] = True

@@ -193,7 +193,7 @@ def choose_intensity(array: Any, *, rgb: bool, mode: IntensityMode = "auto") -> 
     if mode == "percentile":
         return _robust_range(array)
     if mode == "full" or rgb or dtype.itemsize == 1:
-        nominal = _nominal_range(array, dtype)
+        nominal = _nominal_range(array, dtype, 0.0 if mode == "full" else FILLED)
         dim = mode == "auto" and not rgb and _is_dim(array, nominal)
         if nominal is not None and not dim:
             return IntensityMap(*nominal, kind="full")
@@ -213,8 +213,11 @@ def _is_dim(array: Any, nominal: tuple[float, float] | None) -> bool:
     return bool(0 < high - low < DIM * (nominal[1] - nominal[0]))
 
 
-def _nominal_range(array: Any, dtype: np.dtype[Any]) -> tuple[float, float] | None:
-    """Return the range that the dtype and the bulk of the values suggest; None if none fits."""
+def _nominal_range(array: Any, dtype: np.dtype[Any], filled: float) -> tuple[float, float] | None:
+    """Return the range that the dtype and the bulk of the values suggest; None if none fits.
+
+    Bright values fill at least the part `filled` of it.
+    """
     if dtype.kind in "ui" and dtype.itemsize == 1:
         info = np.iinfo(dtype)
         return float(info.min), float(info.max)
@@ -226,13 +229,16 @@ def _nominal_range(array: Any, dtype: np.dtype[Any]) -> tuple[float, float] | No
         for top in FLOAT_RANGES:
             # Half a range of noise or overshoot on either side is still a picture in that range;
             # only in [0, 1] may it be as dark as it likes.
-            filled = high >= 0.25 * top or top == FLOAT_RANGES[0]
-            if filled and low >= -0.5 * top and high <= 1.5 * top:
+            bright = high >= min(0.25, filled) * top or top == FLOAT_RANGES[0]
+            if bright and low >= -0.5 * top and high <= 1.5 * top:
                 return 0.0, top
         return None
     tops = [2.0**bits - 1 for bits in BIT_DEPTHS]
     top = next((top for top in tops if high <= top), tops[-1])
-    return (0.0, top) if high >= FILLED * top and low >= -0.5 * top else None
+    if low < -0.5 * top:
+        signed = np.iinfo(dtype)
+        return (float(signed.min), float(signed.max)) if signed.bits == 16 and not filled else None
+    return (0.0, top) if high >= filled * top else None
 
 
 def _robust_range(array: Any) -> IntensityMap:

@@ -46,6 +46,8 @@ def without_hot_pixels(
     """
     unit = intensity.apply(colours)
     bright = unit > NETWORK_HIGH
+    if colours.dtype.kind == "f":
+        bright &= np.isfinite(colours)
     if not bright.any():
         return colours
     around = np.ones((3, 3, 1), bool)
@@ -54,11 +56,14 @@ def without_hot_pixels(
     if not hot.any():
         return colours
     around[1, 1] = False
-    median = ndimage.median_filter(colours, footprint=around, mode="reflect")
-    moved = colours + strength * (median.astype(np.float64) - colours)
+    wide = np.where(hot, colours, 0).astype(np.float64)
+    median = ndimage.median_filter(colours.astype(np.float64), footprint=around, mode="reflect")
+    moved = wide + strength * (np.where(np.isfinite(median), median, wide) - wide)
     if colours.dtype.kind in "ui":
         moved = np.rint(moved)
-    return np.where(hot, moved.astype(colours.dtype), colours)
+    mended = colours.copy()
+    mended[hot] = moved[hot].astype(colours.dtype)
+    return mended
 
 
 def add_change(
