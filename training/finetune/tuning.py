@@ -136,8 +136,8 @@ class Run:
         """The best averaged weights, or that `share` of the way, with domains and prototypes."""
         best = copy.deepcopy(self.state.averaged).cpu()
         best.load_state_dict(self.best_weights)
-        model = BaryIR(best.config, domains=self.material.domains)
-        started = self.start.state_dict()
+        model = self.start.for_domains(self.material.domains)
+        started = model.state_dict()
         model.load_state_dict(
             {
                 name: torch.lerp(started[name].cpu(), weight, self.share)
@@ -253,8 +253,9 @@ def _stopped(folder: Path) -> dict[str, Any]:
 
 def tuned_copy(start: BaryIR, domains: tuple[str, ...], settings: FinetuneSettings) -> BaryIR:
     """The starting network for these domains, with what is to stay as it is frozen."""
-    model = BaryIR(start.config, domains=domains)
-    model.load_state_dict({k: v for k, v in start.state_dict().items() if k not in ESTIMATES})
+    model = start.for_domains(domains)
+    if model.scene_side:  # patches alone say little of scenes: what decides for these stays
+        model.get_submodule("decoder.head").requires_grad_(False)
     if settings.mode == "frozen-encoder":
         model.encoder.requires_grad_(False)
     elif settings.mode == "lora":

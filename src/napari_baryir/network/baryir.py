@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_baryir.domains import CLEAN
+from napari_baryir.errors import InputError
 from napari_baryir.network.config import GatedConfig, RestormerConfig
-from napari_baryir.network.scene import Scene, at_place, correct, scene_size, whole
+from napari_baryir.network.scene import PHYSICS, Scene, at_place, correct, scene_size, whole
 from napari_baryir.network.steering import ResidualSubspaces, as_amounts
 
 
@@ -86,6 +87,42 @@ class BaryIR(nn.Module):
     def degradations(self) -> tuple[str, ...]:
         """The domains but clean: what can be removed, in the order of the amounts."""
         return tuple(name for name in self.domains if name != CLEAN)
+
+    def for_domains(self, domains: tuple[str, ...]) -> BaryIR:
+        """Return the same network for other domains, without prototypes and calibration.
+
+        Parameters
+        ----------
+        domains
+            New degradations get residual directions of their own, orthogonal to the others'.
+
+        Raises
+        ------
+        InputError
+            If one of them is corrected by physics that this network has not learnt.
+        """
+        model = BaryIR(self.config, domains=domains)
+        new = [name for name in PHYSICS if (name in domains) != (name in self.domains)]
+        if self.scene_side and new:
+            raise InputError(
+                f"the network decides {', '.join(new)} for whole scenes only as it was trained to; "
+                "start from a model with the same of these domains"
+            )
+        estimates = ("prototypes", "subspace")
+        state = {k: v for k, v in self.state_dict().items() if k not in estimates}
+        if self.subspaces is not None and model.subspaces is not None:
+            rank = self.subspaces.rank
+            generator = torch.Generator().manual_seed(len(domains))
+            grown = torch.empty_like(model.subspaces.directions.detach())
+            nn.init.orthogonal_(grown, generator=generator)
+            for row, name in enumerate(model.degradations):
+                if name in self.degradations:
+                    known = self.degradations.index(name)
+                    old = self.subspaces.directions[known * rank : (known + 1) * rank]
+                    grown[row * rank : (row + 1) * rank] = old.detach()
+            state["subspaces.directions"] = grown
+        model.load_state_dict(state)
+        return model
 
     @property
     def evidence_width(self) -> int:
