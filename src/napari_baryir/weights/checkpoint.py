@@ -7,6 +7,7 @@ import pickletools
 import warnings
 import zipfile
 from collections import Counter
+from collections.abc import Iterator
 from pickle import UnpicklingError
 from typing import Any
 
@@ -74,7 +75,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Any:
     stand_ins: list[Any] = [(InertModule, name.replace(" ", ".")) for name in MODULES]
     blocks: Counter[int] = Counter()
 
-    def count(storage: torch.UntypedStorage, _: str) -> torch.UntypedStorage:
+    def count(storage: Any, _: str) -> Any:
         blocks[storage.nbytes()] += 1
         return storage
 
@@ -129,7 +130,8 @@ def _check_pickle(data: bytes) -> None:
     depths: list[int] = []  # of the values on the stack: 0, or how deep tuples are nested
     marks: list[int] = []
     memo: dict[int, int] = {}
-    for opcode, argument, _ in pickletools.genops(data):
+    steps: Iterator[tuple[Any, Any, Any]] = pickletools.genops(data)
+    for opcode, argument, _ in steps:
         if opcode.name == "PROTO" and argument > 2:
             raise WeightsError(
                 f"its pickle has protocol {argument}, which torch does not read safely; ask for the "
