@@ -134,8 +134,8 @@ def _check_pickle(data: bytes) -> None:
     for opcode, argument, _ in steps:
         if opcode.name == "PROTO" and argument > 2:
             raise WeightsError(
-                f"its pickle has protocol {argument}, which torch does not read safely; ask for the "
-                "file saved again with protocol 2, the one that torch.save uses by itself"
+                f"its pickle has protocol {argument}, which torch does not read safely; ask "
+                "for the file saved again with protocol 2, the one that torch.save uses by itself"
             )
         if opcode.name in ("GLOBAL", "INST") and argument not in NAMES:
             named = ascii(argument.replace(" ", "."))[:200]
