@@ -1,4 +1,4 @@
-"""Weights files: safetensors that carry the configuration, domains, calibration and provenance."""
+"""Write and read weights files: safetensors with configuration, domains and provenance."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def on_device(model: BaryIR, device: str | torch.device) -> BaryIR:
 
 
 def weights_hash(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -224,7 +224,7 @@ def _check_prototypes(shape: Sequence[int], domains: Sequence[str], source: str)
 
 
 def shapes(model: BaryIR) -> dict[str, tuple[int, ...]]:
-    """Tensor name to shape for every tensor of a network."""
+    """Map the name of every tensor of a network to its shape."""
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 

@@ -1,4 +1,4 @@
-"""Import of published checkpoints: from a pickle that is never run to one of our files."""
+"""Import published checkpoints: the pickle is never run, and becomes one of our files."""
 
 from __future__ import annotations
 

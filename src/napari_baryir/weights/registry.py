@@ -1,4 +1,4 @@
-"""The models that have a name: a table to read, and the user's own files beside it."""
+"""List the models that have a name: a table to read, and the user's own files beside it."""
 
 from __future__ import annotations
 
