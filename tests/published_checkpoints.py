@@ -62,6 +62,7 @@ def write_archive(path: Path, data: bytes, storages: Mapping[str, bytes] | None 
     """Write a zip as torch.save does, around any pickle."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr("archive/data.pkl", data)
+        archive.writestr("archive/version", "3\n")
         for key, numbers in (storages or {}).items():
             archive.writestr(f"archive/data/{key}", numbers)
 

@@ -1,15 +1,10 @@
-"""Models by name: shipped, downloaded, the user's own, and those that are not there."""
+"""Models by name: shipped, the user's own, and those that are not there."""
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import http.server
 import logging
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,49 +18,12 @@ from napari_baryir.weights.cache import FOLDER_VARIABLE, model_folder
 from napari_baryir.weights.files import save_weights, weights_hash
 from napari_baryir.weights.registry import (
     REGISTRY,
-    ModelCard,
     available_models,
     choose_model,
-    find_weights,
     load_model,
 )
 
 MAX_SHIPPED_BYTES = 4_000_000
-
-
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *args: object) -> None:
-        """Keep the test's output clean."""
-
-
-@pytest.fixture
-def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, str]]:
-    """A folder and the address at which a local server publishes it."""
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    folder = tmp_path / "served"
-    folder.mkdir()
-    handler = functools.partial(_Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield folder, f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
-def register(monkeypatch: pytest.MonkeyPatch, url: str, sha256: str) -> ModelCard:
-    card = ModelCard(
-        name="remote",
-        title="Remote",
-        summary="A model to fetch.",
-        image_kind="any",
-        licence="BSD-3-Clause",
-        file="remote.safetensors",
-        url=url,
-        sha256=sha256,
-    )
-    monkeypatch.setitem(REGISTRY, card.name, card)
-    return card
 
 
 @pytest.mark.parametrize("name", ["photo-compact", "microscopy-compact"])
@@ -99,10 +57,6 @@ def test_registry_names_are_those_of_the_cards_and_of_auto() -> None:
     assert {choose_model(True), choose_model(False)} <= set(REGISTRY)
     assert REGISTRY[choose_model(True)].image_kind == "photo"
     assert REGISTRY[choose_model(False)].image_kind == "microscopy"
-
-
-def test_weights_to_fetch_are_registered_with_their_hash() -> None:
-    assert all(card.sha256 for card in REGISTRY.values() if card.url)
 
 
 def test_path_is_loaded(tiny_model: BaryIR, tmp_path: Path) -> None:
@@ -154,44 +108,6 @@ def test_model_folder_follows_the_environment(
     assert available_models() == list(REGISTRY.values())  # a folder that does not exist is empty
     monkeypatch.delenv(FOLDER_VARIABLE)
     assert "napari-baryir" in model_folder().parts
-
-
-def test_weights_are_fetched_once(
-    tiny_model: BaryIR, served: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder, address = served
-    source = folder / "published.safetensors"
-    save_weights(tiny_model, source)
-    card = register(monkeypatch, f"{address}/{source.name}", weights_hash(source))
-    assert not card.available
-    assert load_model("remote").config == tiny_model.config
-    assert card.path == model_folder() / "remote.safetensors"
-    source.unlink()
-    assert find_weights("remote") == card.path
-
-
-def test_fetched_file_with_the_wrong_hash_is_refused(
-    served: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder, address = served
-    (folder / "published.safetensors").write_bytes(b"something else")
-    expected = hashlib.sha256(b"what was published").hexdigest()
-    card = register(monkeypatch, f"{address}/published.safetensors", expected)
-    with pytest.raises(ModelUnavailableError, match=expected):
-        load_model("remote")
-    assert not card.available
-
-
-@pytest.mark.parametrize("url", ["http://127.0.0.1:9/a.safetensors", "odd://nowhere/a"])
-def test_without_network_the_message_names_file_place_and_hash(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sha256 = "0" * 64
-    card = register(monkeypatch, url, sha256)
-    with pytest.raises(ModelUnavailableError) as caught:
-        load_model("remote")
-    for part in (url, sha256, str(card.path)):
-        assert part in str(caught.value)
 
 
 def test_listing_models_does_not_import_torch() -> None:

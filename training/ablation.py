@@ -20,6 +20,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
+from napari_baryir.atomic import written_aside
 from napari_baryir.domains import CLEAN
 from napari_baryir.errors import BaryIRError, DataError, InputError
 from napari_baryir.steps import Steps
@@ -32,7 +33,6 @@ from napari_baryir.training.evaluate.unseen import list_unseen
 from napari_baryir.training.processes import refuse_several
 from napari_baryir.training.recipe import Recipe, load_recipe
 from napari_baryir.training.state import identity
-from napari_baryir.weights.files import written_aside
 from napari_baryir.weights.registry import load_model
 
 logger = logging.getLogger(__name__)

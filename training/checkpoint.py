@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
+from napari_baryir.atomic import written_aside
 from napari_baryir.errors import DataError
-from napari_baryir.weights.files import written_aside
 
 logger = logging.getLogger(__name__)
 

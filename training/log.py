@@ -6,11 +6,11 @@ import csv
 import io
 from pathlib import Path
 
+from napari_baryir.atomic import written_aside
 from napari_baryir.training.board import Board
 from napari_baryir.training.pictures import Pictures, pictures_every, save_pictures
 from napari_baryir.training.recipe import Recipe
 from napari_baryir.training.validation import Scores
-from napari_baryir.weights.files import written_aside
 
 
 class TrainingLog:

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_baryir.atomic import written_aside
 from napari_baryir.network import BaryIR
 from napari_baryir.training.validation import Pair
-from napari_baryir.weights.files import written_aside
 
 Pictures = Mapping[str, NDArray[np.uint8]]
 """Domain to degraded | restored | truth, (H, W, 3)."""

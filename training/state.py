@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from pydantic_core import to_jsonable_python
 from torch import Tensor, nn
 
-from napari_baryir import __version__
 from napari_baryir.errors import DataError
 from napari_baryir.network import BaryIR
 from napari_baryir.network.config import GatedConfig
@@ -25,6 +24,7 @@ from napari_baryir.training.losses import Congruence
 from napari_baryir.training.potentials import Potentials
 from napari_baryir.training.recipe import OptimizerSettings, Recipe
 from napari_baryir.training.wiener import deblurring_filters
+from napari_baryir.version import __version__
 from napari_baryir.weights.files import ESTIMATES, save_weights
 from napari_baryir.weights.registry import load_model
 

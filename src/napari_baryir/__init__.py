@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from napari_baryir.version import __version__
+
 if TYPE_CHECKING:
     from napari_baryir.degradation import (
         Contributions,
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
     from napari_baryir.restoration import Progress, Restoration, iter_restore, restore
     from napari_baryir.weights.importer import import_published_weights
     from napari_baryir.weights.registry import ModelCard, available_models, load_model
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "Contributions": "napari_baryir.degradation",

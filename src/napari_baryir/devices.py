@@ -1,9 +1,9 @@
-"""Where to compute, how precisely, and how large a tile fits."""
+"""Choose the device, the precision and the largest tile that fits the memory."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import psutil
 import torch
@@ -22,7 +22,7 @@ WHOLE_PLANE = 1.25
 """A plane of up to this many preferred tiles a side is not cut at all."""
 
 MEMORY_SHARE = 0.5
-"""Of what is free, the part that tiles may take; the rest is for the image and everybody else."""
+"""The part of the free memory that tiles may take; the rest is for the image and other programs."""
 
 _ALLOCATION_FAILURES = ("DefaultCPUAllocator: not enough memory", "MPS backend out of memory")
 """What torch says, in a plain RuntimeError, where it has no class of its own for it."""
@@ -77,15 +77,11 @@ def choose_precision(precision: str, device: torch.device) -> Precision:
         precision == "float16" and device.type == "cpu"
     ):
         raise DeviceError(f"{device} does not compute in {precision}; use precision='auto'")
-    return (
-        "bfloat16"
-        if precision == "bfloat16"
-        else ("float16" if precision == "float16" else "float32")
-    )
+    return cast("Precision", precision)
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that can still be allocated on a device."""
+    """Return how many bytes can still be allocated on a device."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         # torch keeps memory that it no longer uses; that is free to us too.
@@ -94,7 +90,7 @@ def free_memory(device: torch.device) -> int:
 
 
 def bytes_per_pixel(model: Any) -> int:
-    """About how much memory a network takes at its widest, per pixel of a tile.
+    """Estimate the memory in bytes that a network takes at its widest, per pixel of a tile.
 
     Peaks measured with float32 on a CPU: gated 540 to 610 bytes at width 32 and 870 at 48;
     restormer 10,500 at width 48. Half precision takes about half.
@@ -105,7 +101,7 @@ def bytes_per_pixel(model: Any) -> int:
 
 
 def choose_tile(height: int, width: int, model: Any, device: torch.device) -> int:
-    """Side of the tiles for planes of this size: the whole plane if it is small, else what fits.
+    """Choose the side of the tiles for a plane: the whole plane if it is small, else what fits.
 
     Returns
     -------
@@ -120,7 +116,7 @@ def choose_tile(height: int, width: int, model: Any, device: torch.device) -> in
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, and nothing else."""
+    """Return whether an error says that memory ran out, and nothing else."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return type(error) is RuntimeError and any(text in str(error) for text in _ALLOCATION_FAILURES)

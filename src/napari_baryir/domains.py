@@ -1,4 +1,4 @@
-"""Domains that stand for no degradation; one colour per domain, the same in maps and figures."""
+"""Name the domains that are no degradation; give each domain one colour, in maps and figures."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ OTHERS: tuple[Color, ...] = (
 
 
 def colors_of(domains: Sequence[str]) -> dict[str, Color]:
-    """Colour of each domain."""
+    """Return the colour of each domain."""
     others = [domain for domain in domains if domain not in NAMED]
     return {
         domain: NAMED.get(domain) or OTHERS[others.index(domain) % len(OTHERS)]
@@ -49,5 +49,5 @@ def colors_of(domains: Sequence[str]) -> dict[str, Color]:
 
 
 def hex_of(color: Color) -> str:
-    """A colour as Qt's style sheets write it."""
+    """Write a colour as Qt's style sheets do."""
     return "#" + "".join(f"{round(255 * value):02x}" for value in color)

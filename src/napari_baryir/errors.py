@@ -20,7 +20,7 @@ class UnsafeWeightsError(WeightsError):
 
 
 class ModelUnavailableError(WeightsError):
-    """A known model whose weights are not here and could not be fetched, or an unknown name."""
+    """A known model whose weights are not on this computer, or an unknown name."""
 
 
 class DeviceError(BaryIRError, RuntimeError):
@@ -29,3 +29,7 @@ class DeviceError(BaryIRError, RuntimeError):
 
 class DataError(BaryIRError, ValueError):
     """Training or evaluation data that is missing, empty, unreadable or does not fit together."""
+
+
+class VersionError(BaryIRError, ImportError):
+    """Libraries that are installed in versions that do not work together."""

@@ -1,4 +1,4 @@
-"""Generators that yield their progress and return their result, as all long work here does."""
+"""Run generators that yield their progress and return their result, as all long work does."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Result = TypeVar("Result")
 
 
 class Steps(Generic[Step, Result]):
-    """The steps of a generator to loop over, and what it returned once the loop is over.
+    """Loops over the steps of a generator, and keeps what the generator returned.
 
     A loop that is left early closes the generator.
 
@@ -34,7 +34,7 @@ class Steps(Generic[Step, Result]):
 
 
 def finish(work: Generator[object, None, Result]) -> Result:
-    """Run a generator to its end, and give what it returns."""
+    """Run a generator to its end and return its result."""
     steps = Steps(work)
     for _ in steps:
         pass

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import torch
 
-from napari_baryir import __version__
+from napari_baryir.atomic import written_aside
 from napari_baryir.domains import CLEAN
 from napari_baryir.network import BaryIR
 from napari_baryir.training.calibrate import KEPT_APART, CalibrationProgress, calibrate
 from napari_baryir.training.degradations import DEGRADATIONS
 from napari_baryir.training.finetune.plan import YOURS
 from napari_baryir.training.finetune.tuning import FORGIVEN, Run
-from napari_baryir.weights.files import save_weights, written_aside
+from napari_baryir.version import __version__
+from napari_baryir.weights.files import save_weights
 
 logger = logging.getLogger(__name__)
 

@@ -59,7 +59,7 @@ def _where(card: ModelCard) -> str:
     from napari_baryir.weights.registry import SHIPPED_FOLDER
 
     if not card.available:
-        return "downloaded on first use" if card.url else f"missing: {card.path}"
+        return f"missing: {card.path}"
     if card.folder == SHIPPED_FOLDER:
         return "shipped with napari-baryir"
     return str(card.path)

@@ -11,6 +11,7 @@ from pathlib import Path
 from napari_baryir.errors import BaryIRError, InputError
 from napari_baryir.files.formats import FORMATS, require_format
 from napari_baryir.files.image_file import ImageFile
+from napari_baryir.version import check_libraries
 
 READERS = {
     "tiff": "napari_baryir.files.tiff.reading",
@@ -55,6 +56,7 @@ def damage_reported(path: Path, title: str) -> Iterator[None]:
     except (BaryIRError, MemoryError):
         raise
     except Exception as error:  # decoders raise everything: struct.error, zlib.error, IndexError...
+        check_libraries(error)
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
             f"{path}: not a readable {title}; it is damaged or incomplete ({reason})"

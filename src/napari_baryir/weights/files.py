@@ -1,13 +1,11 @@
-"""Weights files: safetensors that carry the configuration, domains, calibration and provenance."""
+"""Write and read weights files: safetensors with configuration, domains and provenance."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
-import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from napari_baryir.atomic import written_aside
 from napari_baryir.errors import BaryIRError, WeightsError
 from napari_baryir.network import BaryIR, GatedConfig, RestormerConfig, parse_config
 from napari_baryir.weights.header import (
@@ -76,7 +75,7 @@ def save_weights(
         raise WeightsError(
             f"calibration and provenance must be plain JSON values to be saved: {error}"
         ) from None
-    with written_aside(path) as aside:
+    with written_aside(Path(path)) as aside:
         # save_file would make a file that nobody but its owner may read.
         aside.write_bytes(save(tensors, metadata={HEADER_KEY: text}))
 
@@ -123,22 +122,9 @@ def on_device(model: BaryIR, device: str | torch.device) -> BaryIR:
 
 
 def weights_hash(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextlib.contextmanager
-def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a path beside `path` to write to, and rename it into place when the block succeeds."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        yield aside
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def check_tensors(
@@ -238,7 +224,7 @@ def _check_prototypes(shape: Sequence[int], domains: Sequence[str], source: str)
 
 
 def shapes(model: BaryIR) -> dict[str, tuple[int, ...]]:
-    """Tensor name to shape for every tensor of a network."""
+    """Map the name of every tensor of a network to its shape."""
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 

@@ -1,4 +1,4 @@
-"""What a weights file says of itself, read without its tensors and without torch."""
+"""Read the header of a weights file, without its tensors and without torch."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Import of published checkpoints: from a pickle that is never run to one of our files."""
+"""Import published checkpoints: the pickle is never run, and becomes one of our files."""
 
 from __future__ import annotations
 
 import itertools
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from napari_baryir.errors import InputError, UnsafeWeightsError, WeightsError
 from napari_baryir.network import BaryIR
+from napari_baryir.weights.checkpoint import InertModule, read_checkpoint
 from napari_baryir.weights.files import (
     check_tensors,
     empty_model,
@@ -23,10 +25,7 @@ from napari_baryir.weights.files import (
     weights_hash,
 )
 from napari_baryir.weights.header import HEADER_KEY, damaged, require_file
-from napari_baryir.weights.inert_pickle import read_inert
-from napari_baryir.weights.inert_values import InertModule, TensorRef
 from napari_baryir.weights.published import UNUSED, published_names, read_config
-from napari_baryir.weights.torch_archive import open_archive
 
 CONTAINERS = ("BaryIR", "state_dict", "params", "model")
 """Keys under which a checkpoint may hold the network, in the order in which they are tried."""
@@ -95,10 +94,9 @@ def _read_published(path: Path) -> BaryIR:
     with path.open("rb") as file:
         start = file.read(16)
     if start.startswith(b"PK\x03\x04"):
-        with open_archive(path) as archive:
-            tensors = find_tensors(read_inert(archive.read_pickle()))
-            found = {name: tensor.shape for name, tensor in tensors.items()}
-            return _make_model(found, lambda name: archive.read_tensor(tensors[name]))
+        tensors = find_tensors(read_checkpoint(path))
+        check_numbers(tensors, path.stat().st_size)
+        return _make_model({name: t.shape for name, t in tensors.items()}, tensors.__getitem__)
     if start[8:9] == b"{":
         return _read_safetensors(path)
     raise WeightsError(
@@ -119,7 +117,22 @@ def _read_safetensors(path: Path) -> BaryIR:
         raise damaged(path, error) from None
 
 
-def find_tensors(checkpoint: Any) -> dict[str, TensorRef]:
+def check_numbers(tensors: Mapping[str, Tensor], file_size: int) -> None:
+    """Refuse tensors that are no floats, or views that repeat the numbers of the file.
+
+    Raises
+    ------
+    WeightsError
+        Naming the type, or saying that no file of this size can hold so much.
+    """
+    for tensor in tensors.values():
+        if not tensor.is_floating_point():
+            raise WeightsError(f"it has weights of {tensor.dtype}; floats were expected")
+    if sum(math.prod(t.shape) * t.itemsize for t in tensors.values()) > file_size:
+        raise WeightsError("its tensors claim more numbers than the file holds")
+
+
+def find_tensors(checkpoint: Any) -> dict[str, Tensor]:
     """Find the network's tensors, by published name, in what a checkpoint holds.
 
     Raises
@@ -132,7 +145,7 @@ def find_tensors(checkpoint: Any) -> dict[str, TensorRef]:
             return dict(_walk(checkpoint, "", MAX_NESTING, itertools.count()))
         if not isinstance(checkpoint, dict) or not checkpoint:
             break
-        if any(isinstance(value, TensorRef) for value in checkpoint.values()):
+        if any(isinstance(value, Tensor) for value in dict.values(checkpoint)):
             return _state_dict(checkpoint)
         inner = [key for key in CONTAINERS if key in checkpoint]
         if not inner:
@@ -147,14 +160,14 @@ def find_tensors(checkpoint: Any) -> dict[str, TensorRef]:
 
 def _walk(
     module: InertModule, prefix: str, depth: int, visits: Iterator[int]
-) -> Iterator[tuple[str, TensorRef]]:
+) -> Iterator[tuple[str, Tensor]]:
     """Yield the tensors of a module and its children, named as torch's state_dict names them."""
     # A file can make a module its own child, or share children so that walking takes for ever.
     if depth == 0 or next(visits) > MAX_MODULES:
         raise WeightsError("its modules are nested without end")
     for group in ("_parameters", "_buffers"):
         for name, tensor in _named(module, group):
-            if isinstance(tensor, TensorRef):
+            if isinstance(tensor, Tensor):
                 yield f"{prefix}{name}", tensor
     for name, child in _named(module, "_modules"):
         if isinstance(child, InertModule):
@@ -164,22 +177,22 @@ def _walk(
 def _named(module: InertModule, group: str) -> Iterator[tuple[str, Any]]:
     entries = module.state.get(group, {})
     if not isinstance(entries, dict):
-        raise WeightsError(f"the {group} of a {module.name} is not a dict")
-    for name, value in entries.items():
+        raise WeightsError(f"the {group} of a module is not a dict")
+    for name, value in dict.items(entries):
         if not isinstance(name, str):
-            raise WeightsError(f"a {module.name} has an entry of {group} without a name")
+            raise WeightsError(f"a module has an entry of {group} without a name")
         yield name, value
 
 
-def _state_dict(entries: Mapping[Any, Any]) -> dict[str, TensorRef]:
+def _state_dict(entries: dict[Any, Any]) -> dict[str, Tensor]:
     odd = [
         ascii(name)[:60] if isinstance(name, str) else f"an entry named by a {type(name).__name__}"
-        for name, value in entries.items()
-        if not (isinstance(name, str) and isinstance(value, TensorRef))
+        for name, value in dict.items(entries)
+        if not (isinstance(name, str) and isinstance(value, Tensor))
     ]
     if odd:
         raise WeightsError(f"among its tensors is what is none: {', '.join(odd[:10])}")
-    return dict(entries)
+    return dict(dict.items(entries))
 
 
 def _make_model(found: Mapping[str, Sequence[int]], read: Callable[[str], Tensor]) -> BaryIR:
@@ -199,6 +212,9 @@ def _make_model(found: Mapping[str, Sequence[int]], read: Callable[[str], Tensor
     names, ours = published_names(config), shapes(model)
     used = {name: shape for name, shape in plain.items() if name not in UNUSED}
     check_tensors(used, {name: ours[our] for name, our in names.items()}, source="the file")
-    tensors = {our: read(prefix + name).to(torch.float32) for name, our in names.items()}
+    tensors = {
+        our: read(prefix + name).detach().to(torch.float32, copy=True)
+        for name, our in names.items()
+    }
     fill_model(model, tensors, source="the file")
     return model

@@ -1,4 +1,4 @@
-"""Names of the published network's tensors, and ours for them."""
+"""Translate the names of the published network's tensors to ours."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ _NORM = {"LN.body.weight": "encoder.norm.weight", "LN.body.bias": "encoder.norm.
 
 
 def published_names(config: RestormerConfig) -> dict[str, str]:
-    """Published name to our name, for every tensor that a network of this depth uses."""
+    """Map published names to ours, for every tensor that a network of this depth uses."""
     names = {f"{theirs}.weight": f"{ours}.weight" for theirs, ours in _SINGLE.items()} | _NORM
     blocks = dict(_LONE_BLOCKS)
     for stage, count in _stage_depths(config).items():
@@ -161,12 +161,12 @@ def _stage_depths(config: RestormerConfig) -> dict[str, int]:
 
 
 def _size(shapes: Mapping[str, Sequence[int]], name: str, dimensions: int) -> int | None:
-    """First size of a tensor, or None where there is no such tensor of so many dimensions."""
+    """Return the first size of a tensor; None if none has this name and number of dimensions."""
     shape = shapes.get(name, ())
     return shape[0] if len(shape) == dimensions and shape[0] > 0 else None
 
 
 def _depth(shapes: Mapping[str, Sequence[int]], stage: str) -> int:
-    """Number of blocks of a stage, by the highest index; at least 1, so that none is missed."""
+    """Count the blocks of a stage by the highest index; at least 1, so that none is missed."""
     pattern = re.compile(re.escape(stage) + r"\.(\d{1,4})\.")
     return 1 + max((int(m[1]) for m in map(pattern.match, shapes) if m), default=0)

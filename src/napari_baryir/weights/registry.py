@@ -1,4 +1,4 @@
-"""The models that have a name: a table to read, and the user's own files beside it."""
+"""List the models that have a name: a table to read, and the user's own files beside it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from napari_baryir.errors import ModelUnavailableError, WeightsError
-from napari_baryir.weights.cache import fetch, model_folder
+from napari_baryir.weights.cache import model_folder
 from napari_baryir.weights.header import Header, read_header
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ ImageKind = Literal["photo", "microscopy", "any"]
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
-    """What there is to know of a model before loading it."""
+    """Describes a model before it is loaded."""
 
     name: str
     """What `load_model` and ``--model`` take."""
@@ -39,19 +39,15 @@ class ModelCard:
     """The images that it was trained on."""
     licence: str
     """SPDX name of the licence of the weights, or "unknown"."""
-    folder: Path | None = None
-    """Where the file is; None for the user's model folder."""
+    folder: Path
+    """Where the file is."""
     file: str
     """Name of the safetensors file."""
-    url: str | None = None
-    """Where to fetch it from when it is not there; None: it is not published."""
-    sha256: str | None = None
-    """SHA-256 of the file, in hexadecimal; required with `url`."""
 
     @property
     def path(self) -> Path:
-        """Where the weights are, or will be."""
-        return (self.folder or model_folder()) / self.file
+        """Where the weights are."""
+        return self.folder / self.file
 
     @property
     def available(self) -> bool:
@@ -120,7 +116,7 @@ def load_model(
     Raises
     ------
     ModelUnavailableError
-        If the name is unknown, or its weights are neither here nor could be fetched.
+        If the name is unknown, or its weights are not on this computer.
     WeightsError
         If the file is damaged or not one of ours.
     """
@@ -131,7 +127,7 @@ def load_model(
 
 
 def find_weights(name_or_path: str | os.PathLike[str]) -> Path:
-    """Give the path of a model's weights file, downloading it when it is registered for that.
+    """Return the path of a model's weights file.
 
     Raises
     ------
@@ -148,12 +144,13 @@ def find_weights(name_or_path: str | os.PathLike[str]) -> Path:
         return own
     if _looks_like_path(path):
         return path  # read_header and load_weights say what is wrong with it
-    told = no_such_model(path.name)
-    raise ModelUnavailableError(f"{told}; the path of a .safetensors file works as well")
+    raise ModelUnavailableError(
+        f"{no_such_model(path.name)}; the path of a .safetensors file works as well"
+    )
 
 
 def no_such_model(name: str) -> str:
-    """What to say of a name that no model has: the names there are, and the nearest one."""
+    """Describe a name that no model has: the message lists the names there are, and the nearest."""
     names = [card.name for card in available_models()]
     close = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean '{close[0]}'? " if close else ""
@@ -166,8 +163,6 @@ def choose_model(rgb: bool) -> str:
 
 
 def _registered_file(card: ModelCard) -> Path:
-    if card.url is not None and card.sha256 is not None:
-        return fetch(card.name, url=card.url, file=card.file, sha256=card.sha256)
     if not card.available:
         others = [c.name for c in available_models() if c.available]
         raise ModelUnavailableError(
@@ -183,7 +178,7 @@ def _looks_like_path(path: Path) -> bool:
 
 
 def _own_card(path: Path) -> ModelCard | None:
-    """Card of a file in the user's model folder; None when it is registered or unreadable."""
+    """Return the card of a file in the model folder; None when it is registered or unreadable."""
     if path.stem in REGISTRY or any(card.path == path for card in REGISTRY.values()):
         return None
     try:
@@ -195,14 +190,14 @@ def _own_card(path: Path) -> ModelCard | None:
 
 
 def _card_of(header: Header, path: Path) -> ModelCard:
-    told = header.provenance
-    kind = told.get("image_kind")
+    given = header.provenance
+    kind = given.get("image_kind")
     return ModelCard(
         name=path.stem,
-        title=str(told.get("title", path.stem)),
-        summary=str(told.get("summary", f"Your own model, {path}.")),
+        title=str(given.get("title", path.stem)),
+        summary=str(given.get("summary", f"Your own model, {path}.")),
         image_kind=kind if kind in ("photo", "microscopy") else "any",
-        licence=str(told.get("licence", "unknown")),
+        licence=str(given.get("licence", "unknown")),
         folder=path.parent,
         file=path.name,
     )

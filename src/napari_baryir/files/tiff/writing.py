@@ -12,11 +12,11 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from napari_baryir import __version__
 from napari_baryir.files.image_file import ImageFile
 from napari_baryir.files.tiff.ome_xml import fresh_metadata, keep_first_image
 from napari_baryir.files.tiff.reading import TiffDetails
 from napari_baryir.files.waiting import waiting_pixels
+from napari_baryir.version import __version__
 
 BIG = 2**32 - 2**25
 """Bytes of pixels beyond which the 32-bit offsets of a classic TIFF may not reach."""
