@@ -205,7 +205,7 @@ def test_what_cannot_be_removed_is_refused(network: BaryIR, remove: Any, message
 
 
 def test_networks_without_steering_say_so(tiny_model: BaryIR) -> None:
-    with pytest.raises(InputError, match="cannot be told what to leave"):
+    with pytest.raises(InputError, match="cannot leave any of it"):
         restore(picture(32, 32), model=tiny_model, remove="noise")
 
 

@@ -27,7 +27,7 @@ WINDOW = 5
 """Cells a side over which residuals are averaged: 40 pixels. Single cells of flat picture say
 little, and a larger window blurs where a degradation ends."""
 SIDES = (96, 160, 256, 384)
-"""Of the pictures, pixels: small ones and whole ones have somewhat different embeddings."""
+"""Sides of the pictures, pixels: small ones and whole ones have somewhat different embeddings."""
 SCENES = 960
 """Pictures that are degraded; two minutes of one core with the compact networks."""
 PLACES = 48
@@ -53,7 +53,7 @@ class CalibrationProgress:
 
 
 class _Read(NamedTuple):
-    """What one picture gives."""
+    """The places of one picture."""
 
     points: NDArray[np.float32]
     units: NDArray[np.float32]

@@ -15,15 +15,15 @@ Array = NDArray[np.float64]
 SHRINKAGE = 0.05
 """Share of a sphere in the covariance within domains: few scenes know little of 128 dimensions."""
 RIDGE = 0.05
-"""Of the severity's direction, per place."""
+"""Regularises the severity's direction, per place."""
 KNOTS = 16
-"""Of each severity curve."""
+"""Number of knots of each severity curve."""
 PRIOR = 1e-3
-"""Of the offsets, which hold back where the domains are told apart without them."""
+"""Holds the offsets back where the domains differ enough without them."""
 UNKNOWN_QUANTILE = 0.975
 """Share of held-out places of known degradations that are nearer than "unknown" begins."""
 LEAST_RISE = 1e-4
-"""Of the expected error from knot to knot, so that curves never stand still."""
+"""Least rise of the expected error from knot to knot, so that curves never stand still."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def _curve(
     inputs = np.array([along[part].mean() for part in order])
     rising = optimize.isotonic_regression([errors[part].mean() for part in order]).x
     rising = rising + LEAST_RISE * np.arange(KNOTS)
-    # On beyond the outermost knots, so that the strongest can still be told from the strong.
+    # On beyond the outermost knots, so that the strongest still differs from the strong.
     step = 2 * float(along.std()) + 1e-6
     inputs = np.concatenate([[inputs[0] - step], inputs, [inputs[-1] + step]])
     reach = [max(0.0, 0.5 * rising[0]), *rising, min(1.0, 1.25 * rising[-1] + LEAST_RISE)]

@@ -38,7 +38,7 @@ class Scene:
     clean: Array
     """Same shape and units."""
     domains: tuple[str, ...]
-    """What it suffers."""
+    """The degradations that it suffers."""
     second: NDArray[np.bool_]
     """(h, w): where cells suffer the second of `domains`."""
     places: NDArray[np.int64]

@@ -1,4 +1,4 @@
-"""Seeded degradations of clean images: what training, evaluation and the samples degrade with.
+"""Seeded degradations of clean images, for training, evaluation and the samples.
 
 Every degradation is a function of an image, a level and a generator. The level runs from 0
 (mildest) to 1 (strongest) and stands for the physical strength named in the function; what the
@@ -75,7 +75,7 @@ class Degradation:
     apply: Apply
     """The plain variant."""
     summary: str
-    """What it is and how strong it gets, in one sentence."""
+    """One sentence: its nature and its range of strength."""
     others: Mapping[str, Apply] = field(default_factory=dict)
     """Further variants by name."""
 

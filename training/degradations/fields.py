@@ -10,7 +10,7 @@ from scipy import ndimage, signal
 
 Array = NDArray[np.float32]
 AnyArray = NDArray[Any]
-"""Of any floating type: `degrade` makes it float32."""
+"""An array of any floating type: `degrade` makes it float32."""
 
 
 def between(low: float, high: float, level: float) -> float:

@@ -1,4 +1,4 @@
-"""What files have been through: resampling, sharpening, JPEG, 8 bits."""
+"""Treat images as files were treated: resampling, sharpening, JPEG, 8 bits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scipy import ndimage
 from napari_baryir.training.degradations.fields import Array
 
 QUALITY = 40, 98
-"""Of JPEG, as PIL counts it."""
+"""Range of JPEG's quality, as PIL counts it."""
 COMPRESSED = 0.6
 """Share of the pictures that have been a JPEG file."""
 SHARPENED = 0.2
@@ -21,12 +21,12 @@ SHARPENED = 0.2
 
 @dataclass(frozen=True)
 class FileFormat:
-    """How a picture was saved."""
+    """The format that a picture was saved in."""
 
     quality: int | None
-    """Of JPEG; None where nothing was lost but what 8 bits lose."""
+    """Quality of JPEG; None where nothing was lost but what 8 bits lose."""
     subsampling: int = 0
-    """Of its colours, as PIL has it: 0 none, 1 along rows, 2 along both."""
+    """Subsampling of its colours, as PIL has it: 0 none, 1 along rows, 2 along both."""
 
 
 def draw_file(rng: np.random.Generator) -> FileFormat:

@@ -42,7 +42,7 @@ def background(image: Array, level: float, rng: np.random.Generator) -> AnyArray
     """Out-of-focus light: the image's own wide blur and a smooth glow, 0.15 to 0.8 in all.
 
     The glow is of neighbours above and below: 32 to 96 pixels apart, whatever the image's size.
-    Without the even part, which nobody can tell from the camera's offset.
+    Without the even part, which looks like the camera's offset.
     """
     strength = between(0.15, 0.8, level)
     own = ndimage.gaussian_filter(image, rng.uniform(12, 32), mode="reflect")

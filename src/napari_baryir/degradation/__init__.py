@@ -1,4 +1,4 @@
-"""What is wrong with an image, and where: estimates from the residual embeddings."""
+"""Estimates of what is wrong with an image, and where, from the residual embeddings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How residual embeddings become probabilities and severity; kept in the weights file.
+"""Turn residual embeddings into probabilities and severity; kept in the weights file.
 
 The embeddings are projected onto a small subspace in which the degradations of the calibration
 differ most and in which places of one degradation scatter equally in all directions (Fisher's
@@ -76,18 +76,18 @@ class Calibration(_Fixed):
     offsets: tuple[FiniteFloat, ...] = ()
     """(K,): added to the logit of each of `domains`; empty for none."""
     temperature: float = Field(gt=0, allow_inf_nan=False)
-    """Of the softmax over half squared distances d^2 / 2 to the prototypes."""
+    """The temperature of the softmax over half squared distances d^2 / 2 to the prototypes."""
     tail: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Heavy tails, as Student's t has: d^2 becomes ``tail log(1 + d^2 / tail)``, so that one place
     far from its prototype does not count for hundreds; None for Gauss's."""
     unknown_distance: FiniteFloat
     """Distance to the nearest prototype at which "unknown" is as likely as not."""
     unknown_width: float = Field(gt=0, allow_inf_nan=False)
-    """How gradually it becomes so, in distance."""
+    """The distance over which it gradually becomes so."""
     severity: tuple[SeverityCurve, ...]
     """One for each of `domains` but "clean"."""
     data: str = ""
-    """What it was calibrated on."""
+    """The images that it was calibrated on."""
 
     @field_validator("window")
     @classmethod
@@ -173,21 +173,21 @@ class Reading:
 
     @classmethod
     def of(cls, model: Any, name: str) -> Reading:
-        """How the estimates of a network are read.
+        """Return the calibration and the projection of a network.
 
         Raises
         ------
         WeightsError
             If the network is not calibrated, or its calibration cannot be read.
         """
-        told, subspace = getattr(model, "calibration", None), getattr(model, "subspace", None)
-        if not told or subspace is None:
+        stored, subspace = getattr(model, "calibration", None), getattr(model, "subspace", None)
+        if not stored or subspace is None:
             raise WeightsError(
                 f"the weights of '{name}' are not calibrated, so that what their residuals mean is "
                 "not known; run napari-baryir calibrate WEIGHTS --data FOLDER_OF_CLEAN_IMAGES"
             )
         try:
-            calibration = Calibration.model_validate(told)
+            calibration = Calibration.model_validate(stored)
         except ValidationError as error:
             what = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
             raise WeightsError(

@@ -29,6 +29,7 @@ from napari_baryir.restoration.options import (
 from napari_baryir.restoration.planes import iter_planes
 from napari_baryir.restoration.results import Progress
 from napari_baryir.steps import finish
+from napari_baryir.version import __version__
 
 
 def estimate_degradation(
@@ -197,8 +198,6 @@ def _lazily(
 
 def _result(plan: Plan, reading: Reading, **found: Any) -> DegradationEstimate:
     """Say what was done, with what came of it."""
-    import napari_baryir
-
     options = plan.options
     layout = options.layout
     return DegradationEstimate(
@@ -216,6 +215,6 @@ def _result(plan: Plan, reading: Reading, **found: Any) -> DegradationEstimate:
         overlap=plan.grid.overlap,
         seconds=plan.seconds,
         started=plan.started.isoformat(timespec="seconds"),
-        version=napari_baryir.__version__,
+        version=__version__,
         **found,
     )

@@ -1,4 +1,4 @@
-"""What an estimate tells."""
+"""The results of estimating."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CELL = 8
 
 @dataclass(frozen=True)
 class Contributions:
-    """What the decoder makes of the barycenter and of the residual embedding.
+    """The parts of a restored image that come from the barycenter and from the residual.
 
     Each map has the image's shape and units, float32 (alpha: 0); NumPy, or dask where the image is
     lazy. R_br is the decoded image with (1) or without (0) the barycenter b and the residual r,
@@ -35,7 +35,7 @@ class Contributions:
 
 @dataclass(frozen=True)
 class DegradationEstimate:
-    """What is wrong with an image, how much, and where.
+    """An estimate of what is wrong with an image, how much, and where.
 
     The maps lie on a grid of cells: cell (i, j) covers rows ``[cell i, cell (i + 1))`` and columns
     ``[cell j, cell (j + 1))``; those at the end may reach beyond the image. Its centre is at pixel
@@ -56,7 +56,7 @@ class DegradationEstimate:
     severities: Sequence[float]
     """Mean severity of each plane, computed as `summary` is."""
     axes: str
-    """Of `severity`, for example "TYX"."""
+    """The axes of `severity`, for example "TYX"."""
     image_shape: tuple[int, ...]
     image_axes: str
     axes_guessed: bool
@@ -80,9 +80,9 @@ class DegradationEstimate:
     started: str
     """Date and time, ISO 8601, UTC."""
     version: str
-    """Of napari-baryir."""
+    """The version of napari-baryir."""
     contributions: Contributions | None = field(default=None, repr=False)
-    """Where they were asked for."""
+    """Maps where they were asked for, else None."""
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -100,7 +100,7 @@ class DegradationEstimate:
 
     @property
     def record(self) -> dict[str, Any]:
-        """How the estimate was made, as plain JSON values; to keep beside the maps."""
+        """A record of how the estimate was made, as plain JSON values, to keep beside the maps."""
         return {
             "version": self.version,
             "model": self.model,

@@ -104,7 +104,7 @@ def check_axes(axes: str, shape: Sequence[int]) -> str:
 
 @dataclass(frozen=True)
 class PlaneLayout:
-    """Which planes an image consists of, and where each lies.
+    """The planes that an image consists of, and where each lies.
 
     A plane is what the network sees at once: height, width and colour samples; every other axis
     counts planes, in the image's own order. `axes` and `shape` must have passed `check_axes`.
@@ -130,17 +130,17 @@ class PlaneLayout:
 
     @property
     def planes(self) -> int:
-        """How many planes there are."""
+        """The number of planes."""
         return math.prod(self.outer_shape)
 
     @property
     def height(self) -> int:
-        """Of a plane, in pixels."""
+        """Height of a plane, in pixels."""
         return self.shape[self.axes.index("Y")]
 
     @property
     def width(self) -> int:
-        """Of a plane, in pixels."""
+        """Width of a plane, in pixels."""
         return self.shape[self.axes.index("X")]
 
     @property

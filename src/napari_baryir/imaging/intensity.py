@@ -22,7 +22,7 @@ IntensityMode = Literal["auto", "full", "percentile"]
 ``auto``: full for 8-bit and RGB images, percentile for the rest."""
 
 IntensityKind = Literal["full", "percentile", "extremes", "constant", "given"]
-"""How `low` and `high` were found. ``extremes``: least and greatest value, where the percentiles
+"""The way in which `low` and `high` were found. ``extremes``: least and greatest value, where the percentiles
 coincide (a few bright pixels on an empty plane); ``given``: by the caller."""
 
 PERCENTILES = (0.1, 99.9)
@@ -80,7 +80,7 @@ class IntensityMap:
 
     @property
     def span(self) -> float:
-        """What a change of 1 in [0, 1] is in the image's units."""
+        """The change in the image's units that is 1 in [0, 1]."""
         return self.high - self.low
 
     def apply(self, array: NDArray[Any]) -> NDArray[np.float32]:

@@ -38,7 +38,7 @@ class Reduction:
         self._down = area_weights(height, size[0])
         self._right = area_weights(width, size[1])
         self.picture = np.zeros((*size, colours), np.float32)
-        """What has been added so far."""
+        """The reduced picture of the rows that have been added so far."""
 
     def add(self, start: int, rows: NDArray[np.float32]) -> None:
         """Add rows (h, W, C) of the plane, the first of them number `start`."""

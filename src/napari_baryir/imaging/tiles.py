@@ -1,4 +1,4 @@
-"""Where tiles lie in a plane, and how they are blended into it."""
+"""Lay tiles over a plane, and blend them into it."""
 
 from __future__ import annotations
 
@@ -91,9 +91,9 @@ class TileGrid:
     """The tiles of one plane."""
 
     height: int
-    """Of the plane, pixels."""
+    """Height of the plane, pixels."""
     width: int
-    """Of the plane, pixels."""
+    """Width of the plane, pixels."""
     tile: int
     """Greatest side of a tile, pixels."""
     overlap: int
@@ -123,7 +123,7 @@ class TileGrid:
 
     @property
     def count(self) -> int:
-        """How many tiles there are."""
+        """The number of tiles."""
         return len(self.rows) * len(self.columns)
 
     def coarser(self, cell: int) -> TileGrid:

@@ -16,7 +16,7 @@ from napari_baryir.network.steering import ResidualSubspaces, as_amounts
 
 
 class Latents(NamedTuple):
-    """What the encoder makes of an image. All at H/8 but the skips; float32."""
+    """The embeddings of an image. All at H/8 but the skips; float32."""
 
     source: Tensor
     """z, the source embedding, (B, D, H/8, W/8)."""
@@ -59,9 +59,9 @@ class BaryIR(nn.Module):
         self.config = config
         self.domains = domains
         self.calibration: dict[str, Any] = {}
-        """How the degradation estimates read the residual; empty when not calibrated."""
+        """The calibration of the degradation estimates; empty when there is none."""
         self.provenance: dict[str, Any] = {}
-        """Where the weights come from: recipe, data, version, licence."""
+        """The origin of the weights: recipe, data, version, licence."""
         self.weights_hash: str | None = None
         """SHA-256 of the file that the weights were read from; None when they were not."""
         self.prototypes: Tensor | None
@@ -77,7 +77,7 @@ class BaryIR(nn.Module):
         self.scene_side = gated.scene if gated is not None else 0
         """Long side of the reduced picture that `look` wants; 0 for networks without a scene."""
         self.subspaces: ResidualSubspaces | None = None
-        """Of each of `degradations`; None for networks that cannot be steered."""
+        """Residual directions of each of `degradations`; None for networks that cannot be steered."""
         if gated is not None and gated.steering:
             self.subspaces = ResidualSubspaces(
                 len(self.degradations), gated.steering, self.embedding_width

@@ -93,7 +93,7 @@ class PromptBlock(nn.Module):
         nn.init.zeros_(self.reduce.weight)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Add to ``features`` what the prompt tells about them."""
+        """Add a prompt that fits them to ``features``."""
         prompt = self.prompt(features).to(features.dtype)
         update: Tensor = self.reduce(self.interact(torch.cat((features, prompt), 1)))
         return features + update

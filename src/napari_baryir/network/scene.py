@@ -1,4 +1,4 @@
-"""What is coarse, decided once for a whole plane from a reduced picture of it.
+"""Decide what is coarse once for a whole plane, from a reduced picture of it.
 
 Haze, darkness and background are properties of a scene. Decided per window, featureless sky is
 anybody's guess; so the embeddings of a reduced picture of the whole plane decide, and every tile
@@ -29,7 +29,7 @@ LEAK = 0.05
 dead zone around zero instead, haze and darkness were never learnt: 250 steps, all maps below
 0.003.)"""
 GUIDED_RADIUS, GUIDED_EPSILON = 6, 1e-3
-"""Of the guided filter (He et al., ECCV 2010): pixels of the reduced picture, and squared range."""
+"""The guided filter (He et al., ECCV 2010): pixels of the reduced picture, and squared range."""
 CELL = 8
 STATISTICS = 9
 """Channels of the cell statistics, mean, minimum and maximum of each colour."""
@@ -46,7 +46,7 @@ class Scene(NamedTuple):
     curve: Tensor
     """(B, 1): c of the tone curve."""
     context: Tensor
-    """(B, D): what the fine decoder is told of the scene."""
+    """(B, D): added to the features of the fine decoder."""
     residual: Tensor
     """(B, D, h/8, w/8): r of the reduced picture."""
 

@@ -1,4 +1,4 @@
-"""What the local power spectrum says of an image: along which line, and how widely, it is blurred.
+"""Read from the local power spectrum along which line, and how widely, an image is blurred.
 
 A blur multiplies the spectrum by its own, and leaves the valleys of it there for all to see; white
 noise adds a plain. Convolutions would first have to learn to look for either.
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from napari_baryir.network.layers import start_at_zero
 
 SIDE = 32
-"""Of the windows whose spectra are taken, in pixels; one window around each cell of 8 pixels."""
+"""Side of the windows whose spectra are taken, pixels; one around each cell of 8 pixels."""
 CELL = 8
 BINS = SIDE * (SIDE // 2 + 1)
 FEATURES = BINS + 1
@@ -25,7 +25,7 @@ FLOOR = 1e-5
 LEAST_SPREAD = 0.02
 """Added to the spread of a feature over training images."""
 MEAN_LOG, SPREAD_LOG = -8.0, 3.0
-"""Of the mean log power of photographs, roughly: brings it to about [-1, 1]."""
+"""Mean and spread of the mean log power of photographs, roughly: bring it to about [-1, 1]."""
 
 
 def window_mean(x: Tensor, half_width: int) -> Tensor:

@@ -1,7 +1,7 @@
 """Residual subspaces of the degradations: what belongs to one can be taken out of r.
 
 Each degradation has a few directions of the residual, orthogonal to those of all others. Without
-its part along them, r tells the decoder nothing of that degradation, and it stays in the image.
+its part along them, r says nothing of that degradation to the decoder, and it stays in the image.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ Turn = Callable[[Tensor], Tensor]
 class MemoryAware(ABC):
     """Computes something of a tile, in parts where memory runs out.
 
-    A network that looks at scenes is shown each plane first, reduced (`see_plane`), and is told
+    A network that looks at scenes is shown each plane first, reduced (`see_plane`), and learns
     where each tile lies in it (`corner`).
 
     Parameters
@@ -152,7 +152,7 @@ class MemoryAware(ABC):
         return tuple(totals)
 
     def input_tensor(self, tile: NDArray[np.float32]) -> Tensor:
-        """What the network is shown of (H, W, 1 or 3): (1, 3, H, W), on the device."""
+        """Turn a tile (H, W, 1 or 3) into the network's input, (1, 3, H, W), on the device."""
         pixels = torch.from_numpy(np.ascontiguousarray(tile)).to(self.device)
         x = pixels.permute(2, 0, 1)[None].expand(1, 3, -1, -1)
         return x.contiguous(memory_format=torch.channels_last)
@@ -211,7 +211,7 @@ class TileEngine(MemoryAware):
         self.skip_empty = skip_empty
 
     def change(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What the network changes in a tile.
+        """Compute what the network changes in a tile.
 
         Parameters
         ----------

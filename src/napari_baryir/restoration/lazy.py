@@ -1,7 +1,7 @@
 """Restore dask arrays lazily: one task per tile, blended lazily.
 
 A tile is computed once, however many chunks of the result it touches. The result is that of an
-array in memory, but for two things that only more than a tile could tell: tiles of one value are
+array in memory, but for two things that need more than a tile: tiles of one value are
 left alone (in memory, planes of one value), and NaN and inf are filled from within their tile (in
 memory, from the row of tiles). Tiles are read from, and their answers added into, whatever chunks
 there are.
@@ -62,11 +62,11 @@ def kept_engine(key: tuple[Any, ...], make: Callable[[], Engine]) -> Engine:
 
 @dataclass(frozen=True)
 class Tiles(ABC):
-    """How to compute tiles in any process: travels there, and makes its engine."""
+    """A recipe for computing tiles in any process: it travels there and makes its engine."""
 
     source: ModelSource
     token: str
-    """Tells weights apart."""
+    """The same text for the same weights."""
     device: str
     """As asked for: "auto" is decided where the task runs."""
     precision: str
@@ -83,7 +83,7 @@ class Tiles(ABC):
     @property
     @abstractmethod
     def key(self) -> tuple[Any, ...]:
-        """Values that tell engines apart, beside the common ones."""
+        """Values that distinguish engines, beside the common ones."""
 
     def engine(self) -> MemoryAware:
         """Return the engine of this process; call it while holding `one_tile`."""
@@ -141,7 +141,7 @@ def common_settings(plan: Plan) -> tuple[ModelSource, str, str, str, int]:
 
 @dataclass(frozen=True)
 class TileWork:
-    """What a task needs to know; travels to other processes."""
+    """A task for one tile; it travels to other processes."""
 
     tiles: Tiles
     grid: TileGrid

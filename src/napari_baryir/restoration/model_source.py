@@ -1,4 +1,4 @@
-"""Which network restores, in a form that can travel to another process."""
+"""The network that restores, in a form that can travel to another process."""
 
 from __future__ import annotations
 
@@ -82,13 +82,13 @@ def find_model(model: Any, *, rgb: bool) -> ModelSource:
     Parameters
     ----------
     model
-        "auto", a name, a path, or a network; `check_model` tells.
+        "auto", a name, a path, or a network, as `check_model` allows.
     rgb
         What "auto" has to choose for.
     """
     if isinstance(model, nn.Module):
-        told = getattr(model, "provenance", {}) or {}
-        name = str(told.get("name", type(model).__name__))
+        provenance = getattr(model, "provenance", {}) or {}
+        name = str(provenance.get("name", type(model).__name__))
         known = getattr(model, "weights_hash", None)
         return ModelSource(name, known, loadable=False, module=model)
     name = choose_model(rgb) if model == "auto" else os.fspath(model)

@@ -34,13 +34,13 @@ network then differ from the whole image by at most 0.008 of the range, 0.0002 o
 
 
 Remove = str | Sequence[str] | Mapping[str, float]
-"""What to remove: "auto" for all that the model knows, names of degradations, or names and amounts
+"""The degradations to remove: "auto" for all that the model knows, names of degradations, or names and amounts
 from 0 to 1. Degradations that are not named stay in the image."""
 
 
 @dataclass(frozen=True)
 class RestoreOptions:
-    """How to restore: what forms, the command line and Python calls ask for, word for word."""
+    """The options of restoring as a form, the command line or a Python call gives them."""
 
     axes: str | None = None
     model: Any = "auto"
@@ -56,7 +56,7 @@ class RestoreOptions:
 
 @dataclass(frozen=True)
 class Options:
-    """What to restore and how; every field has been checked."""
+    """The image and the options of restoring, checked."""
 
     image: Any
     layout: PlaneLayout
@@ -146,7 +146,7 @@ def removed_amounts(
     known: tuple[str, ...] = getattr(module, "degradations", ())
     if getattr(module, "subspaces", None) is None:
         raise InputError(
-            f"model '{name}' removes all that it finds and cannot be told what to leave; "
+            f"model '{name}' removes all that it finds and cannot leave any of it; "
             "use remove='auto', or another model"
         )
     unknown = [each for each in remove if each not in known]
@@ -269,14 +269,14 @@ def _check_out(out: Any, image: Any) -> None:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is decided once the network is loaded and the image looked at."""
+    """The decisions that need the network and the image: tiles, intensity maps, amounts."""
 
     options: Options
     source: ModelSource
     grid: TileGrid
     intensities: tuple[IntensityMap, ...]
     removed: tuple[float, ...] | None
-    """How much of each of the network's degradations to remove; None for all of all."""
+    """Amount of each of the network's degradations to remove; None for all of all."""
     started: datetime
     begin: float
 

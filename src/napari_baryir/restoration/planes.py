@@ -160,7 +160,7 @@ class PlaneRestorer:
     denoise: bool = True
     """Whether hot pixels are to go."""
     non_finite: list[int] = field(default_factory=list)
-    """How many NaN and infinite values each band of rows has that was written."""
+    """Number of NaN and infinite values in each band of rows that was written."""
 
     def restore(self, plane: int, intensity: IntensityMap) -> Generator[None, None, None]:
         """Restore one plane, yielding after each tile."""

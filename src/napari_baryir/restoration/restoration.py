@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import nn
 
-import napari_baryir
 from napari_baryir.imaging.checks import is_dask
 from napari_baryir.restoration.engine import TileEngine
 from napari_baryir.restoration.options import (
@@ -29,6 +28,7 @@ from napari_baryir.restoration.options import (
 from napari_baryir.restoration.planes import PlaneRestorer, iter_planes
 from napari_baryir.restoration.results import Progress, Restoration
 from napari_baryir.steps import finish
+from napari_baryir.version import __version__
 
 __all__ = ["Progress", "Restoration", "iter_restore", "restore"]
 
@@ -185,7 +185,7 @@ def _result(plan: Plan, image: Any, tile: int, non_finite: int | None) -> Restor
         non_finite=non_finite,
         seconds=plan.seconds,
         started=plan.started.isoformat(timespec="seconds"),
-        version=napari_baryir.__version__,
+        version=__version__,
     )
 
 

@@ -1,4 +1,4 @@
-"""What restoring tells while it runs and when it is done."""
+"""The progress and the result of restoring."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Restoration:
     """A restored image, and how it was made."""
 
     image: Any = field(repr=False)
-    """Of the shape, dtype, axes and range that came in; alpha, NaN and inf as they were. NumPy for
+    """The shape, dtype, axes and range are those that came in; alpha, NaN and inf too. NumPy for
     NumPy, a lazy dask array for dask and zarr, or `out` where that was given."""
     axes: str
     """One letter of T, Z, C, Y, X, S per dimension."""
@@ -65,7 +65,7 @@ class Restoration:
     started: str
     """Date and time, ISO 8601, UTC."""
     version: str
-    """Of napari-baryir."""
+    """The version of napari-baryir."""
 
     @property
     def lazy(self) -> bool:
