@@ -21,8 +21,8 @@ MAX_LOG_GAIN = 3.0
 """Bound on the log of the coarse gain: 20 times, more than the darkest training image needs."""
 
 MIX_GAIN = 4.0
-"""Gain of what the spectrum says of the mixture: weights of filters are of the order of 1, and an optimiser
-at the rate of a network's other parts would take long to get there."""
+"""Gain of what the spectrum says of the mixture: weights of filters are of the order of 1, and an
+optimiser at the rate of a network's other parts would take long to get there."""
 
 CELL_STATISTICS = 9
 """Channels of `cell_statistics`."""

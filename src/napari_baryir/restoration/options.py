@@ -34,8 +34,8 @@ network then differ from the whole image by at most 0.008 of the range, 0.0002 o
 
 
 Remove = str | Sequence[str] | Mapping[str, float]
-"""The degradations to remove: "auto" for all that the model knows, names of degradations, or names and amounts
-from 0 to 1. Degradations that are not named stay in the image."""
+"""The degradations to remove: "auto" for all that the model knows, names of degradations, or names
+and amounts from 0 to 1. Degradations that are not named stay in the image."""
 
 
 @dataclass(frozen=True)
