@@ -22,7 +22,7 @@ IntensityMode = Literal["auto", "full", "percentile"]
 ``auto``: full for 8-bit and RGB images, percentile for the rest."""
 
 IntensityKind = Literal["full", "percentile", "extremes", "constant", "given"]
-"""The way in which `low` and `high` were found. ``extremes``: least and greatest value, where the percentiles
+"""The origin of `low` and `high`. ``extremes``: least and greatest value, where the percentiles
 coincide (a few bright pixels on an empty plane); ``given``: by the caller."""
 
 PERCENTILES = (0.1, 99.9)

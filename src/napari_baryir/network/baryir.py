@@ -77,7 +77,7 @@ class BaryIR(nn.Module):
         self.scene_side = gated.scene if gated is not None else 0
         """Long side of the reduced picture that `look` wants; 0 for networks without a scene."""
         self.subspaces: ResidualSubspaces | None = None
-        """Residual directions of each of `degradations`; None for networks that cannot be steered."""
+        """Residual directions of each degradation; None for networks that cannot be steered."""
         if gated is not None and gated.steering:
             self.subspaces = ResidualSubspaces(
                 len(self.degradations), gated.steering, self.embedding_width
