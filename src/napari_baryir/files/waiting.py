@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_baryir.atomic import PART, remove
+from napari_baryir.atomic import beside, remove
 
 IN_MEMORY = 256 * 2**20
 """Bytes up to which pixels wait in memory to be written; larger ones wait in a file."""
@@ -33,7 +33,7 @@ def waiting_pixels(
     if nbytes <= IN_MEMORY:
         yield np.zeros(shape, dtype)
         return
-    scratch = aside.with_name(f"{aside.name[: -len(PART)]}.pixels{PART}")
+    scratch = beside(aside, "pixels")
     try:
         yield np.memmap(scratch, dtype=dtype, mode="w+", shape=shape)
     finally:
