@@ -12,7 +12,7 @@ import tifffile
 
 from napari_baryir.errors import InputError
 from napari_baryir.files import ImageFile, open_output, read_image, write_image
-from napari_baryir.files.tiff import reading as tiff_module
+from napari_baryir.files.tiff import pixels as tiff_module
 
 IMAGEJ = {"axes": "ZCYX", "unit": "um", "spacing": 0.3, "Info": "hello", "Labels": list("abcdef")}
 OME = {
