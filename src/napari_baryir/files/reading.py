@@ -15,8 +15,9 @@ from napari_baryir.files.image_file import ImageFile
 READERS = {
     "tiff": "napari_baryir.files.tiff.reading",
     "png": "napari_baryir.files.photo.reading",
-    "jpeg": "napari_baryir.files.photo.reading",
+    **dict.fromkeys(("jpeg", "webp", "avif", "bmp"), "napari_baryir.files.photo.reading"),
     "ome-zarr": "napari_baryir.files.ome_zarr.reading",
+    "ome-zarr-zip": "napari_baryir.files.ome_zarr.reading",
 }
 """Name of a format to the module with its ``read(path)``; imported when used."""
 

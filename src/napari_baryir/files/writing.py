@@ -20,8 +20,9 @@ from napari_baryir.files.image_file import ImageFile
 WRITERS = {
     "tiff": "napari_baryir.files.tiff.writing",
     "png": "napari_baryir.files.photo.writing",
-    "jpeg": "napari_baryir.files.photo.writing",
+    **dict.fromkeys(("jpeg", "webp", "avif", "bmp"), "napari_baryir.files.photo.writing"),
     "ome-zarr": "napari_baryir.files.ome_zarr.writing",
+    "ome-zarr-zip": "napari_baryir.files.ome_zarr.writing",
 }
 """Name of a format to the module with its ``output(aside, image, name)``; imported when used."""
 
