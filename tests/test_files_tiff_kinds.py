@@ -1,4 +1,4 @@
-"""TIFFs of several files, of instruments, on their side, negative, or with metadata on each page."""
+"""TIFFs of several files, of instruments, on their side, negative, with metadata on each page."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def ome_set(
         xml = (
             f'<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://www.openmicroscopy.org/'
             f'Schemas/OME/2016-06"{own}><Image ID="Image:0"><Pixels ID="Pixels:0" '
-            f'DimensionOrder="XYZCT" Type="uint16" SizeX="24" SizeY="20" PhysicalSizeX="0.5" {shape}'
-            f">{channels}{blocks}{notes}</Pixels></Image></OME>"
+            f'DimensionOrder="XYZCT" Type="uint16" SizeX="24" SizeY="20" PhysicalSizeX="0.5" '
+            f"{shape}>{channels}{blocks}{notes}</Pixels></Image></OME>"
         )
         tifffile.imwrite(
             folder / name, PLANES[list(planes)], description=xml.encode(), metadata=None,
@@ -111,7 +111,8 @@ def micro_manager(path: Path, planes: Sequence[int], **settings: Any) -> None:
         text = at + plane.nbytes
         tags = [(256, 4, 1, 24), (257, 4, 1, 20), (258, 3, 1, 16), (259, 3, 1, 1), (262, 3, 1, 1),
                 (273, 4, 1, at), (277, 3, 1, 1), (278, 3, 1, 20), (279, 4, 1, plane.nbytes),
-                (296, 3, 1, 3), (305, 3, 1, 1), (306, 3, 1, 1), (51123, 2, len(note), text)]  # fmt: skip
+                (296, 3, 1, 3), (305, 3, 1, 1), (306, 3, 1, 1),
+                (51123, 2, len(note), text)]  # fmt: skip
         end = text + len(note) + len(note) % 2
         out += struct.pack("<H", 13) + b"".join(struct.pack("<HHII", *tag) for tag in tags)
         out += struct.pack("<I", end if k != planes[-1] else 0) + plane.tobytes() + note

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ class FileFormat:
     """A format, how its files are named, and what fits into one."""
 
     title: str
-    """What people call it."""
+    """Its usual name."""
     suffixes: tuple[str, ...]
     """Ends of file names, lower case, with the dot."""
     is_folder: bool = False
@@ -32,19 +32,38 @@ class FileFormat:
     """Whether transparency fits."""
     read_only: tuple[str, ...] = ()
     """Those of the suffixes under which nothing is written."""
+    keeps: tuple[str, ...] = ()
+    """Fields of `ImageFile` besides axes that every file of the format can keep."""
+    room: str = "photo"
+    """Folder with the modules ``reading`` and ``writing`` of the format; imported when used."""
+
+
+def _photo(title: str, suffixes: tuple[str, ...], *, alpha: bool = True) -> FileFormat:
+    kept = ("icc_profile", "exif")
+    return FileFormat(title, suffixes, dtypes=("uint8",), photo_only=True, alpha=alpha, keeps=kept)
 
 
 FORMATS: dict[str, FileFormat] = {
     "tiff": FileFormat(
-        "TIFF", (".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk"), read_only=(".lsm", ".stk")
+        "TIFF",
+        (".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk"),
+        read_only=(".lsm", ".stk"),
+        keeps=("icc_profile", "scale", "channel_names"),
+        room="tiff",
     ),
-    "png": FileFormat("PNG", (".png",), dtypes=("uint8", "uint16"), photo_only=True),
-    "jpeg": FileFormat("JPEG", (".jpg", ".jpeg"), dtypes=("uint8",), photo_only=True, alpha=False),
-    "webp": FileFormat("WebP", (".webp",), dtypes=("uint8",), photo_only=True),
-    "avif": FileFormat("AVIF", (".avif",), dtypes=("uint8",), photo_only=True),
-    "bmp": FileFormat("BMP", (".bmp",), dtypes=("uint8",), photo_only=True, alpha=False),
-    "ome-zarr": FileFormat("OME-Zarr", (".zarr",), is_folder=True),
-    "ome-zarr-zip": FileFormat("zipped OME-Zarr", (".ozx", ".zarr.zip")),
+    "png": FileFormat(
+        "PNG", (".png",), dtypes=("uint8", "uint16"), photo_only=True, keeps=("icc_profile", "exif")
+    ),
+    "jpeg": _photo("JPEG", (".jpg", ".jpeg"), alpha=False),
+    "webp": _photo("WebP", (".webp",)),
+    "avif": _photo("AVIF", (".avif",)),
+    "bmp": replace(_photo("BMP", (".bmp",), alpha=False), keeps=()),
+    "ome-zarr": FileFormat(
+        "OME-Zarr", (".zarr",), is_folder=True, keeps=("scale", "channel_names"), room="ome_zarr"
+    ),
+    "ome-zarr-zip": FileFormat(
+        "zipped OME-Zarr", (".ozx", ".zarr.zip"), keeps=("scale", "channel_names"), room="ome_zarr"
+    ),
 }
 """Name of a format to its description. ``.ome.tif`` and ``.ome.zarr`` are among them."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -68,7 +69,9 @@ def read(path: Path) -> ImageFile:
         return _read(path, name, _open_group(path, store), store)
     except BaseException:
         if store is not None:
-            store.close()
+            # A damaged archive was never opened, and closing what is not open is an error in zarr.
+            with contextlib.suppress(AttributeError):
+                store.close()
         raise
 
 

@@ -109,8 +109,10 @@ class TiffDetails:
 
     def only_here(self) -> tuple[str, ...]:
         """Name what another format cannot keep."""
-        names = ["OME-XML" if self.family == "ome" else "description"] if self.description else []
-        names += [KEPT_TAGS.get(code, f"tag {code}") for code, *_ in self.tags if code != 34675]
+        names = [KEPT_TAGS.get(code, f"tag {code}") for code, *_ in self.tags if code != 34675]
+        if self.description and not self.description.startswith(b'{"shape": '):
+            titles = {"ome": "most of its OME-XML", "imagej": "ImageJ's description"}
+            names.insert(0, titles.get(self.family, "description"))
         return (*names, *self.original, *self.dropped)
 
 
