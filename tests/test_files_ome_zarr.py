@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import zarr
 
+from napari_baryir.batch.jobs import plan_jobs
 from napari_baryir.errors import InputError
 from napari_baryir.files import (
     ImageFile,
@@ -243,6 +244,19 @@ def test_zipped_stores_are_read_and_written(tmp_path: Path, version: str, suffix
     path.write_bytes(path.read_bytes()[:3000])
     with pytest.raises(InputError, match="damaged"):
         read_image(path)
+
+
+def test_jobs_of_images_in_groups_and_of_read_only_formats_have_names_to_write(
+    tmp_path: Path,
+) -> None:
+    make(tmp_path / "data.zarr" / "0", "0.4")
+    (tmp_path / "scans").mkdir()
+    for name in ("a.lsm", "b.stk", "c.webp"):
+        (tmp_path / "scans" / name).touch()
+    inputs = [str(tmp_path / "data.zarr" / "0"), str(tmp_path / "scans")]
+    jobs = plan_jobs(inputs, str(tmp_path / "out"))
+    targets = [str(job.target.relative_to(tmp_path / "out")) for job in jobs]
+    assert targets == ["0.zarr", "a.lsm.tif", "b.stk.tif", "c.webp"]
 
 
 def test_versions_go_with_the_zarr_that_the_specification_says() -> None:

@@ -81,7 +81,8 @@ def _sweep(folder: Path) -> None:
 def _runs(process: str) -> bool:
     import psutil
 
-    return psutil.pid_exists(int(process))
+    running: bool = psutil.pid_exists(int(process))
+    return running
 
 
 def remove(path: Path) -> None:

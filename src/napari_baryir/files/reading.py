@@ -35,6 +35,8 @@ def read_image(path: str | os.PathLike[str]) -> ImageFile:
     name = require_format(where)
     _require_there(where, name)
     with damage_reported(where, FORMATS[name].title):
+        if where.is_file():
+            require_content(where, name)
         image: ImageFile = importlib.import_module(
             f"napari_baryir.files.{FORMATS[name].room}.reading"
         ).read(where)
@@ -71,5 +73,3 @@ def _require_there(path: Path, name: str) -> None:
         raise InputError(f"{path}: this is a folder, not a {FORMATS[name].title} file")
     elif path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty (0 bytes)")
-    else:
-        require_content(path, name)
