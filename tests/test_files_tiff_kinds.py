@@ -95,6 +95,17 @@ def test_a_set_that_was_cut_where_a_file_was_full_is_read_too(tmp_path: Path) ->
         np.testing.assert_array_equal(read_image(written_back(path)).data, PLANES[planes])
 
 
+def test_metadata_that_lies_in_another_file_is_said_to(tmp_path: Path) -> None:
+    xml = (
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:1">'
+        '<BinaryOnly MetadataFile="set.companion.ome" UUID="urn:uuid:2"/></OME>'
+    )
+    tifffile.imwrite(tmp_path / "a.ome.tif", PLANES[0], description=xml, metadata=None)
+    image = read_image(tmp_path / "a.ome.tif")
+    assert image.notes == ("its metadata lies in another file, set.companion.ome",)
+    np.testing.assert_array_equal(image.data, PLANES[0])
+
+
 def micro_manager(path: Path, planes: Sequence[int], **settings: Any) -> None:
     """Write an MMStack of 2 channels and some times, as Micro-Manager 1.4 does."""
     summary = json.dumps(

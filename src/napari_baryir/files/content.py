@@ -19,6 +19,7 @@ SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (4, b"ftyphe", "HEIC"),
     (4, b"ftypmif1", "HEIC"),
     (4, b"ftypmsf1", "HEIC"),
+    (4, b"ftypcrx", "a raw photograph (CR3)"),
     (4, b"ftyp", "a film"),
     (0, b"BM", "BMP"),
     (0, b"PK\3\4", "a ZIP archive"),

@@ -75,7 +75,7 @@ def format_name(path: str | os.PathLike[str]) -> str | None:
     image: those inside plates and inside conversions of many images are named by numbers.
     """
     where = Path(path)
-    ending = where.name.lower()
+    ending = where.name[1:].lower()  # ".tif" alone is a hidden file
     for name, each in FORMATS.items():
         if ending.endswith(each.suffixes):
             return name

@@ -1,4 +1,4 @@
-"""Pixels that wait to be encoded, in memory or in a file."""
+"""Keep pixels that wait to be encoded, in memory or in a file."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ IN_MEMORY = 256 * 2**20
 def waiting_pixels(
     shape: tuple[int, ...], dtype: np.dtype[Any], aside: Path
 ) -> Iterator[NDArray[Any]]:
-    """An array to fill before it can be encoded: in memory, or in a file beside `aside` if large.
+    """Give an array to fill before it is encoded: in memory, or beside `aside` if large.
 
     Parameters
     ----------
     shape, dtype
-        Of the array, which starts as zeros.
+        Those of the array, which starts as zeros.
     aside
         The file that it will be encoded to; its folder holds the pixels meanwhile.
     """

@@ -1,4 +1,4 @@
-"""The chunks of a PNG: metadata kept byte by byte around pixels that another library codes."""
+"""Keep the metadata of a PNG byte by byte around pixels that another library codes."""
 
 from __future__ import annotations
 

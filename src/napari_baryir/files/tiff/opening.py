@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -21,7 +22,7 @@ class Opened:
     file: tifffile.TiffFile
     series: tifffile.TiffPageSeries
     notes: tuple[str, ...] = ()
-    """What of it is left out because other files hold it."""
+    """What of it is left out because other files hold it; one sentence each."""
 
 
 def open_first(path: Path) -> Opened:
@@ -36,7 +37,11 @@ def open_first(path: Path) -> Opened:
         series = file.series[0]
         if series.is_multifile:
             return _own_pages(file, series)
-        return Opened(file, series)
+        where = re.search(
+            r'<[^<>]*BinaryOnly\b[^<>]*MetadataFile="([^"]*)"', file.ome_metadata or ""
+        )
+        notes = (f"its metadata lies in another file, {where.group(1)}",) if where else ()
+        return Opened(file, series, notes)
     except BaseException:
         file.close()
         raise
