@@ -46,6 +46,17 @@ def test_webp_and_avif_come_out_upright_with_profile_and_exif(tmp_path: Path, su
     )
 
 
+def test_a_pillow_without_a_format_is_named_as_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_image(tmp_path / "a.webp", smooth(), axes="YXS")
+    monkeypatch.delitem(Image.SAVE, "WEBP")
+    with pytest.raises(InputError, match="has no WEBP; upgrade Pillow"):
+        read_image(tmp_path / "a.webp")
+    with pytest.raises(InputError, match="has no WEBP; upgrade Pillow"):
+        write_image(tmp_path / "b.webp", smooth(), axes="YXS")
+
+
 @pytest.mark.parametrize("suffix", ["webp", "avif", "png"])
 def test_transparency_stays(tmp_path: Path, suffix: str) -> None:
     data = smooth(4)

@@ -37,7 +37,7 @@ _NAMES = {spelling: name for name, spellings in SPELLINGS.items() for spelling i
 
 
 def unit_name(spelling: str) -> str | None:
-    """Return the full name of a unit ("micrometer" for "um"); None for what is not a unit, such as "pixel"."""
+    """Return the full name of a unit ("micrometer" for "um"); None for others, such as "pixel"."""
     return _NAMES.get(spelling.strip()) or _NAMES.get(spelling.strip().lower())
 
 

@@ -51,7 +51,15 @@ class PhotoDetails:
 def read(path: Path) -> ImageFile:
     """Read a picture; see `reading.read_image`."""
     name = require_format(path)
+    require_codec(path, name)
     return _read_png(path) if name == "png" else _read_photo(path, name)
+
+
+def require_codec(path: Path, name: str) -> None:
+    """Make sure that Pillow has a format; AVIF and WebP are left out of some of its builds."""
+    Image.init()
+    if name.upper() not in Image.SAVE:
+        raise InputError(f"{path}: the installed Pillow has no {name.upper()}; upgrade Pillow")
 
 
 def _read_png(path: Path) -> ImageFile:

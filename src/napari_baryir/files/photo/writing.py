@@ -14,7 +14,7 @@ from PIL import Image
 
 from napari_baryir.files.image_file import ImageFile, samples_last
 from napari_baryir.files.photo.png_chunks import Chunk, density_chunk, insert_chunks, profile_chunk
-from napari_baryir.files.photo.reading import PhotoDetails, PngDetails
+from napari_baryir.files.photo.reading import PhotoDetails, PngDetails, require_codec
 from napari_baryir.files.waiting import waiting_pixels
 
 QUALITY = 95
@@ -37,6 +37,7 @@ PNG_LEVEL = 6
 @contextlib.contextmanager
 def output(aside: Path, image: ImageFile, name: str) -> Iterator[NDArray[Any]]:
     """Give pixels to fill; see `writing.open_output`."""
+    require_codec(aside, name)
     with waiting_pixels(image.shape, image.dtype, aside) as pixels:
         yield pixels
         array = np.ascontiguousarray(samples_last(pixels, image.axes))
