@@ -202,7 +202,7 @@ def test_results_inside_the_input_folder_are_not_restored_again(run: Run) -> Non
         (["in/a.png", "-o", "in"], "would overwrite the input"),
         (["in/a.png", "in/b/a.png", "-o", "out"], "both become"),
         (["in", "-o", "out.tif"], "names one file but there are 2"),
-        (["in/a.png", "-o", "out.bmp"], ".bmp files cannot be written"),
+        (["in/a.png", "-o", "out.gif"], ".gif files cannot be written"),
         (["empty", "-o", "out"], "no images in empty"),
         (["in/*.jpg", "-o", "out"], "no file matches"),
     ],

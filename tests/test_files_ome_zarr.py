@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,18 @@ import dask.array as da
 import numpy as np
 import pytest
 import zarr
-from ome_zarr.io import parse_url
-from ome_zarr.reader import Reader
 
+from napari_baryir.batch.jobs import plan_jobs
 from napari_baryir.errors import InputError
-from napari_baryir.files import ImageFile, open_output, read_image, write_image
+from napari_baryir.files import (
+    ImageFile,
+    is_image_path,
+    open_output,
+    read_image,
+    result_place,
+    write_image,
+)
+from napari_baryir.files.ome_zarr.reading import VERSIONS
 
 OMERO = {
     "channels": [
@@ -110,6 +118,8 @@ def test_planes_that_share_a_chunk_or_shard_are_written_once(
 
 
 def test_other_readers_understand_what_we_write_anew(tmp_path: Path) -> None:
+    parse_url = pytest.importorskip("ome_zarr.io").parse_url
+    Reader = pytest.importorskip("ome_zarr.reader").Reader
     out = tmp_path / "new.ome.zarr"
     data = np.random.default_rng(0).integers(0, 900, (3, 2, 30, 2100)).astype(np.uint16)
     image = ImageFile(
@@ -184,3 +194,72 @@ def test_damaged_metadata_is_refused_in_one_line(tmp_path: Path) -> None:
     (path / "zarr.json").write_text("{")
     with pytest.raises(InputError, match="damaged or incomplete"):
         read_image(path)
+
+
+def test_any_group_with_an_image_opens_by_its_path(tmp_path: Path) -> None:
+    """As in conversions by bioformats2raw, in plates, and without any suffix."""
+    for name in ("data.zarr", "plate.zarr", "plate.zarr/A", "plain"):
+        zarr.create_group(store=tmp_path / name)
+    inner = {
+        "data.zarr/0": "0.4",
+        "data.zarr/1": "0.5",
+        "plate.zarr/A/1/0": "0.4",
+        "plate.zarr/B/2/0": "0.5",
+        "plain/cells": "0.5",
+    }
+    for name, version in inner.items():
+        data = make(tmp_path / name, version)
+        assert is_image_path(tmp_path / name)
+        assert result_place(tmp_path / name, Path(name)) == Path(f"{name}.zarr")
+        np.testing.assert_array_equal(np.asarray(read_image(tmp_path / name).data), data)
+    with pytest.raises(InputError) as caught:
+        read_image(tmp_path / "plate.zarr")
+    named = str(caught.value).split("for instance ")[1].rstrip(")")
+    assert Path(named) == tmp_path / "plate.zarr/A/1/0"
+    assert read_image(named).axes == "CZYX"
+    assert not is_image_path(tmp_path / "plain")
+    with pytest.raises(InputError, match="without a suffix"):
+        read_image(tmp_path / "plain")
+
+
+@pytest.mark.parametrize("suffix", [".ozx", ".zarr.zip"])
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_zipped_stores_are_read_and_written(tmp_path: Path, version: str, suffix: str) -> None:
+    path, out = tmp_path / f"in{suffix}", tmp_path / f"out{suffix}"
+    data = make(tmp_path / "in.zarr", version)
+    # Half of all archives hold the folder itself.
+    base = "in.zarr" if suffix == ".zarr.zip" else "."
+    root = tmp_path if base == "in.zarr" else tmp_path / "in.zarr"
+    made = shutil.make_archive(str(tmp_path / "made"), "zip", root, base)
+    Path(made).rename(path)
+    with read_image(path) as image:
+        assert (image.axes, image.channel_names) == ("CZYX", ("DAPI", "GFP"))
+        np.testing.assert_array_equal(np.asarray(image.data), data)
+        write_image(out, image.data + 1, like=image)
+    with read_image(out) as again:
+        np.testing.assert_array_equal(np.asarray(again.data), data + 1)
+    shutil.unpack_archive(out, tmp_path / "out.zarr", "zip")
+    assert metadata_files(tmp_path / "out.zarr") == metadata_files(tmp_path / "in.zarr")
+    assert not [each for each in tmp_path.iterdir() if each.name.startswith(".")]
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(InputError, match="damaged"):
+        read_image(path)
+
+
+def test_jobs_of_images_in_groups_and_of_read_only_formats_have_names_to_write(
+    tmp_path: Path,
+) -> None:
+    make(tmp_path / "data.zarr" / "0", "0.4")
+    (tmp_path / "scans").mkdir()
+    for name in ("a.lsm", "b.stk", "c.webp"):
+        (tmp_path / "scans" / name).touch()
+    inputs = [str(tmp_path / "data.zarr" / "0"), str(tmp_path / "scans")]
+    jobs = plan_jobs(inputs, str(tmp_path / "out"))
+    targets = [str(job.target.relative_to(tmp_path / "out")) for job in jobs]
+    assert targets == ["0.zarr", "a.lsm.tif", "b.stk.tif", "c.webp"]
+
+
+def test_versions_go_with_the_zarr_that_the_specification_says() -> None:
+    versions = pytest.importorskip("ome_zarr.format")
+    for version, stored in VERSIONS.items():
+        assert versions.format_from_version(version).zarr_format == stored

@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_baryir.errors import InputError
-from napari_baryir.files.formats import FORMATS, format_name, is_image_path, known_suffixes
+from napari_baryir.files.formats import (
+    FORMATS,
+    format_name,
+    is_image_path,
+    known_suffixes,
+    result_place,
+)
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,10 @@ def plan_jobs(inputs: Sequence[str], out: str, *, apart: bool = True) -> list[Jo
         raise InputError(
             f"-o {out} names one file but there are {len(found)} inputs; give a folder instead"
         )
-    jobs = [Job(source, folder if to_file else folder / place) for source, place in found.values()]
+    jobs = [
+        Job(source, folder if to_file else folder / result_place(source, place))
+        for source, place in found.values()
+    ]
     if apart:
         _refuse_clashes(jobs, set(found))
     return jobs

@@ -1,9 +1,16 @@
-"""Image files: read with axes and metadata, written back whole or not at all.
+"""Read image files with axes and metadata, and write them back whole or not at all.
 
-TIFF (OME and ImageJ among them), PNG, JPEG and OME-Zarr; ``formats.FORMATS`` is the table.
+TIFF (OME, ImageJ and microscopes' own among them), PNG, JPEG, WebP, AVIF, BMP and
+OME-Zarr; ``formats.FORMATS`` is the table.
 """
 
-from napari_baryir.files.formats import FORMATS, FileFormat, format_name, is_image_path
+from napari_baryir.files.formats import (
+    FORMATS,
+    FileFormat,
+    format_name,
+    is_image_path,
+    result_place,
+)
 from napari_baryir.files.image_file import ImageFile
 from napari_baryir.files.reading import read_image
 from napari_baryir.files.writing import open_output, write_image
@@ -16,5 +23,6 @@ __all__ = [
     "is_image_path",
     "open_output",
     "read_image",
+    "result_place",
     "write_image",
 ]

@@ -1,9 +1,11 @@
-"""The file formats that can be read and written: a table that one can read."""
+"""List the file formats that can be read and written, in a table."""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ class FileFormat:
     """A format, how its files are named, and what fits into one."""
 
     title: str
-    """What people call it."""
+    """Its usual name."""
     suffixes: tuple[str, ...]
     """Ends of file names, lower case, with the dot."""
     is_folder: bool = False
@@ -28,25 +30,88 @@ class FileFormat:
     """Whether only one plane, grey or RGB, fits."""
     alpha: bool = True
     """Whether transparency fits."""
+    read_only: tuple[str, ...] = ()
+    """Those of the suffixes under which nothing is written."""
+    keeps: tuple[str, ...] = ()
+    """Fields of `ImageFile` besides axes that every file of the format can keep."""
+    room: str = "photo"
+    """Folder with the modules ``reading`` and ``writing`` of the format; imported when used."""
+
+
+def _photo(title: str, suffixes: tuple[str, ...], *, alpha: bool = True) -> FileFormat:
+    kept = ("icc_profile", "exif")
+    return FileFormat(title, suffixes, dtypes=("uint8",), photo_only=True, alpha=alpha, keeps=kept)
 
 
 FORMATS: dict[str, FileFormat] = {
-    "tiff": FileFormat("TIFF", (".tif", ".tiff", ".btf", ".tf8")),
-    "png": FileFormat("PNG", (".png",), dtypes=("uint8", "uint16"), photo_only=True),
-    "jpeg": FileFormat("JPEG", (".jpg", ".jpeg"), dtypes=("uint8",), photo_only=True, alpha=False),
-    "ome-zarr": FileFormat("OME-Zarr", (".zarr",), is_folder=True),
+    "tiff": FileFormat(
+        "TIFF",
+        (".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk"),
+        read_only=(".lsm", ".stk"),
+        keeps=("icc_profile", "scale", "channel_names"),
+        room="tiff",
+    ),
+    "png": FileFormat(
+        "PNG", (".png",), dtypes=("uint8", "uint16"), photo_only=True, keeps=("icc_profile", "exif")
+    ),
+    "jpeg": _photo("JPEG", (".jpg", ".jpeg"), alpha=False),
+    "webp": _photo("WebP", (".webp",)),
+    "avif": _photo("AVIF", (".avif",)),
+    "bmp": replace(_photo("BMP", (".bmp",), alpha=False), keeps=()),
+    "ome-zarr": FileFormat(
+        "OME-Zarr", (".zarr",), is_folder=True, keeps=("scale", "channel_names"), room="ome_zarr"
+    ),
+    "ome-zarr-zip": FileFormat(
+        "zipped OME-Zarr", (".ozx", ".zarr.zip"), keeps=("scale", "channel_names"), room="ome_zarr"
+    ),
 }
 """Name of a format to its description. ``.ome.tif`` and ``.ome.zarr`` are among them."""
 
 
 def format_name(path: str | os.PathLike[str]) -> str | None:
-    """Key of `FORMATS` that the name of a file tells; None when it tells none."""
-    suffix = Path(path).suffix.lower()
-    return next((name for name, each in FORMATS.items() if suffix in each.suffixes), None)
+    """Return the key of `FORMATS` for a path, None for none.
+
+    The suffix decides. A folder without a known suffix is an OME-Zarr if its metadata lists an
+    image: those inside plates and inside conversions of many images are named by numbers.
+    """
+    where = Path(path)
+    ending = where.name[1:].lower()  # ".tif" alone is a hidden file
+    for name, each in FORMATS.items():
+        if ending.endswith(each.suffixes):
+            return name
+    return "ome-zarr" if holds_ome_zarr(where) else None
+
+
+def holds_ome_zarr(folder: Path) -> bool:
+    """Say whether the metadata of a folder lists an image of OME-Zarr."""
+    for name in ("zarr.json", ".zattrs"):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stored = json.loads((folder / name).read_bytes())
+            attributes = stored.get("attributes", stored)
+            return "multiscales" in attributes.get("ome", attributes)
+    return False
+
+
+def result_place(source: Path, place: Path) -> Path:
+    """Return the name under which the result of an image can be written.
+
+    Parameters
+    ----------
+    source
+        The image.
+    place
+        Its own name, below any folder. It stays where its format can be written under it.
+    """
+    name = format_name(source)
+    if name is not None and place.suffix.lower() in FORMATS[name].read_only:
+        return place.with_name(f"{place.name}.tif")
+    if name == "ome-zarr" and format_name(place) is None:
+        return place.with_name(f"{place.name}.zarr")
+    return place
 
 
 def is_image_path(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is named as an image and is a file or a folder, as its format has it.
+    """Say whether a path is an image: by its name, and a file or a folder as its format has it.
 
     Names that begin with a dot are none: hidden files, and outputs that are still being written.
     """
@@ -58,12 +123,12 @@ def is_image_path(path: str | os.PathLike[str]) -> bool:
 
 
 def known_suffixes() -> str:
-    """All suffixes, for messages: ``.tif, .tiff, ...``."""
+    """List all suffixes, for messages: ``.tif, .tiff, ...``."""
     return ", ".join(suffix for each in FORMATS.values() for suffix in each.suffixes)
 
 
 def require_format(path: str | os.PathLike[str]) -> str:
-    """Key of `FORMATS` for a path.
+    """Return the key of `FORMATS` for a path.
 
     Raises
     ------
@@ -84,11 +149,11 @@ def require_fit(path: Path, name: str, dtype: np.dtype[Any], axes: str, samples:
     Parameters
     ----------
     path
-        Of the file, for messages.
+        The file, for messages.
     name
         Key of `FORMATS`.
     dtype, axes
-        Of the image.
+        Those of the image.
     samples
         Length of axis S; 1 without one.
 
@@ -99,6 +164,8 @@ def require_fit(path: Path, name: str, dtype: np.dtype[Any], axes: str, samples:
     """
     target = FORMATS[name]
     advice = "write a .tif instead"
+    if path.suffix.lower() in target.read_only:
+        raise InputError(f"{path}: {path.suffix} files can be read but not written; {advice}")
     if dtype.kind not in "uif":
         raise InputError(f"{path}: dtype {dtype} is not an integer or a float; convert it first")
     if target.dtypes and dtype.name not in target.dtypes:

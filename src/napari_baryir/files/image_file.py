@@ -1,4 +1,4 @@
-"""An image as it lies in a file: pixels, axes, and what is needed to write it back."""
+"""Hold an image as it lies in a file: pixels, axes, and what is needed to write it back."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 class Details(Protocol):
     """What only the format that an image came from knows; each format has its own class."""
+
+    def only_here(self) -> tuple[str, ...]:
+        """Name what another format cannot keep."""
 
 
 class Resource(Protocol):
@@ -66,7 +69,7 @@ class ImageFile:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the pixels."""
+        """Type of the pixels."""
         dtype: np.dtype[Any] = np.dtype(self.data.dtype)
         return dtype
 
@@ -90,6 +93,15 @@ class ImageFile:
         """Close the file behind lazy data; reading `data` is then over."""
         if self.resource is not None:
             self.resource.close()
+
+
+def upright(array: Any, axes: str, turn: int) -> Any:
+    """Turn and mirror a picture as its orientation, 1 to 8 in EXIF and TIFF, says."""
+    y, x = axes.index("Y"), axes.index("X")
+    if turn >= 5:
+        array = array.swapaxes(y, x)
+    flips = {y: turn in (3, 4, 7, 8), x: turn in (2, 3, 6, 7)}
+    return array[tuple(slice(None, None, -1 if flips.get(i) else 1) for i in range(array.ndim))]
 
 
 def samples_last(array: NDArray[Any], axes: str) -> NDArray[Any]:

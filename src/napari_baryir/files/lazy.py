@@ -1,4 +1,4 @@
-"""Lazy arrays behind files; the one place that meets dask's untyped functions."""
+"""Make lazy arrays of files; only this module meets dask's untyped functions."""
 
 from __future__ import annotations
 
@@ -10,8 +10,13 @@ import numpy as np
 
 
 def lazy_array(stored: Any) -> Any:
-    """A dask array over a zarr array, one block per chunk."""
+    """Return a dask array over a zarr array, one block per chunk."""
     return da.from_zarr(stored)  # type: ignore[no-untyped-call]
+
+
+def mapped_lazily(mapped: Any) -> Any:
+    """Return a dask array over an array that is mapped from a file."""
+    return da.from_array(mapped, name=False)  # type: ignore[no-untyped-call]
 
 
 def store_lazily(lazy: Any, stored: Any) -> None:

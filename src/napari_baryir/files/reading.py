@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from napari_baryir.errors import BaryIRError, InputError
+from napari_baryir.files.content import require_content
 from napari_baryir.files.formats import FORMATS, require_format
 from napari_baryir.files.image_file import ImageFile
 from napari_baryir.version import check_libraries
-
-READERS = {
-    "tiff": "napari_baryir.files.tiff.reading",
-    "png": "napari_baryir.files.photo.reading",
-    "jpeg": "napari_baryir.files.photo.reading",
-    "ome-zarr": "napari_baryir.files.ome_zarr.reading",
-}
-"""Name of a format to the module with its ``read(path)``; imported when used."""
 
 
 def read_image(path: str | os.PathLike[str]) -> ImageFile:
@@ -28,8 +22,8 @@ def read_image(path: str | os.PathLike[str]) -> ImageFile:
     Parameters
     ----------
     path
-        A TIFF, PNG or JPEG file or an OME-Zarr folder; the suffix tells which. Large TIFFs and all
-        OME-Zarrs are read when their pixels are needed.
+        A file of one of `FORMATS`, by its suffix, or the folder of an image in OME-Zarr. Large
+        TIFFs and all OME-Zarrs are read when their pixels are needed.
 
     Raises
     ------
@@ -42,7 +36,11 @@ def read_image(path: str | os.PathLike[str]) -> ImageFile:
     name = require_format(where)
     _require_there(where, name)
     with damage_reported(where, FORMATS[name].title):
-        image: ImageFile = importlib.import_module(READERS[name]).read(where)
+        if where.is_file():
+            require_content(where, name)
+        image: ImageFile = importlib.import_module(
+            f"napari_baryir.files.{FORMATS[name].room}.reading"
+        ).read(where)
         if 0 in image.shape:
             raise InputError(f"{where}: the image has no pixels (shape {image.shape})")
     return image
@@ -55,8 +53,15 @@ def damage_reported(path: Path, title: str) -> Iterator[None]:
         yield
     except (BaryIRError, MemoryError):
         raise
+    except (AttributeError, TypeError, NameError, ImportError) as error:
+        # A mistake of ours, or a version of a library that does not fit: the file may be sound.
+        check_libraries(error)
+        error.add_note(f"while reading {path}")
+        raise
     except Exception as error:  # decoders raise everything: struct.error, zlib.error, IndexError...
         check_libraries(error)
+        if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):
+            raise InputError(f"{path}: cannot be read: {error.strerror}") from error
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
             f"{path}: not a readable {title}; it is damaged or incomplete ({reason})"

@@ -1,4 +1,4 @@
-"""Units of length and time, as the formats spell them."""
+"""Name units of length and time, as the formats spell them."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ _NAMES = {spelling: name for name, spellings in SPELLINGS.items() for spelling i
 
 
 def unit_name(spelling: str) -> str | None:
-    """Full name of a unit ("micrometer" for "um"); None for what is not a unit, such as "pixel"."""
+    """Return the full name of a unit ("micrometer" for "um"); None for others, such as "pixel"."""
     return _NAMES.get(spelling.strip()) or _NAMES.get(spelling.strip().lower())
 
 
 def unit_symbol(name: str) -> str:
-    """How OME-XML writes a unit ("µm" for "micrometer")."""
+    """Return how OME-XML writes a unit ("µm" for "micrometer")."""
     return SPELLINGS[name][0]

@@ -1,4 +1,4 @@
-"""Pixels that wait to be encoded, in memory or in a file."""
+"""Keep pixels that wait to be encoded, in memory or in a file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_baryir.atomic import PART, remove
+from napari_baryir.atomic import beside, remove
 
 IN_MEMORY = 256 * 2**20
 """Bytes up to which pixels wait in memory to be written; larger ones wait in a file."""
@@ -20,12 +20,12 @@ IN_MEMORY = 256 * 2**20
 def waiting_pixels(
     shape: tuple[int, ...], dtype: np.dtype[Any], aside: Path
 ) -> Iterator[NDArray[Any]]:
-    """An array to fill before it can be encoded: in memory, or in a file beside `aside` if large.
+    """Give an array to fill before it is encoded: in memory, or beside `aside` if large.
 
     Parameters
     ----------
     shape, dtype
-        Of the array, which starts as zeros.
+        Those of the array, which starts as zeros.
     aside
         The file that it will be encoded to; its folder holds the pixels meanwhile.
     """
@@ -33,7 +33,7 @@ def waiting_pixels(
     if nbytes <= IN_MEMORY:
         yield np.zeros(shape, dtype)
         return
-    scratch = aside.with_name(f"{aside.name[: -len(PART)]}.pixels{PART}")
+    scratch = beside(aside, "pixels")
     try:
         yield np.memmap(scratch, dtype=dtype, mode="w+", shape=shape)
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,16 +15,10 @@ import numpy as np
 
 from napari_baryir.atomic import written_aside
 from napari_baryir.errors import InputError
-from napari_baryir.files.formats import require_fit, require_format
+from napari_baryir.files.formats import FORMATS, require_fit, require_format
 from napari_baryir.files.image_file import ImageFile
 
-WRITERS = {
-    "tiff": "napari_baryir.files.tiff.writing",
-    "png": "napari_baryir.files.photo.writing",
-    "jpeg": "napari_baryir.files.photo.writing",
-    "ome-zarr": "napari_baryir.files.ome_zarr.writing",
-}
-"""Name of a format to the module with its ``output(aside, image, name)``; imported when used."""
+logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
@@ -51,9 +46,10 @@ def open_output(path: str | os.PathLike[str], image: ImageFile) -> Iterator[Any]
     name = require_format(where)
     _refuse_overwriting(where, image.path)
     require_fit(where, name, image.dtype, image.axes, image.samples)
-    output = importlib.import_module(WRITERS[name]).output
+    output = importlib.import_module(f"napari_baryir.files.{FORMATS[name].room}.writing").output
     with written_aside(where) as aside, output(aside, image, name) as pixels:
         yield pixels
+    _say_what_is_lost(where, name, image)
 
 
 def write_image(
@@ -90,7 +86,7 @@ def write_image(
 
 
 def _described(path: Path, array: Any, like: ImageFile | None, axes: str | None) -> ImageFile:
-    """The image to write: `array` with the metadata of `like`."""
+    """Return the image to write: `array` with the metadata of `like`."""
     shape = tuple(array.shape)
     if like is not None:
         if shape != like.shape:
@@ -119,6 +115,19 @@ def _store(array: Any, pixels: Any) -> None:
             slice(int(edges[i]), int(edges[i + 1])) for i, edges in zip(index, starts, strict=True)
         )
         pixels[key] = array.blocks[index].compute()
+
+
+def _say_what_is_lost(path: Path, name: str, image: ImageFile) -> None:
+    """Warn of metadata that the format of the output cannot keep."""
+    told = {"icc_profile": "colour profile", "exif": "EXIF", "scale": "steps between pixels",
+            "channel_names": "channel names"}  # fmt: skip
+    kept = FORMATS[name].keeps
+    lost = [title for field, title in told.items() if getattr(image, field) and field not in kept]
+    if image.details is not None and image.format not in ("", name):
+        lost += image.details.only_here()
+    if lost:
+        came = image.path.name
+        logger.warning("%s: metadata of %s that is not kept: %s", path, came, ", ".join(lost))
 
 
 def _refuse_overwriting(path: Path, source: Path) -> None:

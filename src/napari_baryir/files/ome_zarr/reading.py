@@ -1,19 +1,26 @@
-"""Read OME-Zarr, versions 0.1 to 0.5, without loading pixels."""
+"""Read OME-Zarr, versions 0.1 to 0.5, in a folder or zipped, without loading pixels."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import itertools
+import zipfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import zarr
-from ome_zarr.format import format_from_version
+from zarr.storage import ZipStore
 
 from napari_baryir.errors import InputError
+from napari_baryir.files.formats import holds_ome_zarr, require_format
 from napari_baryir.files.image_file import ImageFile
 from napari_baryir.files.lazy import lazy_array
 from napari_baryir.files.units import SPELLINGS
+
+VERSIONS: dict[str, Literal[2, 3]] = {"0.1": 2, "0.2": 2, "0.3": 2, "0.4": 2, "0.5": 3}
+"""Version of OME-Zarr to the version of zarr that it is stored in."""
 
 CURRENT = "0.5"
 """The version that new images are written in."""
@@ -47,17 +54,33 @@ class ZarrDetails:
     @property
     def zarr_format(self) -> Literal[2, 3]:
         """The version of zarr itself."""
-        return 2 if format_from_version(self.version).zarr_format == 2 else 3
+        return VERSIONS[self.version]
+
+    def only_here(self) -> tuple[str, ...]:
+        """Name what another format cannot keep: nothing besides what `ImageFile` holds."""
+        return ()
 
 
 def read(path: Path) -> ImageFile:
-    """Read the image at the root of an OME-Zarr; see `reading.read_image`."""
-    group = _open_group(path)
+    """Read the image of a group; see `reading.read_image`."""
+    name = require_format(path)
+    store = ZipStore(path, mode="r") if name == "ome-zarr-zip" else None
+    try:
+        return _read(path, name, _open_group(path, store), store)
+    except BaseException:
+        if store is not None:
+            # A damaged archive was never opened, and closing what is not open is an error in zarr.
+            with contextlib.suppress(AttributeError):
+                store.close()
+        raise
+
+
+def _read(path: Path, name: str, group: zarr.Group, store: ZipStore | None) -> ImageFile:
     attributes: dict[str, Any] = dict(group.attrs.asdict())
     metadata: dict[str, Any] = attributes.get("ome", attributes)
     multiscales = metadata.get("multiscales")
     if not multiscales:
-        raise InputError(f"{path}: it has no image at its root; {_inside(path, group)}")
+        raise InputError(f"{path}: it has no image at its root; {_advice(path)}")
     first = multiscales[0]
     version = _version(path, metadata, first)
     levels = tuple(_level(group, dataset["path"]) for dataset in first["datasets"])
@@ -70,7 +93,7 @@ def read(path: Path) -> ImageFile:
         notes.append("its labels are not copied")
     return ImageFile(
         path,
-        "ome-zarr",
+        name,
         lazy_array(group[levels[0].path]),
         axes,
         scale=scale,
@@ -78,40 +101,53 @@ def read(path: Path) -> ImageFile:
         channel_names=_channel_names(metadata),
         details=ZarrDetails(version, axes, _only_first(attributes), levels),
         notes=tuple(notes),
+        resource=store,
     )
 
 
-def _open_group(path: Path) -> zarr.Group:
+def _open_group(path: Path, store: ZipStore | None) -> zarr.Group:
     try:
-        return zarr.open_group(path, mode="r")
-    except (FileNotFoundError, zarr.errors.ContainsArrayError, zarr.errors.GroupNotFoundError):
+        if store is None:
+            return zarr.open_group(path, mode="r")
+        try:
+            return zarr.open_group(store, mode="r")
+        except (FileNotFoundError, zarr.errors.GroupNotFoundError):
+            # Whoever zips a folder often has the folder's own name in the archive, too.
+            with zipfile.ZipFile(path) as archive:
+                (folder,) = {name.split("/")[0] for name in archive.namelist()}
+            return zarr.open_group(store, path=folder, mode="r")
+    except (
+        FileNotFoundError, zarr.errors.ContainsArrayError, zarr.errors.GroupNotFoundError
+    ):  # fmt: skip
         raise InputError(
             f"{path}: not an OME-Zarr image: it has no zarr.json or .zgroup of a group"
         ) from None
 
 
-def _inside(path: Path, group: zarr.Group) -> str:
-    """Advice: which images lie deeper, as in plates and in conversions of multi-image files."""
-    children: dict[str, Any] = {name: child.attrs.asdict() for name, child in group.groups()}
-    names = sorted(
-        name
-        for name, attributes in children.items()
-        if "multiscales" in attributes or "multiscales" in attributes.get("ome", {})
-    )
-    if names:
-        listed = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-        return f"name one of those inside: {listed} (for instance {path / names[0]})"
-    return "name the folder of one image inside, one with multiscales in its metadata"
+def _advice(path: Path) -> str:
+    """Say which images lie deeper, as in plates and in conversions of multi-image files."""
+    if path.is_file():
+        return "unpack it and name the folder of one image inside"
+    names = [str(each.relative_to(path)) for each in itertools.islice(_images_inside(path), 6)]
+    if not names:
+        return "name the folder of one image inside, one with multiscales in its metadata"
+    listed = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    return f"name one of those inside: {listed} (for instance {path / names[0]})"
+
+
+def _images_inside(folder: Path, deeper: int = 3) -> Iterator[Path]:
+    """Go through the images in a folder; those of a plate are three levels down."""
+    for child in sorted(folder.iterdir(), key=lambda each: (len(each.name), each.name)):
+        if holds_ome_zarr(child):
+            yield child
+        elif child.is_dir() and deeper > 1:
+            yield from _images_inside(child, deeper - 1)
 
 
 def _version(path: Path, metadata: Mapping[str, Any], first: Mapping[str, Any]) -> str:
     version = str(metadata.get("version", first.get("version", "0.4")))
-    try:
-        format_from_version(version)
-    except ValueError:
-        raise InputError(
-            f"{path}: OME-Zarr {version} is not known; versions up to {CURRENT} are"
-        ) from None
+    if version not in VERSIONS:
+        raise InputError(f"{path}: OME-Zarr {version} is not known; versions up to {CURRENT} are")
     return version
 
 
@@ -176,7 +212,7 @@ def _channel_names(metadata: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _only_first(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """The attributes, with only that image listed whose pixels are written."""
+    """Return the attributes, with only that image listed whose pixels are written."""
     kept = dict(attributes)
     if "ome" in kept:
         kept["ome"] = _only_first(kept["ome"])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import math
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from napari_baryir.atomic import beside, remove
 from napari_baryir.files.image_file import ImageFile
 from napari_baryir.files.lazy import averaged, lazy_array, store_lazily
 from napari_baryir.files.ome_zarr.reading import CURRENT, WITHOUT_AXES, Level, ZarrDetails
@@ -41,7 +44,33 @@ CHANNEL_COLOURS: tuple[str, ...] = (
 
 @contextlib.contextmanager
 def output(aside: Path, image: ImageFile, name: str) -> Iterator[Any]:
-    """An array to fill; see `writing.open_output`."""
+    """Give an array to fill; see `writing.open_output`."""
+    if name == "ome-zarr":
+        with _folder(aside, image) as pixels:
+            yield pixels
+        return
+    folder = beside(aside, "zarr")
+    try:
+        with _folder(folder, image) as pixels:
+            yield pixels
+        _zip(folder, aside)
+    finally:
+        remove(folder)
+
+
+def _zip(folder: Path, archive: Path) -> None:
+    """Put a folder into a ZIP file as RFC-9 of OME-Zarr asks: not packed, metadata first."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    files.sort(key=lambda path: (path.name != "zarr.json", len(path.parts), path))
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
+        for path in files:
+            file.write(path, path.relative_to(folder).as_posix())
+        if (folder / "zarr.json").exists():
+            file.comment = json.dumps({"ome": {"version": CURRENT}}).encode()
+
+
+@contextlib.contextmanager
+def _folder(aside: Path, image: ImageFile) -> Iterator[Any]:
     details = image.details if isinstance(image.details, ZarrDetails) else _new_details(image)
     group = zarr.create_group(store=aside, zarr_format=details.zarr_format)
     arrays = [
@@ -62,7 +91,7 @@ def output(aside: Path, image: ImageFile, name: str) -> Iterator[Any]:
 
 
 class _Reordered:
-    """An array on disk that is assigned to as if its axes had another order."""
+    """Forward to an array on disk, which is assigned to as if its axes had another order."""
 
     def __init__(self, array: zarr.Array[Any], order: tuple[int, ...]) -> None:
         self._array = array
@@ -81,7 +110,7 @@ class _Reordered:
 
 
 def _full_index(key: Any, ndim: int) -> list[Any]:
-    """Integers and slices for every axis."""
+    """Return integers and slices for every axis."""
     items = list(key) if isinstance(key, tuple) else [key]
     missing = ndim - sum(item is not Ellipsis for item in items)
     whole = [slice(None)] * missing
@@ -92,7 +121,7 @@ def _full_index(key: Any, ndim: int) -> list[Any]:
 
 
 def _store_order(ours: str, theirs: str) -> tuple[int, ...]:
-    """For each axis on disk, which of ours it is; samples are channels there."""
+    """Return for each axis on disk which of ours it is; samples are channels there."""
     if "C" not in ours:
         ours = ours.replace("S", "C")
     if sorted(ours) != sorted(theirs):
@@ -106,7 +135,7 @@ def _fits_planes(array: zarr.Array[Any]) -> bool:
 
 
 def _new_details(image: ImageFile) -> ZarrDetails:
-    """Axes in the order that the specification asks for, steps, units, channels and a pyramid."""
+    """Make axes in the order of the specification, steps, units, channels and a pyramid."""
     letters = image.axes if "C" in image.axes else image.axes.replace("S", "C")
     axes = "".join(letter for letter in WITHOUT_AXES if letter in letters)
     shape = tuple(image.shape[i] for i in _store_order(image.axes, axes))
@@ -162,7 +191,7 @@ def _axis(letter: str, unit: str | None) -> dict[str, str]:
 
 
 def _channels(image: ImageFile, axes: str, shape: tuple[int, ...]) -> list[dict[str, Any]]:
-    """The omero block's channels, for colours and for channels that have names."""
+    """Return the omero block's channels, for colours and for channels that have names."""
     if "C" not in axes:
         return []
     count = shape[axes.index("C")]

@@ -1,1 +1,1 @@
-"""PNG and JPEG, read and written."""
+"""Photographs, read and written: PNG, JPEG, WebP, AVIF and BMP."""

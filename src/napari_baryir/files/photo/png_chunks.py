@@ -1,4 +1,4 @@
-"""The chunks of a PNG: metadata kept byte by byte around pixels that another library codes."""
+"""Keep the metadata of a PNG byte by byte around pixels that another library codes."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ def insert_chunks(png: bytes, chunks: Iterable[Chunk]) -> bytes:
 
 
 def profile_chunk(icc_profile: bytes) -> Chunk:
-    """The iCCP chunk of a colour profile."""
+    """Make the iCCP chunk of a colour profile."""
     return b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc_profile)
 
 
 def density_chunk(dpi: tuple[float, float]) -> Chunk:
-    """The pHYs chunk of dots per inch along X and Y."""
+    """Make the pHYs chunk of dots per inch along X and Y."""
     x, y = (round(value * INCHES_PER_METER) for value in dpi)
     return b"pHYs", struct.pack(">IIB", x, y, 1)
 

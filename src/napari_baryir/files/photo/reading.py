@@ -1,26 +1,25 @@
-"""Read PNG and JPEG: upright, with colour profile, EXIF and resolution."""
+"""Read PNG, JPEG, WebP, AVIF and BMP: upright, with colour profile, EXIF and resolution."""
 
 from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import imagecodecs
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from napari_baryir.errors import InputError
-from napari_baryir.files.image_file import ImageFile
+from napari_baryir.files.formats import require_format
+from napari_baryir.files.image_file import ImageFile, upright
 from napari_baryir.files.photo.png_chunks import KEPT, Chunk, read_chunks
 
 ORIENTATION = 0x0112
 """EXIF tag: 1 is upright, 2 to 8 are the other ways to turn and mirror an image."""
 
-JPEG_MODES = ("L", "RGB")
-"""Pillow's modes of JPEGs that we take: grey and RGB."""
+MODES = ("L", "LA", "RGB", "RGBA")
+"""Pillow's modes of pictures that we take: grey and RGB, with alpha or without."""
 
 
 @dataclass(frozen=True)
@@ -29,18 +28,38 @@ class PngDetails:
 
     chunks: tuple[Chunk, ...]
 
+    def only_here(self) -> tuple[str, ...]:
+        """Name what another format cannot keep."""
+        texts = (b"tEXt", b"zTXt", b"iTXt")
+        return tuple(
+            data.split(b"\0")[0].decode("latin-1") for kind, data in self.chunks if kind in texts
+        )
+
 
 @dataclass(frozen=True)
-class JpegDetails:
-    """What only a JPEG can keep."""
+class PhotoDetails:
+    """What Pillow's formats can keep, and ours cannot."""
 
     comment: bytes | None
     xmp: bytes | None
 
+    def only_here(self) -> tuple[str, ...]:
+        """Name what another format cannot keep."""
+        return tuple(name for name, value in vars(self).items() if value)
+
 
 def read(path: Path) -> ImageFile:
-    """Read a PNG or a JPEG; see `reading.read_image`."""
-    return _read_png(path) if path.suffix.lower() == ".png" else _read_jpeg(path)
+    """Read a picture; see `reading.read_image`."""
+    name = require_format(path)
+    require_codec(path, name)
+    return _read_png(path) if name == "png" else _read_photo(path, name)
+
+
+def require_codec(path: Path, name: str) -> None:
+    """Make sure that Pillow has a format; AVIF and WebP are left out of some of its builds."""
+    Image.init()
+    if name.upper() not in Image.SAVE:
+        raise InputError(f"{path}: the installed Pillow has no {name.upper()}; upgrade Pillow")
 
 
 def _read_png(path: Path) -> ImageFile:
@@ -59,11 +78,12 @@ def _read_png(path: Path) -> ImageFile:
         # In a PNG the block goes without the marker that begins it in a JPEG.
         kept.append((b"eXIf", exif.removeprefix(b"Exif\0\0")))
     notes = ("it is animated; only its first picture is used",) if b"acTL" in kinds else ()
+    axes = "YX" if array.ndim == 2 else "YXS"
     return ImageFile(
         path,
         "png",
-        _upright(array, turn),
-        "YX" if array.ndim == 2 else "YXS",
+        np.ascontiguousarray(upright(array, axes, turn)),
+        axes,
         icc_profile=icc_profile,
         exif=exif,
         dpi=dpi,
@@ -72,27 +92,31 @@ def _read_png(path: Path) -> ImageFile:
     )
 
 
-def _read_jpeg(path: Path) -> ImageFile:
+def _read_photo(path: Path, name: str) -> ImageFile:
     with _opened(path) as picture:
-        if picture.format not in ("JPEG", "MPO"):
-            raise InputError(f"{path}: it is named as a JPEG but is a {picture.format}; rename it")
-        if picture.mode not in JPEG_MODES:
+        mode = {"1": "L", "P": "RGBA" if "transparency" in picture.info else "RGB"}.get(
+            picture.mode, picture.mode
+        )
+        if mode not in MODES:
             raise InputError(
-                f"{path}: {picture.mode} colours are not supported; convert it to RGB or grey first"
+                f"{path}: {mode} colours are not supported; convert it to RGB or grey first"
             )
+        count = getattr(picture, "n_frames", 1)
         exif, turn = _upright_exif(picture)
         info = picture.info
-        details = JpegDetails(comment=info.get("comment"), xmp=info.get("xmp"))
-        array = np.asarray(picture)
+        details = PhotoDetails(comment=info.get("comment"), xmp=info.get("xmp"))
+        array = np.asarray(picture if picture.mode == mode else picture.convert(mode))
+    axes = "YX" if array.ndim == 2 else "YXS"
     return ImageFile(
         path,
-        "jpeg",
-        _upright(array, turn),
-        "YX" if array.ndim == 2 else "YXS",
+        name,
+        np.ascontiguousarray(upright(array, axes, turn)),
+        axes,
         icc_profile=info.get("icc_profile"),
         exif=exif,
         dpi=_dpi(picture),
         details=details,
+        notes=(f"it holds {count} pictures; only the first is used",) if count > 1 else (),
     )
 
 
@@ -104,7 +128,7 @@ def _opened(path: Path) -> Image.Image:
 
 
 def _upright_exif(picture: Image.Image) -> tuple[bytes | None, int]:
-    """The EXIF block, saying that the image is upright, and how it lay before."""
+    """Return the EXIF block, saying that the image is upright, and how it lay before."""
     raw = picture.info.get("exif")
     if not raw:
         return None, 1
@@ -114,17 +138,6 @@ def _upright_exif(picture: Image.Image) -> tuple[bytes | None, int]:
         return bytes(raw), 1
     exif[ORIENTATION] = 1
     return exif.tobytes(), turn
-
-
-def _upright(array: NDArray[Any], turn: int) -> NDArray[Any]:
-    """Turn and mirror a picture, YX or YXS, as its EXIF orientation says."""
-    if turn >= 5:
-        array = array.swapaxes(0, 1)
-    if turn in (3, 4, 7, 8):
-        array = array[::-1]
-    if turn in (2, 3, 6, 7):
-        array = array[:, ::-1]
-    return np.ascontiguousarray(array)
 
 
 def _dpi(picture: Image.Image) -> tuple[float, float] | None:

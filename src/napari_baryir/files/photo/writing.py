@@ -1,4 +1,4 @@
-"""Write PNG and JPEG, with colour profile, EXIF and resolution."""
+"""Write PNG, JPEG, WebP, AVIF and BMP, with colour profile, EXIF and resolution."""
 
 from __future__ import annotations
 
@@ -14,11 +14,21 @@ from PIL import Image
 
 from napari_baryir.files.image_file import ImageFile, samples_last
 from napari_baryir.files.photo.png_chunks import Chunk, density_chunk, insert_chunks, profile_chunk
-from napari_baryir.files.photo.reading import JpegDetails, PngDetails
+from napari_baryir.files.photo.reading import PhotoDetails, PngDetails, require_codec
 from napari_baryir.files.waiting import waiting_pixels
 
-JPEG_QUALITY = 95
+QUALITY = 95
 """Pillow's scale; above it files grow fast and gain nothing visible."""
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    # Colours at full resolution: restoring them and then averaging four pixels would be a waste.
+    "jpeg": {"quality": QUALITY, "subsampling": 0},
+    "avif": {"quality": QUALITY, "subsampling": "4:4:4"},
+    # Its lossy kind always averages colours.
+    "webp": {"lossless": True, "exact": True},
+    "bmp": {},
+}
+"""Arguments of Pillow for each format."""
 
 PNG_LEVEL = 6
 """zlib's default."""
@@ -26,7 +36,8 @@ PNG_LEVEL = 6
 
 @contextlib.contextmanager
 def output(aside: Path, image: ImageFile, name: str) -> Iterator[NDArray[Any]]:
-    """Pixels to fill; see `writing.open_output`."""
+    """Give pixels to fill; see `writing.open_output`."""
+    require_codec(aside, name)
     with waiting_pixels(image.shape, image.dtype, aside) as pixels:
         yield pixels
         array = np.ascontiguousarray(samples_last(pixels, image.axes))
@@ -34,7 +45,7 @@ def output(aside: Path, image: ImageFile, name: str) -> Iterator[NDArray[Any]]:
             png = bytes(imagecodecs.png_encode(array, level=PNG_LEVEL))
             aside.write_bytes(insert_chunks(png, _png_chunks(image)))
         else:
-            _write_jpeg(aside, array, image)
+            _write_photo(aside, array, image, name)
 
 
 def _png_chunks(image: ImageFile) -> list[Chunk]:
@@ -51,20 +62,13 @@ def _png_chunks(image: ImageFile) -> list[Chunk]:
     return chunks
 
 
-def _write_jpeg(aside: Path, array: NDArray[Any], image: ImageFile) -> None:
+def _write_photo(aside: Path, array: NDArray[Any], image: ImageFile, name: str) -> None:
     options: dict[str, Any] = {
         "icc_profile": image.icc_profile,
         "exif": image.exif,
         "dpi": image.dpi,
     }
-    if isinstance(image.details, JpegDetails):
+    if isinstance(image.details, PhotoDetails):
         options |= {"comment": image.details.comment, "xmp": image.details.xmp}
-    picture = Image.fromarray(array)
-    # Colours at full resolution: restoring them and then averaging four pixels would be a waste.
-    picture.save(
-        aside,
-        "JPEG",
-        quality=JPEG_QUALITY,
-        subsampling=0,
-        **{name: value for name, value in options.items() if value is not None},
-    )
+    given = {key: value for key, value in options.items() if value is not None}
+    Image.fromarray(array).save(aside, name.upper(), **SETTINGS[name], **given)

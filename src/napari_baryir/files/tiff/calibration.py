@@ -1,4 +1,4 @@
-"""Steps between pixels and dots per inch, from what the TIFF families say about them."""
+"""Read steps between pixels and dots per inch from ImageJ's description and TIFF's tags."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import tifffile
 
-from napari_baryir.files.tiff.ome_xml import Calibration, read_calibration
+from napari_baryir.files.tiff.ome_xml import Calibration
 from napari_baryir.files.units import unit_name
 
 Fraction = tuple[int, int]
@@ -20,17 +20,8 @@ INCH, CENTIMETER = 2, 3
 """TIFF's codes of the units of resolution; 1 stands for none."""
 
 
-def calibration(file: tifffile.TiffFile, family: str, resolution: Resolution | None) -> Calibration:
-    """Steps, units and channel names of an OME or ImageJ file; nothing for others."""
-    if family == "ome":
-        return read_calibration(file.ome_metadata or "")
-    if family == "imagej":
-        return imagej_calibration(file.imagej_metadata or {}, resolution)
-    return Calibration()
-
-
 def imagej_calibration(metadata: Mapping[str, Any], resolution: Resolution | None) -> Calibration:
-    """Steps and units from ImageJ's description and the resolution tags."""
+    """Read steps and units from ImageJ's description and the resolution tags."""
     unit = unit_name(str(metadata.get("unit", "")))
     scale: dict[str, float] = {}
     units: dict[str, str] = {}
@@ -46,7 +37,7 @@ def imagej_calibration(metadata: Mapping[str, Any], resolution: Resolution | Non
 
 
 def stored_resolution(page: tifffile.TiffPage) -> tuple[Resolution | None, int]:
-    """The resolution tags as they are stored, and the code of their unit."""
+    """Return the resolution tags as they are stored, and the code of their unit."""
     tags = page.tags
     # TIFF 6.0: without a unit, it is the inch.
     unit = int(tags[296].value) if 296 in tags else INCH
@@ -56,7 +47,7 @@ def stored_resolution(page: tifffile.TiffPage) -> tuple[Resolution | None, int]:
 
 
 def dots_per_inch(resolution: Resolution | None, unit: int) -> tuple[float, float] | None:
-    """Dots per inch along X and Y; None where the file does not tell."""
+    """Return dots per inch along X and Y; None where the file has none."""
     per_inch = {INCH: 1.0, CENTIMETER: 2.54}.get(unit)
     if resolution is None or per_inch is None:
         return None

@@ -1,9 +1,10 @@
-"""The few things that we read from OME-XML, and the few that we change in it."""
+"""Read a few things from OME-XML, and change a few in it."""
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from xml.etree import ElementTree
@@ -47,30 +48,42 @@ def read_calibration(xml: str) -> Calibration:
     return Calibration(scale, units, names if any(names) else ())
 
 
+def change_elements(xml: str, name: str, change: Callable[[int, str], str]) -> str:
+    """Replace each element of a name by what `change` makes of its number and its text."""
+    number = itertools.count()
+    return re.sub(
+        rf"<({_PREFIX}{name})\b(?:[^>]*/>|[^>]*>.*?</\1>)",
+        lambda found: change(next(number), found.group(0)),
+        xml,
+        flags=re.DOTALL,
+    )
+
+
 def keep_first_image(xml: str) -> str:
     """Change an OME-XML so that it describes one self-contained file with its first image.
 
     Everything else stays letter by letter. The planes must be written in the order that the image's
     DimensionOrder gives, which is what an empty TiffData element means.
     """
-    images = list(re.finditer(rf"<({_PREFIX}Image)[\s>].*?</\1>", xml, re.DOTALL))
-    for extra in reversed(images[1:]):
-        xml = xml[: extra.start()] + xml[extra.end() :]
-    blocks = list(re.finditer(rf"<({_PREFIX}TiffData)\b(?:[^>]*/>|[^>]*>.*?</\1>)", xml, re.DOTALL))
-    for place, block in reversed(list(enumerate(blocks))):
-        kept = f"<{block.group(1)}/>" if place == 0 else ""
-        xml = xml[: block.start()] + kept + xml[block.end() :]
-    # The identifier of the original file must not name a second one.
-    xml = re.sub(rf"(<{_PREFIX}OME\b[^>]*?)\s+UUID=\"[^\"]*\"", r"\1", xml, count=1)
+    xml = change_elements(xml, "Image", lambda i, text: text if i == 0 else "")
+    xml = change_elements(
+        xml, "TiffData", lambda i, text: re.sub(r"(?s)<([\w.:-]+).*", r"<\1/>", text) * (i == 0)
+    )
+    xml = remove_identifier(xml)
     if re.match(r"<\?xml[^>]*\?>", xml) is None:
         xml = '<?xml version="1.0" encoding="UTF-8"?>' + xml
     return xml
 
 
+def remove_identifier(xml: str) -> str:
+    """Take the identifier of the original file away: it must not name a second one."""
+    return re.sub(rf"(<{_PREFIX}OME\b[^>]*?)\s+UUID=\"[^\"]*\"", r"\1", xml, count=1)
+
+
 def fresh_metadata(
     axes: str, scale: Mapping[str, float], units: Mapping[str, str], names: Sequence[str]
 ) -> dict[str, Any]:
-    """What tifffile needs to make an OME-XML for an image that has none."""
+    """Return what tifffile needs to make an OME-XML for an image that has none."""
     metadata: dict[str, Any] = {"axes": axes}
     for axis, attribute in _STEPS.items():
         if axis in axes and axis in scale:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
 from napari_baryir.files.image_file import ImageFile
+from napari_baryir.files.tiff.details import Tag, TiffDetails, tags_of_pages
 from napari_baryir.files.tiff.ome_xml import fresh_metadata, keep_first_image
-from napari_baryir.files.tiff.reading import TiffDetails
+from napari_baryir.files.tiff.pixels import as_stored
 from napari_baryir.files.waiting import waiting_pixels
 from napari_baryir.version import __version__
+
+logger = logging.getLogger(__name__)
 
 BIG = 2**32 - 2**25
 """Bytes of pixels beyond which the 32-bit offsets of a classic TIFF may not reach."""
@@ -36,7 +41,16 @@ deflate, so that nothing is lost after restoring."""
 PREDICTABLE = {"lzw", "adobe_deflate", "deflate", "lzma", "zstd"}
 """Compressions that a predictor may precede."""
 
+NAMESPACE = "napari-baryir/original-metadata"
+"""Marks the instrument's metadata in a new OME-XML."""
+
+ICC_PROFILE = 34675
+"""TIFF's tag of the colour profile."""
+
 _MIN_IS_BLACK = "minisblack"
+
+Page = tuple[bytes, tuple[Tag, ...]]
+"""Description and tags of a page."""
 
 
 @dataclass(frozen=True)
@@ -57,78 +71,134 @@ class _Layout:
 
 @contextlib.contextmanager
 def output(aside: Path, image: ImageFile, name: str) -> Iterator[NDArray[Any]]:
-    """Pixels to fill; see `writing.open_output`."""
+    """Give pixels to fill; see `writing.open_output`."""
+    details = image.details if isinstance(image.details, TiffDetails) else None
     with waiting_pixels(image.shape, image.dtype, aside) as pixels:
         yield pixels
-        details = image.details
-        if isinstance(details, TiffDetails) and details.family != "other":
-            _write_back(aside, pixels, image, details)
+        pages = _pages(image, details)
+        if details is None or details.family == "other":
+            _write_new(aside, pixels, image, details, pages)
         else:
-            _write_new(aside, pixels, image)
+            _write_back(aside, pixels, image, details, pages)
 
 
-def _write_back(aside: Path, pixels: NDArray[Any], image: ImageFile, details: TiffDetails) -> None:
+def _pages(image: ImageFile, details: TiffDetails | None) -> list[Page]:
+    """Return description and tags of each page, or of the first if only that has any."""
+    if details is None:
+        return [(b"", ())]
+    first = (details.description, details.tags)
+    axes = details.axes
+    planes = math.prod(
+        n for n, letter in zip(image.shape, axes, strict=True) if letter not in "YXS"
+    )
+    try:
+        pages = tags_of_pages(details.source, planes) if details.family != "imagej" else None
+    except (OSError, tifffile.TiffFileError) as error:
+        logger.warning(
+            "%s: descriptions, names and times of pages after the first are not kept, for it "
+            "cannot be read again (%s)", details.source, error
+        )  # fmt: skip
+        pages = None
+    if details.dropped and not details.original:
+        listed = ", ".join(details.dropped)
+        logger.warning("%s: some of its metadata is not kept: %s", details.source, listed)
+    return [first, *pages[1:]] if pages else [first]
+
+
+def _write_back(
+    aside: Path, pixels: NDArray[Any], image: ImageFile, details: TiffDetails, pages: list[Page]
+) -> None:
     """Write with the description and the tags of the original, word by word."""
-    description = details.description
     if details.family == "ome":
-        xml = keep_first_image(description.decode("utf-8", "replace"))
-        description = xml.encode("utf-8")
-    # Raw tags are in the byte order of the file they come from.
-    with _writer(aside, pixels, details.byteorder, big=details.bigtiff) as file:
-        file.write(
-            pixels,
-            description=description or None,
-            metadata=None,
-            software=f"napari-baryir {__version__}",
-            extratags=[(*tag, True) for tag in details.tags],
-            **_resolution(details),
-            **_kept_layout(pixels, details).arguments(),
-        )
+        xml = keep_first_image(details.description.decode("utf-8", "replace"))
+        pages = [(xml.encode("utf-8"), details.tags), *pages[1:]]
+    stored = as_stored(pixels, image.axes, details)
+    _write(aside, stored, pages, details, **_kept_layout(pixels, details).arguments())
     if details.family == "ome" and not _reads_as(aside, image.shape, details.axes):
-        # An XML that described several files, for instance, cannot describe this one.
-        _write_new(aside, pixels, image)
+        # An XML that does not fit the pixels, for instance, cannot describe this file.
+        logger.warning(
+            "%s: its OME-XML does not fit its pixels; of its metadata only axes, steps and "
+            "channel names are kept", details.source
+        )  # fmt: skip
+        _write_new(aside, pixels, image, details, pages)
 
 
-def _write_new(aside: Path, pixels: NDArray[Any], image: ImageFile) -> None:
-    """Write an image that has no TIFF metadata of its own: OME, or a plain one for a photograph."""
-    photo = set(image.axes) <= set("YXS") and not image.scale
+def _write_new(
+    aside: Path,
+    pixels: NDArray[Any],
+    image: ImageFile,
+    details: TiffDetails | None,
+    pages: list[Page],
+) -> None:
+    """Write with metadata that is made anew: OME-XML, or none for a photograph."""
+    photo = set(image.axes) <= set("YXS") and not image.scale and details is None
     rgb = "S" in image.axes and image.samples >= 3
+    planar = _planar(image.axes, pixels.ndim)
     layout = _Layout(
         photometric="rgb" if rgb else _MIN_IS_BLACK,
-        planarconfig=_planar(image.axes, pixels.ndim),
+        planarconfig=planar,
         extrasamples=(2,) * (image.samples - (3 if rgb else 1)) or None,
     )
-    with _writer(aside, pixels, "<", ome=not photo) as file:
-        file.write(
-            pixels,
-            metadata=None
-            if photo
-            else fresh_metadata(image.axes, image.scale, image.units, image.channel_names),
-            software=f"napari-baryir {__version__}",
-            iccprofile=image.icc_profile,
-            resolution=image.dpi,
-            resolutionunit="inch" if image.dpi else None,
-            **layout.arguments(),
-        )
+    xml = b"" if photo else _new_xml(pixels, image, details, planar)
+    tags = pages[0][1] if details is not None else ()
+    dots: dict[str, Any] = {"resolution": image.dpi, "resolutionunit": "inch"} if image.dpi else {}
+    if image.icc_profile is not None and all(code != ICC_PROFILE for code, *_ in tags):
+        dots["iccprofile"] = image.icc_profile
+    _write(aside, pixels, [(xml, tags), *pages[1:]], details, **layout.arguments(), **dots)
+
+
+def _new_xml(
+    pixels: NDArray[Any], image: ImageFile, details: TiffDetails | None, planar: str | None
+) -> bytes:
+    metadata = fresh_metadata(image.axes, image.scale, image.units, image.channel_names)
+    if details is not None and details.family == "other":
+        text = details.description.decode("utf-8", "replace").replace("\0", "\n")
+        kept = {"ImageDescription": text} if text else {}
+        metadata["MapAnnotation"] = {"Namespace": NAMESPACE, **kept, **details.original}
+    height, width = (image.shape[image.axes.index(letter)] for letter in "YX")
+    samples = (image.samples, 1) if planar == "separate" else (1, image.samples)
+    planes = pixels.size // (height * width * image.samples)
+    made = tifffile.OmeXml()
+    stored = (planes, samples[0], 1, height, width, samples[1])
+    made.addimage(pixels.dtype, pixels.shape, stored, **metadata)
+    return made.tostring(declaration=True).encode("utf-8")
+
+
+def _write(
+    aside: Path,
+    pixels: NDArray[Any],
+    pages: list[Page],
+    details: TiffDetails | None,
+    **arguments: Any,
+) -> None:
+    """Write all planes, each with a description and tags of its own if there are several."""
+    kept = sum(len(text) + sum(len(tag[3]) for tag in tags) for text, tags in pages)
+    # Raw tags are in the byte order of the file that they come from.
+    with tifffile.TiffWriter(
+        aside,
+        bigtiff=pixels.nbytes + kept > BIG or (details is not None and details.bigtiff),
+        byteorder=details.byteorder if details is not None else "<",
+        shaped=False,
+    ) as file:
+        page = pixels.shape[-3 if "planarconfig" in arguments else -2 :]
+        planes = pixels.reshape(-1, *page) if len(pages) > 1 else [pixels]
+        for plane, (text, tags) in zip(planes, pages, strict=True):
+            file.write(
+                plane,
+                description=text or None,
+                metadata=None,
+                contiguous=False,
+                software=(details.software if details is not None else b"")
+                or f"napari-baryir {__version__}",
+                extratags=[(*tag, True) for tag in tags],
+                **(_resolution(details) if details is not None else {}) | arguments,
+            )
 
 
 def _planar(axes: str, ndim: int) -> str | None:
     if "S" not in axes:
         return None
     return "contig" if axes.index("S") == ndim - 1 else "separate"
-
-
-def _writer(
-    aside: Path,
-    pixels: NDArray[Any],
-    byteorder: Literal["<", ">"],
-    *,
-    big: bool = False,
-    ome: bool = False,
-) -> tifffile.TiffWriter:
-    return tifffile.TiffWriter(
-        aside, bigtiff=big or pixels.nbytes > BIG, byteorder=byteorder, ome=ome, shaped=False
-    )
 
 
 def _resolution(details: TiffDetails) -> dict[str, Any]:

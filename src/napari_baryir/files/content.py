@@ -1,0 +1,73 @@
+"""Recognise what a file holds by its first bytes, whatever its name says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from napari_baryir.errors import InputError
+from napari_baryir.files.formats import FORMATS
+
+SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"\xff\xd8\xff", "JPEG"),
+    (0, b"\x89PNG\r\n\x1a\n", "PNG"),
+    (0, b"II*\0", "TIFF"),
+    (0, b"MM\0*", "TIFF"),
+    (0, b"II+\0", "TIFF"),
+    (0, b"MM\0+", "TIFF"),
+    (8, b"WEBP", "WebP"),
+    (4, b"ftypavi", "AVIF"),
+    (4, b"ftyphe", "HEIC"),
+    (4, b"ftypmif1", "HEIC"),
+    (4, b"ftypmsf1", "HEIC"),
+    (4, b"ftypcrx", "a raw photograph (CR3)"),
+    (4, b"ftyp", "a film"),
+    (0, b"BM", "BMP"),
+    (0, b"PK\3\4", "a ZIP archive"),
+    (0, b"GIF8", "GIF"),
+    (0, b"8BPS", "Photoshop"),
+    (4, b"jP  \r\n", "JPEG 2000"),
+    (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (4, b"JXL \r\n", "JPEG XL"),
+    (0, b"\xff\x0a", "JPEG XL"),
+    (0, b"\x89HDF\r\n", "HDF5"),
+    (0, b"%PDF", "PDF"),
+    (0, b"<!doctype html", "a web page"),
+    (0, b"<html", "a web page"),
+    (0, b"version https://git-lfs", "a pointer of Git LFS, not the file itself"),
+)
+"""Offset, bytes there (letters of either case), and what such a file is."""
+
+
+def content_title(path: Path) -> str | None:
+    """Name what a file holds; None for what is not among `SIGNATURES`."""
+    with path.open("rb") as file:
+        head = file.read(64)
+    if head[4:8] == b"ftyp" and b"avif" in head:
+        return "AVIF"  # its first brand may be that of HEIC
+    for offset, mark, title in SIGNATURES:
+        if head[offset : offset + len(mark)].lower() == mark.lower():
+            return title
+    return None
+
+
+def require_content(path: Path, name: str) -> None:
+    """Make sure that a file is not of another kind than its name says.
+
+    Parameters
+    ----------
+    path
+        The file.
+    name
+        Key of `FORMATS` that its name stands for.
+
+    Raises
+    ------
+    InputError
+        If it is of another kind that is known.
+    """
+    named, found = FORMATS[name].title, content_title(path)
+    if found in (None, "a ZIP archive" if name == "ome-zarr-zip" else named):
+        return
+    suffix = next((each.suffixes[0] for each in FORMATS.values() if each.title == found), None)
+    advice = f"rename it to end in {suffix}" if suffix else "convert it to PNG or TIFF first"
+    raise InputError(f"{path}: it is named as a {named} but is {found}; {advice}")
