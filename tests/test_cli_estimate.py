@@ -14,9 +14,8 @@ import pytest
 import tifffile
 
 from calibrated_networks import calibrated_network
-from napari_baryir import DegradationEstimate, estimate_degradation
+from napari_baryir import DegradationEstimate, estimate_degradation, iter_estimate
 from napari_baryir.cli import main
-from napari_baryir.commands.console import run_shown
 from napari_baryir.errors import DeviceError
 from napari_baryir.files import read_image, write_image
 from napari_baryir.weights.files import save_weights
@@ -135,16 +134,16 @@ def test_an_error_that_stops_the_run_loses_nothing_and_no_maps_are_kept(
     write_image(second, np.zeros((16, 16, 3), np.uint8), axes="YXS")
     estimates: list[weakref.ref[DegradationEstimate]] = []
 
-    def watched(steps: Any, title: str) -> DegradationEstimate:
+    def watched(image: Any, **options: Any) -> Any:
         if estimates:
             gc.collect()
             assert estimates[0]() is None  # the first image's maps are gone
             raise DeviceError("the device is gone")
-        estimate: DegradationEstimate = run_shown(steps, title)
+        estimate = yield from iter_estimate(image, **options)
         estimates.append(weakref.ref(estimate))
         return estimate
 
-    monkeypatch.setattr("napari_baryir.commands.estimate.run_shown", watched)
+    monkeypatch.setattr("napari_baryir.degradation.iter_estimate", watched)
     out = tmp_path / "out"
     assert main(["estimate", str(first), str(second), "-o", str(out), "--model", model]) == 2
     assert [entry["file"] for entry in json.loads((out / "estimates.json").read_text())] == [

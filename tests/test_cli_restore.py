@@ -17,6 +17,7 @@ from napari_baryir import load_model, restore
 from napari_baryir.cli import main
 from napari_baryir.files import read_image, write_image
 from napari_baryir.network import BaryIR
+from napari_baryir.steps import Steps
 from napari_baryir.weights.files import save_weights
 
 Run = Callable[..., int]
@@ -173,15 +174,13 @@ def test_ctrl_c_leaves_finished_files_and_no_half_ones(
 
     def interrupted(image: Any, **options: Any) -> Any:
         started.append(1)
-        for progress in (steps := real(image, **options)):
+        for progress in (steps := Steps(real(image, **options))):
             yield progress
             if len(started) == 2 and progress.done == 1:
-                steps.close()
                 raise KeyboardInterrupt
-        return restoration.Restoration  # not looked at but for its notes
+        return steps.result
 
     monkeypatch.setattr(restoration, "iter_restore", interrupted)
-    monkeypatch.setattr("napari_baryir.commands.restore._tell_notes", lambda *_, **__: None)
     assert run("in", "-o", "out", "--tile", "24", "--overlap", "8") == 130
     assert files_below(Path("out")) == ["a.png"]
     assert "stopped" in capsys.readouterr().err

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
+from napari_baryir.batch.run import State
 from napari_baryir.widgets.dock.problem import Problem
-from napari_baryir.widgets.restore.batch.items import Item
-from napari_baryir.widgets.restore.batch.run import State, Update
+from napari_baryir.widgets.restore.batch.items import Item, Update
 
 COLUMNS = ("Image", "State")
 IMAGE, STATE = range(len(COLUMNS))
