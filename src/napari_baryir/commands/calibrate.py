@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     device = choose_device(args.device)
     path = find_weights(args.weights)
     target = Path(args.output or path)
-    if target.suffix != ".safetensors":
+    if target.suffix.lower() != ".safetensors":
         raise InputError(f"-o {target}: weights files end in .safetensors")
     model = load_weights(path, device=device)
     profile: Profile = args.profile or _profile(model, path)
