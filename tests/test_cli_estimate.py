@@ -153,6 +153,30 @@ def test_an_error_that_stops_the_run_loses_nothing_and_no_maps_are_kept(
         assert [row["file"] for row in csv.DictReader(file)] == [str(first)]
 
 
+def test_json_has_what_the_table_has_and_what_failed(
+    images: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (images / "bad.png").write_bytes(b"no image")
+    table = tmp_path / "table.json"
+    assert main(["estimate", str(images), "-o", str(table), "--model", model, "--json"]) == 1
+    *told, bad = json.loads(capsys.readouterr().out)
+    assert told == json.loads(table.read_text())
+    assert bad["file"] == str(images / "bad.png")
+    assert "not a readable PNG" in bad["error"]
+    words = ["estimate", str(images / "photo.png"), "-o", str(table), "--model", model]
+    assert main([*words, "--overwrite", "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_no_folder_is_named_as_an_ome_zarr(
+    images: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "e.ome.zarr"
+    assert main(["estimate", str(images), "-o", f"{out}/", "--model", model]) == 2
+    assert "named as an image" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_contributions_need_a_folder(
     images: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import importlib
 import logging
@@ -66,8 +67,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return UNHEARD
     except OSError as error:  # of the flush: a full disk
         _discard_output()
-        sys.stderr.write(f"napari-baryir: error: standard output: {error}\n")
+        _complain(f"error: standard output: {error}")
         return FAILED
+
+
+def _complain(text: str) -> None:
+    """Write a line to stderr, if that can be written to."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"napari-baryir: {text}\n")
 
 
 def _prepare_streams() -> None:
@@ -116,10 +123,10 @@ def _run(argv: Sequence[str] | None) -> int:
         if debug:
             traceback.print_exc()
         text = str(error) or type(error).__name__
-        sys.stderr.write(f"napari-baryir: error: {text}\n")
+        _complain(f"error: {text}")
         return FAILED
     except KeyboardInterrupt:
-        sys.stderr.write("napari-baryir: stopped\n")
+        _complain("stopped")
         return STOPPED
 
 

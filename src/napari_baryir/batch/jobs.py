@@ -198,7 +198,7 @@ class _Search:
             elif _has_results(folder, top):
                 self._left_out[folder] = (
                     f"left out, since it has results of the images in {top}; "
-                    "name this folder as well if its images are meant too"
+                    "give this folder alone if its images are meant too"
                 )
             else:
                 self._kept.add(folder)
