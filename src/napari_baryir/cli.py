@@ -1,4 +1,4 @@
-"""The command line: a thin door to what the library does."""
+"""The command line: it reads the words and runs the command."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ example:
 """
 
 FAILED, STOPPED, UNHEARD = 2, 130, 141
-"""Exit codes: an error that the message explains; Ctrl-C, and nobody reads any more (as `head`
-does when it has its lines), as shells have them."""
+"""Exit codes: an error that the message explains; Ctrl-C, and a pipe whose reader has gone (as `head`
+goes when it has its lines), as shells have them."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns
     -------
-    Exit code: 0 done, 1 done in part, 2 an error, 130 stopped by Ctrl-C, 141 nobody reads.
+    Exit code: 0 done, 1 done in part, 2 an error, 130 stopped by Ctrl-C, 141 a pipe without a reader.
     """
     _prepare_streams()
     try:

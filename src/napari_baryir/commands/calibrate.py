@@ -105,7 +105,7 @@ def _profile(model: BaryIR, path: Path) -> Profile:
 
 
 def _stored_dtype(path: Path) -> torch.dtype:
-    """The precision in which a file holds its network, so that it is written back unchanged."""
+    """Return the precision in which a file holds its network; it is written back unchanged."""
     import torch
     from safetensors import safe_open
 

@@ -40,7 +40,7 @@ def remark(text: str) -> None:
 
 
 class Voice:
-    """What a command says: lines, or one JSON document, on stdout; notes on stderr.
+    """Speaks for a command: lines, or one JSON document, on stdout; notes on stderr.
 
     Parameters
     ----------

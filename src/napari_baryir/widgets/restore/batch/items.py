@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PARTS = 100
-"""Of an image, in the progress of all: a stack must not count as much as its number of tiles."""
+"""Parts of an image in the progress of all, so that a stack counts no more than a photograph."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,14 @@ class BatchSettings(Settings):
     """How to restore all images alike; axes and intensities come from each image."""
 
     strength: float = 1.0
-    """Applied while restoring: nobody drags a slider over a hundred images."""
+    """Applied while restoring; a batch has no slider."""
 
     @classmethod
-    def of(cls, told: Mapping[str, Any]) -> BatchSettings:
+    def of(cls, options: Mapping[str, Any]) -> BatchSettings:
         """Take what holds for all images from the arguments of `napari_baryir.restore`."""
-        return cls(**{each.name: told[each.name] for each in fields(cls) if each.name in told})
+        return cls(
+            **{each.name: options[each.name] for each in fields(cls) if each.name in options}
+        )
 
 
 ItemSteps = Generator[Progress, None, Done | None]
@@ -58,15 +60,15 @@ class Item(Protocol):
 
     @property
     def name(self) -> str:
-        """What the table calls it."""
+        """Its name in the table."""
 
     @property
     def dropped(self) -> bool:
-        """Whether nobody wants its result any more."""
+        """Whether its result is no longer wanted."""
 
     @property
     def prefix(self) -> str:
-        """How errors begin that name it; the table has the name already."""
+        """The beginning of errors that name it; the table has the name already."""
 
     def outcome(self) -> str:
         """Return where the result is, or will be."""
@@ -84,7 +86,7 @@ class FileItem:
 
     job: Job
     folder: Path
-    """That names are told from."""
+    """The folder that names are relative to."""
     dropped: bool = False
 
     @property

@@ -78,9 +78,9 @@ class BatchSource(QWidget):
         if not self.of_files:
             selected = self._viewer.layers.selection
             chosen = [layer for layer in self._viewer.layers if layer in selected]
-            self._tell(list_layers(chosen, self.items))
+            self._show(list_layers(chosen, self.items))
         elif not folder:
-            self._tell([])
+            self._show([])
         else:
             # Folders on a network take their time.
             worker = create_worker(
@@ -90,7 +90,7 @@ class BatchSource(QWidget):
             worker.start()
 
     def list_layers_again(self) -> None:
-        """The selection has changed."""
+        """List the layers again, since the selection has changed."""
         if not self.of_files:
             self.list_images()
 
@@ -107,9 +107,9 @@ class BatchSource(QWidget):
 
     def _on_found(self, listing: int, found: tuple[Sequence[Item], str]) -> None:
         if listing == self._listing and self.isEnabled():  # else something was asked for since
-            self._tell(*found)
+            self._show(*found)
 
-    def _tell(self, items: Sequence[Item], note: str = "") -> None:
+    def _show(self, items: Sequence[Item], note: str = "") -> None:
         if not items and not note:
             note = "Choose a folder." if self.of_files else "Select layers in the layer list."
         self.items, self.note = items, note

@@ -200,8 +200,8 @@ class BatchTab(QWidget):
 
     def _show_state(self, text: str = "") -> None:
         """Say how far everything is, and what else there is to say."""
-        told = self.table.summary()
-        self.label.setText("\n".join(part for part in (text, told) if part))
+        parts = (text, self.table.summary())
+        self.label.setText("\n".join(part for part in parts if part))
         self.button.setText("Cancel" if self.running else "Restore")
         self.button.setEnabled(self.running or self.table.has_work())
         self.source.setEnabled(not self.running)
