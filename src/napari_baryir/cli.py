@@ -40,8 +40,8 @@ example:
 """
 
 FAILED, STOPPED, UNHEARD = 2, 130, 141
-"""Exit codes: an error that the message explains; Ctrl-C, and a pipe whose reader has gone (as `head`
-goes when it has its lines), as shells have them."""
+"""Exit codes: an error that the message explains; Ctrl-C, and a pipe whose reader has gone (as
+`head` goes when it has its lines), as shells have them."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns
     -------
-    Exit code: 0 done, 1 done in part, 2 an error, 130 stopped by Ctrl-C, 141 a pipe without a reader.
+    Exit code: 0 done, 1 done in part, 2 an error, 130 Ctrl-C, 141 a pipe without a reader.
     """
     _prepare_streams()
     try:
@@ -106,12 +106,13 @@ def _run(argv: Sequence[str] | None) -> int:
     words, verbose, debug = _common_options(list(sys.argv[1:] if argv is None else argv))
     _log(verbose=verbose, debug=debug)
     try:
-        words = _without_help(words)
+        if words[:1] == ["help"]:
+            words = [*words[1:2], "--help"]
         parser, name = _parser(words)
         args = parser.parse_args(words)
         args.verbose, args.debug = verbose, debug
-        if str(getattr(args, "output", None)) == "-":
-            raise InputError("-o -: images cannot go to the standard output; name a file or folder")
+        if "-" in (getattr(args, "output", ""), getattr(args, "report", "")):
+            raise InputError("-: results do not go to the standard output; name a file or folder")
         if name is None:
             parser.print_help()
             return 0
@@ -137,13 +138,6 @@ def _common_options(words: list[str]) -> tuple[list[str], bool, bool]:
     kept = [word for word in ours if word not in ("-v", "--verbose", "--debug")]
     debug = "--debug" in ours
     return kept + rest, debug or "-v" in ours or "--verbose" in ours, debug
-
-
-def _without_help(words: list[str]) -> list[str]:
-    """Turn ``help COMMAND`` into ``COMMAND --help``."""
-    if words[:1] != ["help"]:
-        return words
-    return [*words[1:2], "--help"]
 
 
 def _parser(words: Sequence[str]) -> tuple[argparse.ArgumentParser, str | None]:

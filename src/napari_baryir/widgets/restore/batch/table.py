@@ -87,7 +87,7 @@ class BatchTable(QTableWidget):
         return ", ".join(f"{count} {name}" for count, name in counts if count)
 
     def chosen_text(self) -> str:
-        """Return all that there is to say of the selected image: where the result is, or what is wrong."""
+        """Return where the result of the selected image is, or all that is wrong with it."""
         number: int = self.currentRow()
         if not 0 <= number < len(self.rows) or self.rows[number].state is State.RUNNING:
             return ""
