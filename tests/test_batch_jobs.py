@@ -81,6 +81,17 @@ def test_a_link_to_nothing_is_a_job_that_will_fail() -> None:
     assert sources("in") == ["in/a.png", "in/b.png"]
 
 
+def test_a_folder_that_may_not_be_entered_is_left_out_and_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made("in/a.png")
+    made("in/closed/b.png")
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "closed")
+    plan = plan_jobs(["in"], "out")
+    assert [job.source.name for job in plan.jobs] == ["a.png"]
+    assert plan.notes == (f"{Path('in/closed')}: left out: it may not be entered",)
+
+
 @pytest.mark.parametrize("inputs", ["in", "in/**/*.png"])
 def test_results_of_an_earlier_run_are_left_out_unless_given_alone(inputs: str) -> None:
     for name in ("in/a.png", "in/b/c.png"):

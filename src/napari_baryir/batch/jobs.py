@@ -169,6 +169,10 @@ class _Search:
         seen = [Path(os.path.realpath(top))]
         for here, folders, files in os.walk(top, followlinks=True, onerror=self._note_unreadable):
             inside = Path(here)
+            if not os.access(inside, os.X_OK):  # its files are listed, and none can be looked at
+                self._left_out[inside] = "left out: it may not be entered"
+                folders.clear()
+                continue
             images = [name for name in folders if is_image_path(inside / name)]
             images += [name for name in files if self._takes(inside / name)]
             for name in sorted(images):
