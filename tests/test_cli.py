@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from napari_baryir import __version__, cli
+from napari_baryir import __version__, available_models, cli, load_model
+from napari_baryir.errors import InputError
 from napari_baryir.network import BaryIR
 from napari_baryir.weights.files import save_weights
 
@@ -114,6 +116,39 @@ def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> No
     assert "restore" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("typed", "meant"), [("restor", "restore"), ("modle", "models")])
+def test_a_mistyped_command_is_answered_with_the_nearest(
+    typed: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([typed])
+    assert stopped.value.code == 2
+    assert f"did you mean {meant}?" in capsys.readouterr().err
+
+
+def test_help_explains_a_command_or_all_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    for words, shown in ((["help", "models"], "NAME"), (["help"], "import-weights")):
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(words)
+        assert stopped.value.code == 0
+        assert shown in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        cli.main(["help", "modles"])
+    assert "did you mean models?" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full disk")
+def test_a_full_disk_behind_stdout_is_an_error_in_one_line() -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "napari_baryir", "models"],
+            stdout=full, stderr=subprocess.PIPE, check=False,
+        )  # fmt: skip
+    assert done.returncode == cli.FAILED
+    assert done.stderr.startswith(b"napari-baryir: error: ")
+    assert done.stderr.count(b"\n") == 1
+
+
 def test_common_options_may_stand_anywhere_before_a_double_dash() -> None:
     take = cli._common_options
     assert take(["-v", "models"]) == (["models"], True, False)
@@ -145,6 +180,59 @@ def test_models_lists_shipped_and_own_models(
     assert "photo-compact" not in text
 
 
+def test_models_as_json_and_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["models", "photo-compact", "--json"]) == 0
+    (card,) = json.loads(capsys.readouterr().out)
+    assert (card["name"], card["images"], card["available"]) == ("photo-compact", "photo", True)
+    assert Path(card["path"]).is_file()
+    assert cli.main(["models", "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_a_model_card_in_another_encoding_is_shown_all_the_same(
+    tmp_path: Path,
+    tiny_model: BaryIR,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("NAPARI_BARYIR_MODELS", str(tmp_path))
+    save_weights(tiny_model, tmp_path / "FISH.SAFETENSORS")
+    (tmp_path / "FISH.md").write_bytes(b"Zebrab\xe4rblinge")
+    assert cli.main(["models", "FISH", "--verbose"]) == 0
+    assert "Zebrab" in capsys.readouterr().out
+    assert load_model("FISH").domains == tiny_model.domains
+
+
+def test_no_model_is_named_auto(
+    tmp_path: Path,
+    tiny_model: BaryIR,
+    checkpoint: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("NAPARI_BARYIR_MODELS", str(tmp_path))
+    path = tmp_path / "auto.safetensors"
+    with pytest.raises(InputError, match="use another name"):
+        save_weights(tiny_model, path)
+    assert cli.main(["import-weights", str(checkpoint), "-o", str(path)]) == 2
+    assert "'auto' means the model that suits an image" in capsys.readouterr().err
+    assert not path.exists()
+    save_weights(tiny_model, tmp_path / "worms.safetensors")
+    (tmp_path / "worms.safetensors").rename(path)
+    assert "auto" not in [card.name for card in available_models()]
+
+
+def test_import_weights_asks_once_where_to_write(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "imported.SAFETENSORS"
+    assert cli.main(["import-weights", str(checkpoint)]) == 2
+    assert cli.main(["import-weights", str(checkpoint), "x", "-o", str(out)]) == 2
+    assert capsys.readouterr().err.count("-o OUT.safetensors") == 2
+    assert cli.main(["import-weights", str(checkpoint), "-o", str(out)]) == 0
+    assert load_model(out).config is not None
+
+
 def test_an_unknown_model_name_is_answered_with_the_known_ones(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -159,7 +247,5 @@ def test_import_weights_writes_what_can_be_loaded(
     out = tmp_path / "published.safetensors"
     assert cli.main(["import-weights", str(source), str(out)]) == 0
     assert str(out) in capsys.readouterr().out
-    from napari_baryir import load_model
-
     with torch.inference_mode():
         assert load_model(out)(torch.rand(1, 3, 16, 16)).restored.shape == (1, 3, 16, 16)

@@ -14,9 +14,8 @@ import pytest
 import tifffile
 
 from calibrated_networks import calibrated_network
-from napari_baryir import DegradationEstimate, estimate_degradation
+from napari_baryir import DegradationEstimate, estimate_degradation, iter_estimate
 from napari_baryir.cli import main
-from napari_baryir.commands.console import run_shown
 from napari_baryir.errors import DeviceError
 from napari_baryir.files import read_image, write_image
 from napari_baryir.weights.files import save_weights
@@ -135,16 +134,16 @@ def test_an_error_that_stops_the_run_loses_nothing_and_no_maps_are_kept(
     write_image(second, np.zeros((16, 16, 3), np.uint8), axes="YXS")
     estimates: list[weakref.ref[DegradationEstimate]] = []
 
-    def watched(steps: Any, title: str) -> DegradationEstimate:
+    def watched(image: Any, **options: Any) -> Any:
         if estimates:
             gc.collect()
             assert estimates[0]() is None  # the first image's maps are gone
             raise DeviceError("the device is gone")
-        estimate: DegradationEstimate = run_shown(steps, title)
+        estimate = yield from iter_estimate(image, **options)
         estimates.append(weakref.ref(estimate))
         return estimate
 
-    monkeypatch.setattr("napari_baryir.commands.estimate.run_shown", watched)
+    monkeypatch.setattr("napari_baryir.degradation.iter_estimate", watched)
     out = tmp_path / "out"
     assert main(["estimate", str(first), str(second), "-o", str(out), "--model", model]) == 2
     assert [entry["file"] for entry in json.loads((out / "estimates.json").read_text())] == [
@@ -152,6 +151,30 @@ def test_an_error_that_stops_the_run_loses_nothing_and_no_maps_are_kept(
     ]
     with (out / "estimates.csv").open(newline="") as file:
         assert [row["file"] for row in csv.DictReader(file)] == [str(first)]
+
+
+def test_json_has_what_the_table_has_and_what_failed(
+    images: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (images / "bad.png").write_bytes(b"no image")
+    table = tmp_path / "table.json"
+    assert main(["estimate", str(images), "-o", str(table), "--model", model, "--json"]) == 1
+    *told, bad = json.loads(capsys.readouterr().out)
+    assert told == json.loads(table.read_text())
+    assert bad["file"] == str(images / "bad.png")
+    assert "not a readable PNG" in bad["error"]
+    words = ["estimate", str(images / "photo.png"), "-o", str(table), "--model", model]
+    assert main([*words, "--overwrite", "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_no_folder_is_named_as_an_ome_zarr(
+    images: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "e.ome.zarr"
+    assert main(["estimate", str(images), "-o", f"{out}/", "--model", model]) == 2
+    assert "named as an image" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_contributions_need_a_folder(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from napari_baryir import load_model, restore
 from napari_baryir.cli import main
 from napari_baryir.files import read_image, write_image
 from napari_baryir.network import BaryIR
+from napari_baryir.steps import Steps
 from napari_baryir.weights.files import save_weights
 
 Run = Callable[..., int]
@@ -173,15 +177,13 @@ def test_ctrl_c_leaves_finished_files_and_no_half_ones(
 
     def interrupted(image: Any, **options: Any) -> Any:
         started.append(1)
-        for progress in (steps := real(image, **options)):
+        for progress in (steps := Steps(real(image, **options))):
             yield progress
             if len(started) == 2 and progress.done == 1:
-                steps.close()
                 raise KeyboardInterrupt
-        return restoration.Restoration  # not looked at but for its notes
+        return steps.result
 
     monkeypatch.setattr(restoration, "iter_restore", interrupted)
-    monkeypatch.setattr("napari_baryir.commands.restore._tell_notes", lambda *_, **__: None)
     assert run("in", "-o", "out", "--tile", "24", "--overlap", "8") == 130
     assert files_below(Path("out")) == ["a.png"]
     assert "stopped" in capsys.readouterr().err
@@ -260,6 +262,92 @@ def test_a_model_that_is_not_there_stops_at_once(
     assert main(["restore", "in", "-o", "out", "--model", "none.safetensors"]) == 2
     assert capsys.readouterr().err.count("none.safetensors") == 1
     assert not Path("out").exists() or files_below(Path("out")) == []
+
+
+def test_quiet_says_nothing_but_errors(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
+    imageio.imwrite(_made("in/a.png"), picture())
+    _made("in/notes.txt").write_text("no image")
+    assert run("in", "-o", "out", "--quiet") == 0
+    assert capfd.readouterr() == ("", "")
+    assert run("missing.png", "-o", "out", "-q") == 1
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith("failed: missing.png")
+
+
+def test_json_and_report_have_the_whole_record_of_each_image(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    imageio.imwrite(_made("in/a.png"), picture())
+    _made("in/b.png").write_bytes(b"no image")
+    assert run("in", "-o", "out", "--json", "--report", "r.json", "--strength", "0.5") == 1
+    a, b = json.loads(capsys.readouterr().out)
+    assert [a, b] == json.loads(Path("r.json").read_text())
+    assert (a["file"], a["result"], a["state"]) == ("in/a.png", "out/a.png", "restored")
+    assert (a["settings"]["strength"], a["settings"]["axes"]) == (0.5, "YXS")
+    assert len(a["weights_hash"]) == 64
+    assert b["state"] == "failed"
+    assert "not a readable PNG" in b["error"]
+
+
+def test_a_report_keeps_the_record_of_what_is_skipped_and_replaces_nothing_else(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    imageio.imwrite(_made("in/a.png"), picture())
+    assert run("in", "-o", "out", "--report", "r.json") == 0
+    (before,) = json.loads(Path("r.json").read_text())
+    imageio.imwrite(_made("in/b.png"), picture())
+    assert run("in", "-o", "out", "--report", "r.json") == 0
+    kept, new = json.loads(Path("r.json").read_text())
+    assert kept == before
+    assert (new["file"], new["state"]) == ("in/b.png", "restored")
+    Path("mine.json").write_text('{"not": "a report"}')
+    capsys.readouterr()
+    assert run("in", "-o", "out", "--report", "mine.json") == 2
+    assert "mine.json is there already and is no report" in capsys.readouterr().err
+    assert Path("mine.json").read_text() == '{"not": "a report"}'
+
+
+def test_the_standard_output_is_no_file_for_images(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    imageio.imwrite("in.png", picture())
+    assert run("in.png", "-o", "-") == 2
+    assert "name a file or folder" in capsys.readouterr().err
+    assert not Path("-").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems keep names as text")
+@pytest.mark.parametrize(
+    ("command", "encoding"), [("restore", "cp1252"), ("estimate", "utf-8:strict")]
+)
+def test_names_that_the_terminal_s_encoding_lacks_do_not_stop_a_batch(
+    command: str, encoding: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("中".encode(), b"caf\xe9", b"$x_$"):
+        imageio.imwrite(folder / "a.png", picture())
+        os.rename(folder / "a.png", os.fsencode(folder) + b"/" + name + b".png")
+    done = subprocess.run(
+        [sys.executable, "-m", "napari_baryir", command, "in", "-o", "out", "--device", "cpu"],
+        env={**os.environ, "PYTHONIOENCODING": encoding}, cwd=tmp_path, capture_output=True,
+        check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert len(list((tmp_path / "out").glob("*.png"))) == 3
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell is needed")
+@pytest.mark.parametrize("closed", ["2>&-", ">&-", ">&- 2>&-"])
+def test_closed_streams_change_neither_files_nor_exit_code(closed: str, tmp_path: Path) -> None:
+    imageio.imwrite(tmp_path / "a.png", picture())
+    command = f'"{sys.executable}" -m napari_baryir restore a.png -o out/ --device cpu {closed}'
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=tmp_path, capture_output=True, check=False, timeout=120
+    )
+    assert done.returncode == 0
+    assert imageio.imread(tmp_path / "out" / "a.png").shape == (24, 32, 3)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,17 @@ from napari_baryir.network.variants import VARIANTS
 from napari_baryir.training.recipe import load_recipe, shipped_recipes
 
 
+def test_recipes_of_other_editors_are_read_or_refused_in_words(tmp_path: Path) -> None:
+    text = shipped_recipes()["smoke"].read_text("utf-8")
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert load_recipe(str(path)) == load_recipe("smoke")
+    for content in (text.encode("utf-16"), b"# f\xfcr mich\n" + text.encode()):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match="save it as UTF-8"):
+            load_recipe(str(path))
+
+
 @pytest.mark.parametrize("name", shipped_recipes())
 def test_shipped_recipes_are_valid_and_say_what_they_are(name: str) -> None:
     recipe = load_recipe(name)

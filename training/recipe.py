@@ -287,7 +287,9 @@ def load_recipe(recipe: str, overrides: Iterable[str] = ()) -> Recipe:
             )
         path = shipped[recipe]
     try:
-        values = tomllib.loads(path.read_text("utf-8"))
+        values = tomllib.loads(path.read_text("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not text in UTF-8; save it as UTF-8 in the editor") from None
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path} is not valid TOML: {error}") from None
     for override in overrides:

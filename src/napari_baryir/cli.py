@@ -1,8 +1,10 @@
-"""The command line: a thin door to what the library does."""
+"""The command line: it reads the words and runs the command."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import difflib
 import importlib
 import logging
 import os
@@ -12,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from napari_baryir import __version__
-from napari_baryir.errors import BaryIRError
+from napari_baryir.errors import BaryIRError, InputError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "restore": ("restore", "restore images: files, folders, patterns"),
@@ -34,12 +36,12 @@ EXAMPLES = """\
 example:
   napari-baryir restore photo.jpg -o better.jpg
 
-`napari-baryir COMMAND --help` explains each command, with examples.
+`napari-baryir help COMMAND` explains each command, with examples.
 """
 
 FAILED, STOPPED, UNHEARD = 2, 130, 141
-"""Exit codes: an error that the message explains; Ctrl-C, and nobody reads any more (as `head`
-does when it has its lines), as shells have them."""
+"""Exit codes: an error that the message explains; Ctrl-C, and a pipe whose reader has gone (as
+`head` goes when it has its lines), as shells have them."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,26 +54,65 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns
     -------
-    Exit code: 0 done, 1 done in part, 2 an error, 130 stopped by Ctrl-C, 141 nobody reads.
+    Exit code: 0 done, 1 done in part, 2 an error, 130 Ctrl-C, 141 a pipe without a reader.
     """
+    _prepare_streams()
     try:
         try:
             return _run(argv)
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
-        # The interpreter writes what is left when it ends, and would complain again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return UNHEARD
+    except OSError as error:  # of the flush: a full disk
+        _discard_output()
+        _complain(f"error: standard output: {error}")
+        return FAILED
+
+
+def _complain(text: str) -> None:
+    """Write a line to stderr, if that can be written to."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"napari-baryir: {text}\n")
+
+
+def _prepare_streams() -> None:
+    """Make both streams take all that is written to them.
+
+    Python has none where the starting program closed them. Names of files may have letters that a
+    terminal's encoding lacks.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _discard_output() -> None:
+    """Let what the interpreter still writes when it ends go nowhere; it would complain again."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def _run(argv: Sequence[str] | None) -> int:
     words, verbose, debug = _common_options(list(sys.argv[1:] if argv is None else argv))
     _log(verbose=verbose, debug=debug)
     try:
+        if words[:1] == ["help"]:
+            words = [*words[1:2], "--help"]
         parser, name = _parser(words)
         args = parser.parse_args(words)
         args.verbose, args.debug = verbose, debug
+        if "-" in (getattr(args, "output", ""), getattr(args, "report", "")):
+            raise InputError("-: results do not go to the standard output; name a file or folder")
         if name is None:
             parser.print_help()
             return 0
@@ -83,10 +124,10 @@ def _run(argv: Sequence[str] | None) -> int:
         if debug:
             traceback.print_exc()
         text = str(error) or type(error).__name__
-        sys.stderr.write(f"napari-baryir: error: {text}\n")
+        _complain(f"error: {text}")
         return FAILED
     except KeyboardInterrupt:
-        sys.stderr.write("napari-baryir: stopped\n")
+        _complain("stopped")
         return STOPPED
 
 
@@ -100,7 +141,7 @@ def _common_options(words: list[str]) -> tuple[list[str], bool, bool]:
 
 
 def _parser(words: Sequence[str]) -> tuple[argparse.ArgumentParser, str | None]:
-    """The parser, with the details of only that command that is used, and the command."""
+    """Return the parser, with the details of only that command that is used, and the command."""
     parser = argparse.ArgumentParser(
         prog="napari-baryir",
         description="Restore images that are noisy, blurred, hazy, rained on or too dark.",
@@ -117,6 +158,10 @@ def _parser(words: Sequence[str]) -> tuple[argparse.ArgumentParser, str | None]:
             _module(command).add_parser(subparsers)
         else:
             subparsers.add_parser(command, help=summary)
+    if name is None and words and not words[0].startswith("-"):
+        close = difflib.get_close_matches(words[0], COMMANDS, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(COMMANDS)}"
+        parser.error(f"there is no command {words[0]}; {hint}")
     return parser, name
 
 
@@ -127,7 +172,7 @@ class _Command(Protocol):
         """Describe the command to argparse."""
 
     def run(self, args: argparse.Namespace) -> int:
-        """Do it, and give the exit code."""
+        """Run the command, and return the exit code."""
 
 
 def _module(command: str) -> _Command:

@@ -8,6 +8,7 @@ from typing import Any, Literal, cast, get_args
 import psutil
 import torch
 
+from napari_baryir import forks  # noqa: F401  torch in forked processes
 from napari_baryir.errors import DeviceError, InputError
 
 Precision = Literal["float32", "bfloat16", "float16"]

@@ -134,6 +134,14 @@ def test_failed_image_says_why_and_details_are_behind_a_button(
     assert tab.details.isHidden()
 
 
+def test_what_of_the_folder_is_left_out_is_said(tab: BatchTab, qtbot: QtBot, folder: Path) -> None:
+    (folder / "notes.txt").write_text("no image")
+    choose(tab, qtbot, folder)
+    assert "left out 1 file of other kinds: 1 .txt" in tab.label.text()
+    assert "2 waiting" in tab.label.text()
+    assert tab.button.isEnabled()
+
+
 def test_folder_without_images_is_explained(tab: BatchTab, qtbot: QtBot, tmp_path: Path) -> None:
     choose(tab, qtbot, tmp_path / "nowhere")
     assert "no folder" in tab.label.text()

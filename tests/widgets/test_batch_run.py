@@ -10,16 +10,20 @@ import numpy as np
 import pytest
 
 from napari_baryir import restore
+from napari_baryir.batch.run import State
 from napari_baryir.errors import InputError
 from napari_baryir.files import read_image, write_image
 from napari_baryir.widgets.restore.batch.items import (
+    PARTS,
     BatchSettings,
+    FileItem,
     Item,
     LayerItem,
+    Update,
     list_folder,
     list_layers,
+    run_batch,
 )
-from napari_baryir.widgets.restore.batch.run import PARTS, State, Update, run_batch
 
 
 @pytest.fixture
@@ -48,6 +52,10 @@ def run(items: Sequence[Item], settings: BatchSettings, **more: Any) -> dict[int
     return last
 
 
+def listed(folder: str, output: str) -> list[FileItem]:
+    return list_folder(folder, output)[0]
+
+
 def states(last: dict[int, Update]) -> list[str]:
     return [update.state.value for update in last.values()]
 
@@ -55,7 +63,7 @@ def states(last: dict[int, Update]) -> list[str]:
 def test_folder_is_restored_as_restore_does(
     folder: Path, tmp_path: Path, settings: BatchSettings
 ) -> None:
-    items = list_folder(str(folder), str(tmp_path / "out"))
+    items = listed(str(folder), str(tmp_path / "out"))
     assert [item.name for item in items] == ["a.tif", "b.png", str(Path("deeper", "c.tif"))]
     assert states(run(items, settings)) == ["done"] * 3
     for item in items:
@@ -69,11 +77,11 @@ def test_what_is_done_is_not_done_again_unless_asked(
     folder: Path, tmp_path: Path, settings: BatchSettings
 ) -> None:
     out = tmp_path / "out"
-    items = list_folder(str(folder), str(out))
+    items = listed(str(folder), str(out))
     run(items, settings)
     written = {item.job.target: item.job.target.stat().st_mtime_ns for item in items}
     items[1].job.target.unlink()
-    last = run(list_folder(str(folder), str(out)), settings)
+    last = run(listed(str(folder), str(out)), settings)
     assert states(last) == ["done"] * 3
     again = {item.job.target: item.job.target.stat().st_mtime_ns for item in items}
     assert [again[path] == written[path] for path in written] == [True, False, True]
@@ -85,7 +93,7 @@ def test_bad_image_fails_alone_and_says_why(
     folder: Path, tmp_path: Path, settings: BatchSettings
 ) -> None:
     (folder / "b.png").write_bytes(b"no image")
-    items = list_folder(str(folder), str(tmp_path / "out"))
+    items = listed(str(folder), str(tmp_path / "out"))
     last = run(items, settings)
     assert states(last) == ["done", "failed", "done"]
     assert last[1].text.startswith("not a readable PNG")
@@ -97,7 +105,7 @@ def test_bad_image_fails_alone_and_says_why(
 def test_unexpected_error_fails_one_image_and_keeps_its_traceback(
     folder: Path, tmp_path: Path, settings: BatchSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    items = list_folder(str(folder), str(tmp_path / "out"))
+    items = listed(str(folder), str(tmp_path / "out"))
 
     def broken(path: Path) -> Any:
         if path.name == "b.png":
@@ -113,7 +121,7 @@ def test_unexpected_error_fails_one_image_and_keeps_its_traceback(
 
 
 def test_missing_weights_end_the_batch(folder: Path, tmp_path: Path) -> None:
-    items = list_folder(str(folder), str(tmp_path / "out"))
+    items = listed(str(folder), str(tmp_path / "out"))
     last = run(items, BatchSettings(model="no-such-model"))
     assert states(last) == ["failed"]
     assert "no-such-model" in last[0].text
@@ -122,7 +130,7 @@ def test_missing_weights_end_the_batch(folder: Path, tmp_path: Path) -> None:
 def test_closing_leaves_no_file_behind(
     folder: Path, tmp_path: Path, settings: BatchSettings
 ) -> None:
-    items = list_folder(str(folder), str(tmp_path / "out"))
+    items = listed(str(folder), str(tmp_path / "out"))
     steps = run_batch(items, settings)
     while "50%" not in next(steps).text:
         pass
@@ -133,7 +141,7 @@ def test_closing_leaves_no_file_behind(
 def test_progress_of_all_grows_to_the_end(
     folder: Path, tmp_path: Path, settings: BatchSettings
 ) -> None:
-    items = list_folder(str(folder), str(tmp_path / "out"))
+    items = listed(str(folder), str(tmp_path / "out"))
     told = [update.progress for update in run_batch(items, settings)]
     assert [each.done for each in told] == sorted(each.done for each in told)
     assert told[-1].done == told[-1].total == PARTS * len(items)
@@ -153,7 +161,7 @@ def test_model_is_loaded_once_for_all_files(
 
     for module in (registry, model_source):
         monkeypatch.setattr(module, "load_model", counted)
-    items = list_folder(str(folder), str(tmp_path / "out"))
+    items = listed(str(folder), str(tmp_path / "out"))
     assert states(run(items, settings)) == ["done"] * 3
     assert loaded == [settings.model]
 
@@ -179,7 +187,7 @@ def test_unusable_folders_are_explained(
     (tmp_path / "empty").mkdir()
     paths = [str(tmp_path / name) if name else "" for name in (folder_name, output)]
     with pytest.raises(InputError, match=message):
-        list_folder(*paths)
+        listed(*paths)
 
 
 @pytest.fixture

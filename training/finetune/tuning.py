@@ -30,6 +30,7 @@ from napari_baryir.training.state import TrainingState, state_around
 from napari_baryir.training.validation import Scores, ValidationProgress, iter_validate
 from napari_baryir.weights.cache import model_folder
 from napari_baryir.weights.files import ESTIMATES
+from napari_baryir.weights.header import refuse_auto
 from napari_baryir.weights.registry import REGISTRY
 
 FORGIVEN = 0.3
@@ -292,7 +293,8 @@ def output_path(output: str) -> Path:
     path = Path(output)
     if len(path.parts) == 1 and path.suffix == "":
         path = model_folder() / f"{output}.safetensors"
-    if path.suffix != ".safetensors" or not path.stem:
+    refuse_auto(path)
+    if path.suffix.lower() != ".safetensors" or not path.stem:
         raise InputError(
             f"output {output!r}: give a file that ends in .safetensors, or a name without suffix "
             "for the plugin's own model folder"

@@ -1,9 +1,11 @@
-"""Which files a command works on, and where each result goes."""
+"""Which files a batch works on, and where each result goes."""
 
 from __future__ import annotations
 
+import filecmp
 import glob
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,9 @@ from napari_baryir.files.formats import (
     result_place,
 )
 
+Found = tuple[Path, Path]
+"""An image, and its place below the output folder."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -26,27 +31,44 @@ class Job:
     target: Path
 
     def is_done(self) -> bool:
-        """Whether the target is there and not older than its source.
+        """Return whether the target is there, is not empty, and is not older than its source.
 
-        Files are written whole or not at all, so that one that is there is complete.
+        Files are written whole or not at all, so that one that is there is complete. An older file
+        that took the source's place keeps its old date; when it came is the time of its last change
+        on the disk.
         """
-        if not self.target.exists() or not self.source.exists():
+        if not self.target.exists() or not self.source.exists() or _is_empty(self.target):
             return False
-        return _modified(self.target) >= _modified(self.source)
+        written = zip(_times(self.target), _times(self.source), strict=True)
+        return all(target >= source for target, source in written)
 
 
-def plan_jobs(inputs: Sequence[str], out: str, *, apart: bool = True) -> list[Job]:
+@dataclass(frozen=True)
+class Plan:
+    """What a batch does."""
+
+    jobs: list[Job]
+    notes: tuple[str, ...]
+    """What in the folders is left out, and why; one sentence each."""
+
+
+def plan_jobs(
+    inputs: Sequence[str], out: str, *, apart: bool = True, to_folder: bool = False
+) -> Plan:
     """Find the images that `inputs` name and a place for each result.
 
     Parameters
     ----------
     inputs
         Files, patterns such as ``"data/**/*.tif"``, and folders, which are searched recursively.
+        Linked folders are searched too, unless the link leads into or above the searched folder.
     out
         A file, if there is one input file and `out` has the suffix of an image; else a folder, in
         which the structure below folders, and below the fixed part of patterns, is kept.
     apart
         Whether every result needs a place of its own.
+    to_folder
+        Whether `out` is a folder, whatever its name ends in.
 
     Raises
     ------
@@ -54,15 +76,15 @@ def plan_jobs(inputs: Sequence[str], out: str, *, apart: bool = True) -> list[Jo
         If there is nothing to do, or results would overwrite inputs or one another.
     """
     folder = Path(out)
-    found: dict[str, tuple[Path, Path]] = {}
+    to_file = _names_file(folder, out, to_folder)
+    search = _Search(folder)
+    found: dict[str, Found] = {}
     for text in inputs:
-        for source, place in _expand(text, folder):
+        for source, place in search.expand(text):
             found.setdefault(os.path.realpath(source), (source, place))
     if not found:
-        raise InputError(
-            f"no images in {', '.join(inputs)}; files that end in {known_suffixes()} are looked for"
-        )
-    to_file = _names_file(folder, out)
+        why = "; ".join((f"no images in {', '.join(inputs)}", *search.notes))
+        raise InputError(f"{why}; files that end in {known_suffixes()} are looked for")
     if to_file and len(found) > 1:
         raise InputError(
             f"-o {out} names one file but there are {len(found)} inputs; give a folder instead"
@@ -73,16 +95,25 @@ def plan_jobs(inputs: Sequence[str], out: str, *, apart: bool = True) -> list[Jo
     ]
     if apart:
         _refuse_clashes(jobs, set(found))
-    return jobs
+    return Plan(jobs, search.notes)
 
 
-def _names_file(out: Path, text: str) -> bool:
-    """Whether the output is meant as a file."""
-    if text.endswith(("/", os.sep)):
-        return False
+def _names_file(out: Path, text: str, to_folder: bool) -> bool:
+    """Return whether the output is meant as a file, or as an image that is a folder."""
+    above = next((folder for folder in out.parents if is_image_path(folder)), None)
+    if above is not None:
+        raise InputError(f"-o {text} lies inside the image {above}; give another place")
     name = format_name(out)
+    if name is not None and FORMATS[name].is_folder:
+        if to_folder:
+            raise InputError(f"-o {text} is named as an image; give a folder of another name")
+        return True
+    if _is_zarr(out):
+        raise InputError(f"-o {text} is a Zarr image; give another folder")
+    if to_folder or text.endswith(("/", os.sep)):
+        return False
     if name is not None:
-        return FORMATS[name].is_folder or not out.is_dir()
+        return not out.is_dir()
     if out.suffix and not out.is_dir():
         raise InputError(
             f"-o {text}: {out.suffix} files cannot be written; use one of {known_suffixes()}, "
@@ -91,54 +122,161 @@ def _names_file(out: Path, text: str) -> bool:
     return False
 
 
-def _expand(text: str, out: Path) -> Iterator[tuple[Path, Path]]:
-    """Images that one argument names, each with its place below the output folder."""
-    path = Path(text)
-    if path.exists() or not glob.has_magic(text):
-        yield from _below(path, out) if _is_plain_folder(path) else [(path, Path(path.name))]
-        return
-    matches = sorted(glob.glob(text, recursive=True))
-    if not matches:
-        raise InputError(f"no file matches {text}")
-    fixed = _fixed_part(path)
-    for match in map(Path, matches):
-        if is_image_path(match):
-            yield match, match.relative_to(fixed)
-        elif _is_plain_folder(match) and "**" not in text:
-            for source, place in _below(match, out):
-                yield source, match.relative_to(fixed) / place
+class _Search:
+    """Finds images, and notes what it leaves out.
+
+    Parameters
+    ----------
+    out
+        The output; images in it are results.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        self._others: Counter[str] = Counter()
+        self._left_out: dict[Path, str] = {}
+        self._kept: set[Path] = set()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out, and why."""
+        notes = [f"{path}: {why}" for path, why in self._left_out.items() if why]
+        if count := self._others.total():
+            kinds = ", ".join(f"{number} {kind}" for kind, number in self._others.most_common(5))
+            notes.append(f"left out {count} file{'s' * (count > 1)} of other kinds: {kinds}")
+        return tuple(notes)
+
+    def expand(self, text: str) -> Iterator[Found]:
+        """Yield the images that one argument names."""
+        path = Path(text)
+        if path.exists() or not glob.has_magic(text):
+            yield from self._below(path) if _is_plain_folder(path) else [(path, Path(path.name))]
+            return
+        matches = sorted(glob.glob(text, recursive=True))
+        if not matches:
+            raise InputError(f"no file matches {text}")
+        fixed = _fixed_part(path)
+        for match in map(Path, matches):
+            place = match.relative_to(fixed)
+            above = [fixed / folder for folder in reversed(place.parents[:-1])]
+            if any(is_image_path(folder) or self._leaves_out(folder, fixed) for folder in above):
+                continue
+            if not _is_plain_folder(match):
+                if self._takes(match):
+                    yield match, place
+            elif "**" not in text and not self._leaves_out(match, fixed):
+                for source, below in self._below(match):
+                    yield source, place / below
+
+    def _below(self, top: Path) -> Iterator[Found]:
+        """Yield all images in a folder and its folders, but not results."""
+        if self._is_out(top):
+            raise InputError(
+                f"-o {self._out} is the folder of the inputs, whose images would be overwritten; "
+                "give another folder"
+            )
+        seen = [Path(os.path.realpath(top))]
+        for here, folders, files in os.walk(top, followlinks=True, onerror=self._note_unreadable):
+            inside = Path(here)
+            if not os.access(inside, os.X_OK):  # its files are listed, and none can be looked at
+                self._left_out[inside] = "left out: it may not be entered"
+                folders.clear()
+                continue
+            images = [name for name in folders if is_image_path(inside / name)]
+            images += [name for name in files if self._takes(inside / name)]
+            for name in sorted(images):
+                yield inside / name, (inside / name).relative_to(top)
+            folders[:] = [
+                name
+                for name in sorted(set(folders).difference(images))
+                if not name.startswith(".")
+                and not self._leaves_out(inside / name, top)
+                and not self._leads_back(inside / name, seen)
+            ]
+
+    def _takes(self, file: Path) -> bool:
+        """Return whether a file is named as an image; one of another kind is counted."""
+        # A link to nothing is taken: that it cannot be read is an error to report.
+        if is_image_path(file) or (format_name(file) is not None and not file.exists()):
+            return True
+        if not file.name.startswith("."):
+            self._others[file.suffix or "without a suffix"] += 1
+        return False
+
+    def _leaves_out(self, folder: Path, top: Path) -> bool:
+        """Return whether a folder below `top` holds results, of this output or an earlier one."""
+        if folder not in self._kept and folder not in self._left_out:
+            if self._is_out(folder):
+                self._left_out[folder] = ""
+            elif _has_results(folder, top):
+                self._left_out[folder] = (
+                    f"left out, since it has results of the images in {top}; "
+                    "give this folder alone if its images are meant too"
+                )
+            else:
+                self._kept.add(folder)
+        return folder in self._left_out
+
+    def _leads_back(self, folder: Path, seen: list[Path]) -> bool:
+        """Return whether a link leads to where the search goes, or comes from, anyway."""
+        if not folder.is_symlink():
+            return False
+        real = Path(os.path.realpath(folder))
+        if any(real.is_relative_to(path) for path in seen):
+            return True
+        if seen[0].is_relative_to(real):
+            self._left_out[folder] = f"left out, since it links to {real}, which is above"
+            return True
+        seen.append(real)
+        return False
+
+    def _is_out(self, folder: Path) -> bool:
+        return self._out.exists() and folder.exists() and self._out.samefile(folder)
+
+    def _note_unreadable(self, error: OSError) -> None:
+        self._left_out[Path(error.filename)] = f"left out: {error.strerror}"
+
+
+def _has_results(folder: Path, top: Path) -> bool:
+    """Return whether all images of a folder stand for those of `top`, as results do.
+
+    They have the same names at the same places, are not older, and are no copies. Estimates have
+    their tables.
+    """
+    if all((folder / f"estimates{suffix}").is_file() for suffix in (".csv", ".json")):
+        return True
+    found = False
+    for here, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            result = Path(here, name)
+            if not is_image_path(result):
+                continue
+            if not _is_made_of(result, top / result.relative_to(folder)):
+                return False
+            found = True
+        folders[:] = [name for name in folders if not is_image_path(Path(here, name))]
+    return found
+
+
+def _is_made_of(result: Path, source: Path) -> bool:
+    if not is_image_path(source) or _times(result)[0] < _times(source)[0]:
+        return False
+    return result.is_dir() or not filecmp.cmp(result, source, shallow=False)
 
 
 def _fixed_part(pattern: Path) -> Path:
-    """The folders of a pattern before its first wildcard."""
+    """Return the folders of a pattern before its first wildcard."""
     parts = list(pattern.parts)
     first = next(i for i, part in enumerate(parts) if glob.has_magic(part))
     return Path(*parts[:first])
 
 
-def _below(folder: Path, out: Path) -> Iterator[tuple[Path, Path]]:
-    """All images in a folder and its folders, but not those in the output folder."""
-    if out.exists() and out.samefile(folder):
-        raise InputError(
-            f"-o {out} is the folder of the inputs, whose images would be overwritten; "
-            "give another folder"
-        )
-    for here, folders, files in os.walk(folder):
-        inside = Path(here)
-        images = [inside / name for name in (*folders, *files) if is_image_path(inside / name)]
-        for image in sorted(images):
-            yield image, image.relative_to(folder)
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".")
-            and not is_image_path(inside / name)
-            and not (out.exists() and out.samefile(inside / name))
-        )
-
-
 def _is_plain_folder(path: Path) -> bool:
     return path.is_dir() and not is_image_path(path)
+
+
+def _is_zarr(folder: Path) -> bool:
+    return any((folder / name).exists() for name in ("zarr.json", ".zgroup", ".zarray"))
 
 
 def _refuse_clashes(jobs: Sequence[Job], sources: set[str]) -> None:
@@ -158,10 +296,17 @@ def _refuse_clashes(jobs: Sequence[Job], sources: set[str]) -> None:
             )
 
 
-def _modified(path: Path) -> float:
-    """When an image was last written: of folders, the newest of the files right inside."""
-    times = [path.stat().st_mtime]
-    if path.is_dir():
-        # Renaming a folder into place changes none of these, copying pixels into it does.
-        times = [entry.stat().st_mtime for entry in os.scandir(path)] or times
-    return max(times)
+def _is_empty(path: Path) -> bool:
+    return not any(path.iterdir()) if path.is_dir() else path.stat().st_size == 0
+
+
+def _times(path: Path) -> tuple[int, int]:
+    """Return when an image was last written and last changed on the disk, in nanoseconds.
+
+    For folders these are the newest of the files right inside, and of the folder for the change.
+    """
+    own = path.stat()
+    # Renaming a folder into place leaves the times of what is inside, copying pixels does not.
+    inside = [entry.stat() for entry in os.scandir(path)] if path.is_dir() else []
+    written = max(each.st_mtime_ns for each in inside or [own])
+    return written, max(each.st_ctime_ns for each in (own, *inside))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from napari_baryir.errors import InputError
 
 
 def add_inputs(parser: argparse.ArgumentParser) -> None:
-    """The images of a command that takes many."""
+    """Add the images of a command that takes many."""
     parser.add_argument(
         "inputs", nargs="+", metavar="IN",
         help="image files, folders (with all folders inside) or patterns such as '*.tif'",
@@ -16,7 +17,7 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
 
 
 def add_image(parser: argparse.ArgumentParser) -> None:
-    """Options that say what an image is, and which network is to see it."""
+    """Add the options that say what an image is, and which network is to see it."""
     parser.add_argument(
         "--model", default="auto",
         help="a name that `napari-baryir models` lists, or a weights file; default: auto, which is "
@@ -36,7 +37,7 @@ def add_image(parser: argparse.ArgumentParser) -> None:
 
 
 def add_computing(parser: argparse.ArgumentParser) -> None:
-    """Options of every command that sends images through a network."""
+    """Add the options of every command that sends images through a network."""
     group = parser.add_argument_group("computing")
     group.add_argument(
         "--device", default="auto", help="auto (a GPU if there is one), cpu, cuda, cuda:1, mps"
@@ -54,6 +55,19 @@ def add_computing(parser: argparse.ArgumentParser) -> None:
         "--overlap", type=_overlap, default="auto", metavar="PIXELS",
         help="how far neighbouring pieces overlap; default: auto",
     )  # fmt: skip
+
+
+def add_speech(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how much, and for whom, a command writes to the terminal."""
+    group = parser.add_argument_group("terminal")
+    group.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
+    group.add_argument("--json", action="store_true", help="write the results to stdout as JSON")
+
+
+def intensity_of(args: argparse.Namespace) -> Any:
+    """Return the intensity as `napari_baryir.restore` takes it: one, or one per channel."""
+    chosen = args.intensity or ["auto"]
+    return chosen[0] if len(chosen) == 1 else chosen
 
 
 def _axes(text: str) -> str:

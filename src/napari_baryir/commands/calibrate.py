@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     device = choose_device(args.device)
     path = find_weights(args.weights)
     target = Path(args.output or path)
-    if target.suffix != ".safetensors":
+    if target.suffix.lower() != ".safetensors":
         raise InputError(f"-o {target}: weights files end in .safetensors")
     model = load_weights(path, device=device)
     profile: Profile = args.profile or _profile(model, path)
@@ -105,7 +105,7 @@ def _profile(model: BaryIR, path: Path) -> Profile:
 
 
 def _stored_dtype(path: Path) -> torch.dtype:
-    """The precision in which a file holds its network, so that it is written back unchanged."""
+    """Return the precision in which a file holds its network; it is written back unchanged."""
     import torch
     from safetensors import safe_open
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import json
 import sys
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from napari_baryir.errors import InputError
 from napari_baryir.steps import Steps
 
 if TYPE_CHECKING:
+    from napari_baryir.batch.jobs import Job
+    from napari_baryir.batch.run import News
     from napari_baryir.restoration.results import Progress
 
 Result = TypeVar("Result")
@@ -31,6 +37,35 @@ def remark(text: str) -> None:
     from tqdm import tqdm
 
     tqdm.write(text, file=sys.stderr)
+
+
+class Voice:
+    """Speaks for a command: lines, or one JSON document, on stdout; notes on stderr.
+
+    Parameters
+    ----------
+    args
+        ``--quiet`` keeps lines, notes and progress back, ``--json`` replaces the lines.
+    """
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.quiet: bool = args.quiet
+        self._json: bool = args.json
+
+    def line(self, text: str) -> None:
+        """Say what was done."""
+        if not self.quiet and not self._json:
+            echo(text)
+
+    def note(self, text: str) -> None:
+        """Say what is worth knowing beside."""
+        if not self.quiet:
+            remark(text)
+
+    def document(self, value: object) -> None:
+        """Give all results to a program, if one asks for them."""
+        if self._json:
+            echo(json.dumps(value, indent=1))
 
 
 class StepsShown:
@@ -131,8 +166,34 @@ def run_shown(steps: Generator[Progress, None, Result], title: str) -> Result:
     return running.result
 
 
+def follow(
+    batch: Generator[News[Result], None, None], jobs: Sequence[Job], voice: Voice
+) -> Iterator[News[Result]]:
+    """Show how far a batch is, and pass on what is over; raise the error that stops it."""
+    with contextlib.closing(batch), StepsShown(passing=True, silent=voice.quiet) as shown:
+        for news in batch:
+            job, progress = jobs[news.row], news.progress
+            if progress is not None:
+                title = f"{news.row + 1}/{len(jobs)} {job.source.name}: tile"
+                shown.show(title, progress.done, progress.total)
+            elif news.error is not None and news.stops:
+                raise news.error
+            elif news.state.value in ("done", "failed"):
+                if news.error is not None:
+                    remark(f"failed: {failure(job, news.error)}")
+                yield news
+
+
+def failure(job: Job, error: Exception) -> str:
+    """Put an error in one line that names the file."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if not isinstance(error, InputError):
+        text = f"{type(error).__name__}: {text}"
+    return text if str(job.source) in text else f"{job.source}: {text}"
+
+
 def as_duration(seconds: float) -> str:
-    """Give a duration as people say it: ``40 s``, ``12 min``, ``3.5 h``."""
+    """Return a duration as people say it: ``40 s``, ``12 min``, ``3.5 h``."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = seconds / 60
@@ -152,7 +213,7 @@ def as_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def as_size(nbytes: int) -> str:
-    """Give a number of bytes as people read it: ``3.9 MB``."""
+    """Return a number of bytes as people read it: ``3.9 MB``."""
     size, unit = float(nbytes), "B"
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if size < 1000 or unit == "TB":

@@ -111,7 +111,7 @@ def restore_sample(sample: Sample, model: str = "auto", device: str = "auto") ->
 
 
 def compare(image: NDArray[Any], sample: Sample) -> tuple[float, float]:
-    """PSNR in dB and SSIM of an image against a sample's truth.
+    """Return PSNR in dB and SSIM of an image against a sample's truth.
 
     The range of values is that of the dtype for photographs and that of the truth for microscopy.
     Of a stack, SSIM is the mean over its planes; PSNR is that of the whole.

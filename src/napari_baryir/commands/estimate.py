@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 from collections import Counter
-from dataclasses import dataclass, field
+from functools import partial
 from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_baryir.commands.arguments import add_computing, add_image, add_inputs
-from napari_baryir.commands.console import echo, remark, run_shown
-from napari_baryir.commands.restore import Models, failure
-from napari_baryir.errors import DeviceError, InputError, WeightsError
-from napari_baryir.files.formats import format_name
+from napari_baryir.commands.arguments import (
+    add_computing,
+    add_image,
+    add_inputs,
+    add_speech,
+    intensity_of,
+)
+from napari_baryir.commands.console import Voice, failure, follow
+from napari_baryir.errors import InputError
+from napari_baryir.files.formats import FORMATS, format_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
     from napari_baryir.batch.jobs import Job
+    from napari_baryir.batch.models import Models
     from napari_baryir.commands.estimate_files import TableEntry
+    from napari_baryir.degradation import DegradationEstimate
     from napari_baryir.files import ImageFile
-
-logger = logging.getLogger(__name__)
+    from napari_baryir.restoration import Progress
 
 TABLES = (".csv", ".json")
 """Suffixes of a table of its own."""
@@ -74,54 +79,60 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )  # fmt: skip
     add_image(parser)
     add_computing(parser)
+    add_speech(parser)
     parser.set_defaults(run=run)
-
-
-@dataclass
-class _Done:
-    """What was estimated, for the table."""
-
-    entries: list[TableEntry] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
 
 
 def run(args: argparse.Namespace) -> int:
     """Estimate all inputs; 1 if one of them failed."""
     from napari_baryir.batch.jobs import plan_jobs
+    from napari_baryir.batch.models import Models
+    from napari_baryir.batch.run import run_batch
+    from napari_baryir.commands.estimate_files import as_json
 
-    out = Path(args.output)
+    voice, out = Voice(args), Path(args.output)
     tables = _tables(out, args)
     to_table = tables == [out]
-    # As if it were a folder, so that no input seems to be overwritten.
-    jobs = plan_jobs(args.inputs, f"{out}/", apart=not to_table)
+    plan = plan_jobs(args.inputs, args.output, apart=not to_table, to_folder=True)
     if not to_table and not args.overwrite:
-        _check_none_there(jobs)
-    done = _Done()
+        _check_none_there(plan.jobs)
+    for note in plan.notes:
+        voice.note(note)
+    work = partial(_estimate, args=args, models=Models(args.model, args.device), maps=not to_table)
+    entries: list[TableEntry] = []
+    failed: list[dict[str, str]] = []
     try:
-        _estimate_all(jobs, args, done, to_table)
+        for news in follow(run_batch(plan.jobs, work, again=True), plan.jobs, voice):
+            job = plan.jobs[news.row]
+            if news.error is not None:
+                failed.append({"file": str(job.source), "error": failure(job, news.error)})
+            elif news.result is not None:
+                entries.append(news.result[0])
+                for note in news.result[1]:
+                    voice.note(f"{job.source}: {note}")
+                voice.line(_line(news.result[0]))
     finally:  # whatever stops the rest, what is done is kept
-        if done.entries:
+        voice.document([*as_json(entries), *failed])
+        if entries:
             if not to_table and not (args.no_figures and args.maps == "none"):
-                echo(f"maps and figures: {out / '*-degradation.*'}")
-            _write_tables(tables, done)
-    if done.failed:
-        echo(f"failed {len(done.failed)}: {', '.join(done.failed)}")
-    return 1 if done.failed else 0
+                voice.line(f"maps and figures: {out / '*-degradation.*'}")
+            _write_tables(tables, entries, voice)
+    if failed:
+        voice.line(f"failed {len(failed)}: {', '.join(each['file'] for each in failed)}")
+    return int(bool(failed))
 
 
 def _tables(out: Path, args: argparse.Namespace) -> list[Path]:
-    """The tables to write: the output itself, or those of a folder."""
+    """Return the tables to write: the output itself, or those of a folder."""
+    name = format_name(out)
     folder = out.is_dir() or args.output.endswith(("/", os.sep))
+    if name is not None and (FORMATS[name].is_folder or not folder):
+        raise InputError(f"-o {out} is named as an image; give a folder, or a .csv or .json file")
     to_table = out.suffix.lower() in TABLES and not folder
-    if not to_table and not folder:
-        if format_name(out) is not None:
-            raise InputError(
-                f"-o {out} is named as an image; give a folder, or a .csv or .json file"
-            )
-        if out.suffix:
-            raise InputError(
-                f"-o {out}: tables end in .csv or .json; to name a folder like this, end it with /"
-            )
+    if out.suffix and not to_table and not folder:
+        raise InputError(
+            f"-o {out}: tables end in .csv or .json; to name a folder like this, end it with /"
+        )
     if to_table and args.contributions:
         raise InputError(f"-o {out} holds a table only; give a folder for contributions")
     tables = [out] if to_table else [out / f"estimates{suffix}" for suffix in TABLES]
@@ -149,95 +160,67 @@ def _check_none_there(jobs: Sequence[Job]) -> None:
 
 
 def _stem(job: Job) -> Path:
-    """What the files of an image begin with; its suffix stays, lest two of one name meet."""
+    """Return what the names of an image's files begin with; its suffix keeps them apart."""
     return job.target.parent / job.source.name.replace(".", "-")
 
 
-def _estimate_all(
-    jobs: Sequence[Job], args: argparse.Namespace, done: _Done, to_table: bool
-) -> None:
-    """Estimate one file after another, and note in `done` what came of it."""
-    models = Models(args.model, args.device)
-    for number, job in enumerate(jobs, start=1):
-        folder = None if to_table else job.target.parent
-        try:
-            entry = _estimate(job, args, models, f"{number}/{len(jobs)} {job.source.name}", folder)
-        except (DeviceError, WeightsError, MemoryError):
-            raise  # the next file would meet it too
-        except Exception as error:  # one bad file must not stop the rest, whatever is wrong with it
-            logger.debug("%s", job.source, exc_info=True)
-            done.failed.append(str(job.source))
-            remark(failure(job, error))
-        else:
-            done.entries.append(entry)
-            echo(_line(entry))
-
-
-def _write_tables(tables: Sequence[Path], done: _Done) -> None:
+def _write_tables(tables: Sequence[Path], entries: Sequence[TableEntry], voice: Voice) -> None:
     from napari_baryir.commands.estimate_files import write_csv, write_json
 
     for table in tables:
-        (write_csv if table.suffix.lower() == ".csv" else write_json)(table, done.entries)
-        echo(f"table: {table}")
+        (write_csv if table.suffix.lower() == ".csv" else write_json)(table, entries)
+        voice.line(f"table: {table}")
 
 
 def _estimate(
-    job: Job, args: argparse.Namespace, models: Models, title: str, folder: Path | None
-) -> TableEntry:
-    """Estimate one file, and write its maps and figure where there is a folder for them.
+    job: Job, args: argparse.Namespace, models: Models, maps: bool
+) -> Generator[Progress, None, tuple[TableEntry, tuple[str, ...]]]:
+    """Estimate one file, and write its maps and figure if asked; return its entry and its notes.
 
     Only what the table says outlives the file: maps of many images would fill the memory.
     """
-    import numpy as np
-
-    from napari_baryir.commands.estimate_figure import write_figure
-    from napari_baryir.commands.estimate_files import TableEntry, write_contributions, write_maps
+    from napari_baryir.batch.run import notes_of
+    from napari_baryir.commands.estimate_files import TableEntry
     from napari_baryir.degradation import iter_estimate
     from napari_baryir.files import read_image
 
     with read_image(job.source) as image:
         axes = args.axes or image.axes
         _, model = models.get(image, axes)
-        chosen = args.intensity or ["auto"]
-        steps = iter_estimate(
+        estimate = yield from iter_estimate(
             image.data, axes=axes, model=model, device=args.device, precision=args.precision,
-            tile=args.tile, overlap=args.overlap,
-            intensity=chosen[0] if len(chosen) == 1 else chosen,
+            tile=args.tile, overlap=args.overlap, intensity=intensity_of(args),
             contributions=args.contributions, at_once=True,
         )  # fmt: skip
-        estimate = run_shown(steps, title)
-        _tell_notes(job.source, image, guessed=image.axes_guessed and args.axes is None)
-        entry = TableEntry.of(str(job.source), estimate)
-        if folder is None:
-            return entry
-        stem = _stem(job)
-        folder.mkdir(parents=True, exist_ok=True)
-        if args.maps != "none":
-            suffix = "tif" if args.maps == "tiff" else "ome.zarr"
-            write_maps(stem.with_name(f"{stem.name}-degradation.{suffix}"), estimate, image)
-            write_contributions(stem, suffix, estimate, image)
-        if not args.no_figures:
-            from napari_baryir.imaging.axes import PlaneLayout
-
-            plane = PlaneLayout.of(image.data, axes).read(image.data, 0)
-            write_figure(
-                stem.with_name(f"{stem.name}-degradation.png"),
-                estimate,
-                np.asarray(plane),
-                job.source.name,
-            )
-    return entry
+        if maps:
+            _write_maps(job, args, image, estimate)
+    return TableEntry.of(str(job.source), estimate), notes_of(image, args.axes)
 
 
-def _tell_notes(source: Path, image: ImageFile, *, guessed: bool) -> None:
-    if guessed:
-        remark(f"{source}: its axes were taken to be {image.axes}; --axes says otherwise")
-    for note in image.notes:
-        remark(f"{source}: {note}")
+def _write_maps(
+    job: Job, args: argparse.Namespace, image: ImageFile, estimate: DegradationEstimate
+) -> None:
+    """Write the maps, the contributions and the figure of one image."""
+    from napari_baryir.commands.estimate_files import write_contributions, write_maps
+
+    stem = _stem(job)
+    if args.maps != "none":
+        suffix = "tif" if args.maps == "tiff" else "ome.zarr"
+        write_maps(stem.with_name(f"{stem.name}-degradation.{suffix}"), estimate, image)
+        write_contributions(stem, suffix, estimate, image)
+    if not args.no_figures:
+        import numpy as np
+
+        from napari_baryir.commands.estimate_figure import write_figure
+        from napari_baryir.imaging.axes import PlaneLayout
+
+        plane = np.asarray(PlaneLayout.of(image.data, args.axes or image.axes).read(image.data, 0))
+        path = stem.with_name(f"{stem.name}-degradation.png")
+        write_figure(path, estimate, plane, job.source.name)
 
 
 def _line(entry: TableEntry) -> str:
-    """One line for the terminal: the mean over the planes, and how many there are."""
+    """Return a line for the terminal: the mean over the planes, and how many there are."""
     count = len(entry.planes)
     sums: Counter[str] = Counter()
     for _, summary, _ in entry.planes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ def write_figure(
     path
         PNG or whatever matplotlib writes.
     estimate
-        Of the image.
+        The estimate of the image.
     plane
         The image's first plane, (H, W, samples).
     title
@@ -42,17 +43,21 @@ def write_figure(
         layout="constrained",
     )
     left, middle, right = figure.subplots(1, 3)
-    figure.suptitle(title if len(estimate.summary) == 1 else f"{title}, first plane")
+    # A name may hold bytes that are no text, and signs that would begin a formula.
+    title = title.encode("utf-8", "backslashreplace").decode()
+    title = title if len(estimate.summary) == 1 else f"{title}, first plane"
+    figure.suptitle(title, parse_math=False)
     draw_image(left, plane, estimate)
     drawn = draw_severity(middle, estimate)
     figure.colorbar(drawn, ax=middle, shrink=0.8)
     draw_domains(right, estimate)
-    with written_aside(path) as aside:
+    with written_aside(path) as aside, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # the font lacks a letter
         figure.savefig(aside, format=path.suffix[1:], dpi=110)
 
 
 def draw_image(axes: Axes, plane: NDArray[Any], estimate: DegradationEstimate) -> None:
-    """The plane as the network saw it."""
+    """Draw the plane as the network saw it."""
     colours = plane[..., :3] if plane.shape[-1] >= 3 else plane[..., :1]
     unit = np.nan_to_num(np.clip(estimate.intensity[0].apply(colours), 0, 1))
     axes.imshow(unit if unit.shape[-1] == 3 else unit[..., 0], cmap="gray", vmin=0, vmax=1)
@@ -61,7 +66,7 @@ def draw_image(axes: Axes, plane: NDArray[Any], estimate: DegradationEstimate) -
 
 
 def draw_severity(axes: Axes, estimate: DegradationEstimate) -> Any:
-    """The severity of the first plane, on the image's pixels."""
+    """Draw the severity of the first plane, on the image's pixels."""
     severity = _first(estimate.severity, 2)
     drawn = axes.imshow(severity, cmap="inferno", vmin=0, vmax=1, extent=_extent(estimate))
     _fit(axes, estimate)
@@ -70,7 +75,7 @@ def draw_severity(axes: Axes, estimate: DegradationEstimate) -> Any:
 
 
 def draw_domains(axes: Axes, estimate: DegradationEstimate) -> None:
-    """The likeliest domain of each cell of the first plane, with a legend of shares."""
+    """Draw the likeliest domain of each cell of the first plane, with a legend of shares."""
     from matplotlib.patches import Patch
 
     colours = colors_of(estimate.domains)
@@ -80,7 +85,7 @@ def draw_domains(axes: Axes, estimate: DegradationEstimate) -> None:
     _fit(axes, estimate)
     drawn = {estimate.domains[k] for k in np.unique(likeliest)}
     shown = [(n, s) for n, s in estimate.summary[0].items() if s >= 0.01 or n in drawn]
-    axes.legend(
+    legend = axes.legend(
         handles=[
             Patch(facecolor=colours[name], edgecolor="black", label=f"{name} {share:.0%}")
             for name, share in shown
@@ -90,6 +95,8 @@ def draw_domains(axes: Axes, estimate: DegradationEstimate) -> None:
         frameon=False,
         title="mean probability",
     )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
     axes.set_title("likeliest domain")
 
 
@@ -98,7 +105,7 @@ def _first(maps: Any, inner: int) -> NDArray[np.float32]:
 
 
 def _extent(estimate: DegradationEstimate) -> tuple[float, float, float, float]:
-    """Where the cells lie in pixels, with pixel centres at whole numbers."""
+    """Return where the cells lie in pixels, with pixel centres at whole numbers."""
     h, w = estimate.severity.shape[-2:]
     return -0.5, w * estimate.cell - 0.5, h * estimate.cell - 0.5, -0.5
 

@@ -34,7 +34,7 @@ class TableEntry:
 
     @classmethod
     def of(cls, file: str, estimate: DegradationEstimate) -> TableEntry:
-        """What is to be told of an estimate."""
+        """Return what the table says of an estimate."""
         planes = tuple(_planes(estimate))
         return cls(file, estimate.model, tuple(estimate.domains), planes, estimate.record)
 
@@ -53,12 +53,19 @@ def write_csv(path: Path, entries: Sequence[TableEntry]) -> None:
             top = next(iter(summary))
             writer.writerow([entry.file, plane, entry.model, f"{severity:.4f}", top, *shares])
     with written_aside(path) as aside:
-        aside.write_text(text.getvalue(), encoding="utf-8", newline="")
+        # Names of files may hold bytes that are no text.
+        aside.write_text(text.getvalue(), "utf-8", errors="backslashreplace", newline="")
 
 
 def write_json(path: Path, entries: Sequence[TableEntry]) -> None:
     """Write a list of files, each with its planes and how it was estimated."""
-    told = [
+    with written_aside(path) as aside:
+        aside.write_text(json.dumps(as_json(entries), indent=1) + "\n", encoding="utf-8")
+
+
+def as_json(entries: Sequence[TableEntry]) -> list[dict[str, Any]]:
+    """Return the files, each with its planes and how it was estimated, as plain JSON values."""
+    return [
         {
             "file": entry.file,
             "planes": [
@@ -69,8 +76,6 @@ def write_json(path: Path, entries: Sequence[TableEntry]) -> None:
         }
         for entry in entries
     ]
-    with written_aside(path) as aside:
-        aside.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 
 def write_maps(path: Path, estimate: DegradationEstimate, image: ImageFile) -> None:
@@ -113,7 +118,7 @@ def write_contributions(
 
 
 def _planes(estimate: DegradationEstimate) -> Iterator[tuple[str, Mapping[str, float], float]]:
-    """What `TableEntry.planes` holds."""
+    """Yield what `TableEntry.planes` holds."""
     letters = estimate.axes[:-2]
     shape = estimate.severity.shape[:-2]
     for number, summary in enumerate(estimate.summary):

@@ -37,7 +37,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "finetune",
         help="teach a model your own images",
         description="Fine-tune a model on pairs, on clean images that are degraded here, or on "
-        "noisy images alone. What is wrong with the images is told before the first step.",
+        "noisy images alone. It says before the first step what is wrong with the images.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -124,10 +124,10 @@ def _settings(args: argparse.Namespace) -> FinetuneSettings:
     try:
         return FinetuneSettings(**given, resume=args.resume, turn=not args.no_turn)
     except ValidationError as error:
-        told = "; ".join(
+        problems = "; ".join(
             f"--{'.'.join(map(str, e['loc'])) or 'options'}: {e['msg']}" for e in error.errors()
         )
-        raise InputError(told) from None
+        raise InputError(problems) from None
 
 
 def _source(args: argparse.Namespace) -> Source:

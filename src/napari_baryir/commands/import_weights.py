@@ -6,10 +6,11 @@ import argparse
 from pathlib import Path
 
 from napari_baryir.commands.console import as_size, echo
+from napari_baryir.errors import InputError
 
 EXAMPLES = """\
 example:
-  napari-baryir import-weights BaryIR.pth published.safetensors
+  napari-baryir import-weights BaryIR.pth -o published.safetensors
   napari-baryir restore photo.jpg -o better.jpg --model published.safetensors
 
 Nothing in FILE is executed, so it may come from anyone. A file that asks for anything but tensors
@@ -27,7 +28,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("file", metavar="FILE", help="checkpoint, usually .pth")
-    parser.add_argument("out", metavar="OUT", help="weights file to write, .safetensors")
+    parser.add_argument("out", nargs="?", metavar="OUT", help="the same as -o OUT")
+    parser.add_argument("-o", "--output", metavar="OUT", help="file to write, .safetensors")
     parser.set_defaults(run=run)
 
 
@@ -35,6 +37,8 @@ def run(args: argparse.Namespace) -> int:
     """Convert and say where to."""
     from napari_baryir.weights.importer import import_published_weights
 
-    path = Path(import_published_weights(args.file, args.out))
+    if (args.out is None) == (args.output is None):
+        raise InputError("say where to write, once: -o OUT.safetensors")
+    path = Path(import_published_weights(args.file, args.output or args.out))
     echo(f"{args.file} -> {path}  ({as_size(path.stat().st_size)})")
     return 0

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from napari_baryir.commands.console import as_size, as_table, echo
+from napari_baryir.commands.arguments import add_speech
+from napari_baryir.commands.console import Voice, as_size, as_table
 
 if TYPE_CHECKING:
     from napari_baryir.weights.registry import ModelCard
@@ -28,6 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these; default: all")
+    add_speech(parser)
     parser.set_defaults(run=run)
 
 
@@ -42,17 +44,26 @@ def run(args: argparse.Namespace) -> int:
         raise ModelUnavailableError(no_such_model(unknown[0]))
     if args.names:
         cards = [card for card in cards if card.name in args.names]
+    voice = Voice(args)
+    voice.document([_entry(card) for card in cards])
     header = ("name", "title", "images", "licence", "size", "where")
-    echo(as_table(header, [_row(card) for card in cards]))
+    voice.line(as_table(header, [_row(card) for card in cards]))
     for card in cards:
         if args.verbose:
-            echo(f"\n{_text(card)}")
+            voice.line(f"\n{_text(card)}")
     return 0
 
 
 def _row(card: ModelCard) -> tuple[str, ...]:
     size = as_size(card.path.stat().st_size) if card.available else "-"
     return card.name, card.title, card.image_kind, card.licence, size, _where(card)
+
+
+def _entry(card: ModelCard) -> dict[str, Any]:
+    return {
+        "name": card.name, "title": card.title, "images": card.image_kind, "licence": card.licence,
+        "available": card.available, "path": str(card.path), "card": _text(card),
+    }  # fmt: skip
 
 
 def _where(card: ModelCard) -> str:
@@ -70,5 +81,5 @@ def _text(card: ModelCard) -> str:
     return (
         f"# {card.name}\n\n{card.summary}"
         if path is None
-        else path.read_text(encoding="utf-8").strip()
+        else path.read_text("utf-8", errors="replace").strip()
     )

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import time
-from dataclasses import dataclass, field, replace
+import json
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from napari_baryir.commands.arguments import add_computing, add_image, add_inputs
-from napari_baryir.commands.console import echo, remark, run_shown
-from napari_baryir.errors import DeviceError, InputError, WeightsError
+from napari_baryir.commands.arguments import (
+    add_computing,
+    add_image,
+    add_inputs,
+    add_speech,
+    intensity_of,
+)
+from napari_baryir.commands.console import Voice, failure, follow
+from napari_baryir.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from napari_baryir.batch.jobs import Job
-    from napari_baryir.files import ImageFile
-    from napari_baryir.network import BaryIR
-    from napari_baryir.restoration import Restoration
+    from napari_baryir.batch.run import News, RestoredFile
 
-logger = logging.getLogger(__name__)
+RESTORED, SKIPPED, FAILED = "restored", "skipped", "failed"
+"""States of an image in the report."""
 
 EXAMPLES = """\
 examples:
@@ -31,8 +35,9 @@ examples:
 
 Reads and writes TIFF (OME and ImageJ too), PNG, JPEG and OME-Zarr. Shape, data type, value range,
 axes and metadata stay as they are. An input is never overwritten. A result appears only when it is
-complete. In a folder, what is there is done, and is skipped the next time, unless the input is
-newer; --overwrite restores it again, as after a change of settings.
+complete. In a folder, what is there is done, and is skipped the next time, unless the input has
+changed since; --overwrite restores it again, as after a change of settings. Files of other kinds
+and results of earlier runs are left out, which is said.
 """
 
 
@@ -59,8 +64,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--ensemble", action="store_true",
         help="average over 8 flips and rotations: slightly better, 8 times slower",
     )  # fmt: skip
+    parser.add_argument(
+        "--report", metavar="FILE.json",
+        help="write how each image was restored: settings, model and its hash, notes, errors",
+    )  # fmt: skip
     add_image(parser)
     add_computing(parser)
+    add_speech(parser)
     parser.set_defaults(run=run)
 
 
@@ -74,126 +84,104 @@ def _strength(text: str) -> float:
     return value
 
 
-@dataclass
-class _Tally:
-    """What became of the files."""
-
-    restored: int = 0
-    skipped: int = 0
-    failed: list[str] = field(default_factory=list)
-
-    def summary(self) -> str:
-        parts = [f"restored {self.restored}"]
-        if self.skipped:
-            parts.append(f"skipped {self.skipped} that were there (--overwrite replaces them)")
-        if self.failed:
-            parts.append(f"failed {len(self.failed)}: {', '.join(self.failed)}")
-        return "; ".join(parts)
-
-
 def run(args: argparse.Namespace) -> int:
     """Restore all inputs; 1 if one of them failed."""
     from napari_baryir.batch.jobs import plan_jobs
+    from napari_baryir.batch.models import Models
+    from napari_baryir.batch.run import restore_file, run_batch
 
-    jobs = plan_jobs(args.inputs, args.output)
-    tally, models = _Tally(), Models(args.model, args.device)
+    voice, report = Voice(args), Path(args.report) if args.report else None
+    earlier = _read_report(report) if report else {}
+    plan = plan_jobs(args.inputs, args.output)
+    models = Models(args.model, args.device)
     if not args.overwrite:
-        _refuse_existing(jobs, Path(args.output))
-    for number, job in enumerate(jobs, start=1):
-        if not args.overwrite and job.is_done():
-            tally.skipped += 1
-            echo(f"{job.source}: {job.target} is there")
-            continue
-        try:
-            line = _restore(job, args, models, f"{number}/{len(jobs)} {job.source.name}")
-        except (DeviceError, WeightsError, MemoryError):
-            raise  # the next file would meet it too
-        except Exception as error:  # one bad file must not stop the rest, whatever is wrong with it
-            logger.debug("%s", job.source, exc_info=True)
-            tally.failed.append(str(job.source))
-            remark(failure(job, error))
-        else:
-            tally.restored += 1
-            echo(line)
-    echo(tally.summary())
-    return 1 if tally.failed else 0
+        _refuse_existing(plan.jobs, Path(args.output))
+    for note in plan.notes:
+        voice.note(note)
+    work = partial(
+        restore_file, models=models, axes=args.axes, device=args.device,
+        precision=args.precision, tile=args.tile, overlap=args.overlap,
+        intensity=intensity_of(args), strength=args.strength, ensemble=args.ensemble,
+    )  # fmt: skip
+    batch = run_batch(plan.jobs, work, again=args.overwrite)
+    entries: list[dict[str, Any]] = []
+    try:
+        for news in follow(batch, plan.jobs, voice):
+            entries.append(_entry(plan.jobs[news.row], news))
+            _say(entries[-1], news, voice)
+    finally:  # whatever stops the rest, what is done is reported
+        voice.document(entries)
+        if report is not None:
+            _write_report(report, earlier, entries)
+    voice.line(_summary(entries))
+    return int(any(entry["state"] == FAILED for entry in entries))
 
 
 def _refuse_existing(jobs: Sequence[Job], output: Path) -> None:
-    """A folder is filled up; a file that was named must not be kept in silence, nor replaced."""
+    """Refuse to keep or to replace a file that was named; a folder is filled up."""
     if [job.target for job in jobs] == [output] and output.exists():
         raise InputError(f"{output} is there already; --overwrite replaces it")
 
 
-class Models:
-    """The networks in use, each loaded once.
+def _entry(job: Job, news: News[RestoredFile]) -> dict[str, Any]:
+    """Return what the report says of one image, as plain JSON values."""
+    entry: dict[str, Any] = {"file": str(job.source), "result": str(job.target)}
+    if news.error is not None:
+        return {**entry, "state": FAILED, "error": failure(job, news.error)}
+    if news.result is None:
+        return {**entry, "state": SKIPPED}
+    done = news.result
+    return {**entry, "state": RESTORED, "notes": list(done.notes), **done.restoration.record}
+
+
+def _say(entry: Mapping[str, Any], news: News[RestoredFile], voice: Voice) -> None:
+    if entry["state"] == SKIPPED:
+        voice.line(f"{entry['file']}: {entry['result']} is there")
+    if news.result is None:
+        return
+    for note in news.result.notes:
+        voice.note(f"{entry['file']}: {note}")
+    done = news.result.restoration
+    how = f"{done.axes}, {news.result.model}, {done.seconds:.1f} s"
+    voice.line(f"{entry['file']} -> {entry['result']}  ({how})")
+
+
+def _summary(entries: Sequence[Mapping[str, Any]]) -> str:
+    """Return in a line what became of all images."""
+    files: dict[str, list[str]] = {RESTORED: [], SKIPPED: [], FAILED: []}
+    for entry in entries:
+        files[entry["state"]].append(entry["file"])
+    parts = [f"restored {len(files[RESTORED])}"]
+    if files[SKIPPED]:
+        parts.append(f"skipped {len(files[SKIPPED])} that were there (--overwrite replaces them)")
+    if files[FAILED]:
+        parts.append(f"failed {len(files[FAILED])}: {', '.join(files[FAILED])}")
+    return "; ".join(parts)
+
+
+def _read_report(path: Path) -> dict[str, Any]:
+    """Return the entries of an earlier report by their results.
 
     Raises
     ------
-    ModelUnavailableError, WeightsError
-        At once, if there is no such model.
+    InputError
+        If the file is something else, which would be replaced.
     """
-
-    def __init__(self, name: str, device: str) -> None:
-        from napari_baryir.weights.header import read_header
-        from napari_baryir.weights.registry import find_weights
-
-        if name != "auto":
-            read_header(find_weights(name))
-        self._name = name
-        self._device = device
-        self._loaded: dict[str, BaryIR] = {}
-
-    def get(self, image: ImageFile, axes: str) -> tuple[str, BaryIR]:
-        """The network for an image, and its name."""
-        from napari_baryir.devices import choose_device
-        from napari_baryir.weights.registry import choose_model, load_model
-
-        rgb = "S" in axes and len(axes) == len(image.shape) and image.shape[axes.index("S")] >= 3
-        name = choose_model(rgb) if self._name == "auto" else self._name
-        if name not in self._loaded:
-            self._loaded[name] = load_model(name, device=choose_device(self._device))
-        return name, self._loaded[name]
+    if not path.exists() or (path.is_file() and path.stat().st_size == 0):
+        return {}
+    try:
+        return {entry["result"]: entry for entry in json.loads(path.read_bytes())}
+    except (ValueError, TypeError, KeyError):
+        raise InputError(f"--report {path} is there already and is no report") from None
 
 
-def _restore(job: Job, args: argparse.Namespace, models: Models, title: str) -> str:
-    """Restore one file and say so in a line."""
-    from napari_baryir.files import format_name, open_output, read_image
-    from napari_baryir.restoration import iter_restore
+def _write_report(path: Path, earlier: Mapping[str, Any], entries: Sequence[Any]) -> None:
+    """Write the whole record of each image; what is skipped keeps its earlier one."""
+    from napari_baryir.atomic import written_aside
 
-    begin = time.perf_counter()
-    intensity = args.intensity or ["auto"]
-    with read_image(job.source) as image:
-        axes = args.axes or image.axes
-        # Written back to its own format, a file keeps the axes that it came with.
-        described = image if format_name(job.target) == image.format else replace(image, axes=axes)
-        name, model = models.get(image, axes)
-        with open_output(job.target, described) as pixels:
-            steps = iter_restore(
-                image.data, axes=axes, model=model, device=args.device,
-                precision=args.precision, tile=args.tile, overlap=args.overlap,
-                intensity=intensity[0] if len(intensity) == 1 else intensity,
-                strength=args.strength, ensemble=args.ensemble, out=pixels,
-            )  # fmt: skip
-            done = run_shown(steps, title)
-        _tell_notes(job, image, done, guessed=image.axes_guessed and args.axes is None)
-    seconds = time.perf_counter() - begin
-    return f"{job.source} -> {job.target}  ({axes}, {name}, {seconds:.1f} s)"
-
-
-def _tell_notes(job: Job, image: ImageFile, done: Restoration, *, guessed: bool) -> None:
-    notes: list[str] = list(image.notes)
-    if guessed:
-        notes.append(f"its axes were taken to be {image.axes}; --axes says otherwise")
-    if done.non_finite:
-        notes.append(f"{done.non_finite} values are not finite numbers and stay as they are")
-    for note in notes:
-        remark(f"{job.source}: {note}")
-
-
-def failure(job: Job, error: Exception) -> str:
-    """One line that names the file."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    if not isinstance(error, InputError):
-        text = f"{type(error).__name__}: {text}"
-    return f"failed: {text}" if str(job.source) in text else f"failed: {job.source}: {text}"
+    all_of_them = dict(earlier)
+    for entry in entries:
+        if entry["state"] != SKIPPED or entry["result"] not in earlier:
+            all_of_them[entry["result"]] = entry
+    with written_aside(path) as aside:
+        aside.write_text(json.dumps(list(all_of_them.values()), indent=1) + "\n", "utf-8")

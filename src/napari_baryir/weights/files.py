@@ -22,6 +22,7 @@ from napari_baryir.weights.header import (
     HEADER_KEY,
     damaged,
     parse_header,
+    refuse_auto,
     require_file,
 )
 
@@ -51,10 +52,13 @@ def save_weights(
 
     Raises
     ------
+    InputError
+        If the model would be named "auto".
     WeightsError
         If a value is not finite (in `dtype`), prototypes do not fit the domains, or calibration or
         provenance is not plain JSON.
     """
+    refuse_auto(path)
     if model.prototypes is not None:
         _check_prototypes(model.prototypes.shape, model.domains, Path(path).name)
     tensors = {}

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 
-from napari_baryir.errors import ModelUnavailableError, WeightsError
+from napari_baryir.errors import InputError, ModelUnavailableError, WeightsError
 
 HEADER_KEY = "napari_baryir"
 """Key of our JSON in the metadata of the safetensors header."""
@@ -31,6 +31,16 @@ class Header(BaseModel):
     calibration: dict[str, Any] = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
     """Where the weights come from: recipe, data, version, licence."""
+
+
+AUTO = "auto"
+"""Stands for the model that suits an image, so that no model can have this name."""
+
+
+def refuse_auto(path: str | os.PathLike[str]) -> None:
+    """Raise InputError where weights would be a model that is named as `AUTO`."""
+    if Path(path).stem == AUTO:
+        raise InputError(f"{path}: 'auto' means the model that suits an image; use another name")
 
 
 def read_header(path: str | os.PathLike[str]) -> Header:

@@ -24,7 +24,7 @@ from napari_baryir.weights.files import (
     shapes,
     weights_hash,
 )
-from napari_baryir.weights.header import HEADER_KEY, damaged, require_file
+from napari_baryir.weights.header import HEADER_KEY, damaged, refuse_auto, require_file
 from napari_baryir.weights.published import UNUSED, published_names, read_config
 
 CONTAINERS = ("BaryIR", "state_dict", "params", "model")
@@ -82,7 +82,8 @@ def import_published_weights(path: str | os.PathLike[str], out: str | os.PathLik
 
 
 def _check_out(path: Path, out: Path) -> None:
-    if out.suffix != ".safetensors":
+    refuse_auto(out)
+    if out.suffix.lower() != ".safetensors":
         raise InputError(
             f"{out} would not be found as weights; name it {out.with_suffix('.safetensors').name}"
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from napari_baryir.errors import ModelUnavailableError, WeightsError
 from napari_baryir.weights.cache import model_folder
-from napari_baryir.weights.header import Header, read_header
+from napari_baryir.weights.header import AUTO, Header, read_header
 
 if TYPE_CHECKING:
     import torch
@@ -92,7 +92,7 @@ def available_models() -> list[ModelCard]:
 
     A file of the user's that cannot be read is left out and logged.
     """
-    own = (_own_card(path) for path in sorted(model_folder().glob("*.safetensors")))
+    own = (_own_card(path) for path in sorted(_own_files().values()))
     return [*REGISTRY.values(), *(card for card in own if card is not None)]
 
 
@@ -139,9 +139,8 @@ def find_weights(name_or_path: str | os.PathLike[str]) -> Path:
         return _registered_file(card)
     path = Path(name_or_path)
     # Before paths are thought of: names may have dots, as in "worms-0.2".
-    own = model_folder() / f"{path.name}.safetensors"
-    if len(path.parts) == 1 and not path.is_file() and own.is_file():
-        return own
+    if len(path.parts) == 1 and not path.is_file() and path.name in (own := _own_files()):
+        return own[path.name]
     if _looks_like_path(path):
         return path  # read_header and load_weights say what is wrong with it
     raise ModelUnavailableError(
@@ -177,9 +176,15 @@ def _looks_like_path(path: Path) -> bool:
     return len(path.parts) > 1 or path.suffix != "" or path.is_file()
 
 
+def _own_files() -> dict[str, Path]:
+    """Return the weights files in the user's model folder by the names of their models."""
+    found = sorted(model_folder().glob("*"))
+    return {path.stem: path for path in found if path.suffix.lower() == ".safetensors"}
+
+
 def _own_card(path: Path) -> ModelCard | None:
     """Return the card of a file in the model folder; None when it is registered or unreadable."""
-    if path.stem in REGISTRY or any(card.path == path for card in REGISTRY.values()):
+    if path.stem in (*REGISTRY, AUTO) or any(card.path == path for card in REGISTRY.values()):
         return None
     try:
         header = read_header(path)

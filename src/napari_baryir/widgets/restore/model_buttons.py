@@ -80,14 +80,16 @@ class ModelButtons(QWidget):
 def _import(path: Path) -> Path | Failed:
     """Put a model into the user's folder; errors are returned, so that nobody else reports them."""
     try:
+        from napari_baryir.weights.header import read_header, refuse_auto
+
         folder = model_folder()
         folder.mkdir(parents=True, exist_ok=True)
         target = folder / f"{path.stem}.safetensors"
         if target.exists():
             raise InputError(f"{target} is there already; rename one of the two")
-        if path.suffix == ".safetensors":
+        refuse_auto(target)
+        if path.suffix.lower() == ".safetensors":
             from napari_baryir.atomic import written_aside
-            from napari_baryir.weights.header import read_header
 
             read_header(path)  # refuses what is not ours
             with written_aside(target) as aside:

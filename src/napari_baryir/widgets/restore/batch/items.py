@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+import contextlib
+import logging
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from napari_baryir.batch import run
+from napari_baryir.batch.models import Models
+from napari_baryir.batch.run import News, State
 from napari_baryir.errors import InputError
 from napari_baryir.restoration.results import Progress
 from napari_baryir.steps import Steps
 from napari_baryir.widgets.dock.problem import Problem
-from napari_baryir.widgets.restore.job import Done, Failed, RestoreJob, Settings, restore_steps
+from napari_baryir.widgets.restore.job import (
+    Done,
+    Failed,
+    RestoreJob,
+    Settings,
+    Step,
+    restore_steps,
+)
 from napari_baryir.widgets.viewer.regions import Box, axes_of, level_0, why_not
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
 
     from napari_baryir.batch.jobs import Job
-    from napari_baryir.commands.restore import Models
+
+logger = logging.getLogger(__name__)
+
+PARTS = 100
+"""Parts of an image in the progress of all, so that a stack counts no more than a photograph."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +42,14 @@ class BatchSettings(Settings):
     """How to restore all images alike; axes and intensities come from each image."""
 
     strength: float = 1.0
-    """Applied while restoring: nobody drags a slider over a hundred images."""
+    """Applied while restoring; a batch has no slider."""
 
     @classmethod
-    def of(cls, told: Mapping[str, Any]) -> BatchSettings:
+    def of(cls, options: Mapping[str, Any]) -> BatchSettings:
         """Take what holds for all images from the arguments of `napari_baryir.restore`."""
-        return cls(**{each.name: told[each.name] for each in fields(cls) if each.name in told})
+        return cls(
+            **{each.name: options[each.name] for each in fields(cls) if each.name in options}
+        )
 
 
 ItemSteps = Generator[Progress, None, Done | None]
@@ -42,24 +60,24 @@ class Item(Protocol):
 
     @property
     def name(self) -> str:
-        """What the table calls it."""
+        """Its name in the table."""
 
     @property
     def dropped(self) -> bool:
-        """Whether nobody wants its result any more."""
+        """Whether its result is no longer wanted."""
 
     @property
     def prefix(self) -> str:
-        """How errors begin that name it; the table has the name already."""
+        """The beginning of errors that name it; the table has the name already."""
 
     def outcome(self) -> str:
-        """Say where the result is, or will be."""
+        """Return where the result is, or will be."""
 
     def is_done(self) -> bool:
-        """Whether an earlier run has left the result."""
+        """Return whether an earlier run has left the result."""
 
     def steps(self, settings: BatchSettings, models: Models) -> ItemSteps:
-        """Restore it; returns nothing where the result lies in a file."""
+        """Restore it; return nothing where the result lies in a file."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +86,7 @@ class FileItem:
 
     job: Job
     folder: Path
-    """That names are told from."""
+    """The folder that names are relative to."""
     dropped: bool = False
 
     @property
@@ -85,23 +103,16 @@ class FileItem:
         return f"{self.job.source}: "
 
     def outcome(self) -> str:
-        """Path of the result."""
+        """Return the path of the result."""
         return str(self.job.target)
 
     def is_done(self) -> bool:
-        """Whether the result is there and not older than the image."""
+        """Return whether the result is there and not older than the image."""
         return self.job.is_done()
 
     def steps(self, settings: BatchSettings, models: Models) -> ItemSteps:
         """Restore from file to file; the result appears whole, or not at all."""
-        from napari_baryir.files import open_output, read_image
-        from napari_baryir.restoration import iter_restore
-
-        with read_image(self.job.source) as image:
-            _, model = models.get(image, image.axes)
-            told = {**vars(settings), "model": model}
-            with open_output(self.job.target, image) as pixels:
-                yield from iter_restore(image.data, axes=image.axes, out=pixels, **told)
+        yield from run.restore_file(self.job, models, **vars(settings))
         return None
 
 
@@ -115,7 +126,7 @@ class LayerItem:
 
     @property
     def name(self) -> str:
-        """Of the layer."""
+        """Name of the layer."""
         return str(self.layer.name)
 
     @property
@@ -124,11 +135,11 @@ class LayerItem:
         return f"“{self.name}”: "
 
     def outcome(self) -> str:
-        """Say what to look for."""
+        """Return what to look for."""
         return "a new layer above it"
 
     def is_done(self) -> bool:
-        """Whether its result was added in this session."""
+        """Return whether its result was added in this session."""
         return self.done
 
     @property
@@ -152,8 +163,93 @@ class LayerItem:
         return steps.result
 
 
-def list_folder(folder: str, output: str) -> list[FileItem]:
-    """Find the images below a folder, and where the result of each goes.
+@dataclass(frozen=True, eq=False)
+class Update(Step):
+    """News of one image; `progress` is that of the whole batch."""
+
+    row: int
+    """Number of the image, counted as they were given."""
+    state: State
+    text: str = ""
+    """How far it is, where the result went, or why it failed."""
+    result: Done | None = None
+    """What came of it, where that does not lie in a file."""
+    problem: Problem | None = None
+    """Why it failed."""
+
+
+@dataclass(frozen=True, eq=False)
+class BatchDone(Done):
+    """The batch is over; what came of each image was said on the way."""
+
+    restoration: Any = None
+    data: Any = None
+    original: Any = None
+
+
+def run_batch(
+    items: Sequence[Item], settings: BatchSettings, *, again: bool = False
+) -> Generator[Step, None, Done | Failed]:
+    """Restore images one after the other, as `napari_baryir.batch.run.run_batch` does.
+
+    Parameters
+    ----------
+    items
+        The images.
+    settings
+        For all of them.
+    again
+        Restore what was done before once more.
+
+    Yields
+    ------
+    Update
+        When an image begins, after each of its tiles, and at its end.
+    """
+    models: list[Models] = []  # made with the first image, which fails if there is no such model
+
+    def work(item: Item) -> ItemSteps:
+        if not models:
+            models.append(Models(settings.model, settings.device))
+        _require_wanted(item)
+        steps = Steps(item.steps(settings, models[0]))
+        for progress in steps:
+            yield progress
+            _require_wanted(item)
+        return steps.result
+
+    with contextlib.closing(run.run_batch(items, work, again=again)) as batch:
+        for news in batch:
+            yield _update(news, items)
+    return BatchDone()
+
+
+def _require_wanted(item: Item) -> None:
+    if item.dropped:
+        raise InputError("it was removed before it was done")
+
+
+def _update(news: News[Done | None], items: Sequence[Item]) -> Update:
+    """Return news for the table."""
+    item, part, text, problem = items[news.row], 1.0, "", None
+    if news.error is not None:
+        problem = Problem.of(news.error)
+        logger.info("%s: %s", item.name, problem.details or problem.sentence)
+        text = problem.sentence.removeprefix(item.prefix)
+    elif news.state is State.DONE:
+        text = item.outcome()
+    elif news.progress is None:
+        part = 0.0
+    else:
+        part = news.progress.done / max(1, news.progress.total)
+        text = f"{part:.0%}"
+    done, rows = int(PARTS * (news.row + part)), len(items)
+    progress = Progress(done, PARTS * rows, news.row, rows)
+    return Update(progress, None, news.row, news.state, text, news.result, problem)
+
+
+def list_folder(folder: str, output: str) -> tuple[list[FileItem], str]:
+    """Return the images below a folder, each with its place for the result, and what is left out.
 
     Raises
     ------
@@ -170,16 +266,16 @@ def list_folder(folder: str, output: str) -> list[FileItem]:
         raise InputError(f"there is no folder {folder}")
     if Path(folder).resolve() == Path(output).resolve():
         raise InputError("the results would overwrite the images; choose another folder for them")
-    # With a slash it is meant as a folder, whatever its name ends in.
-    return [FileItem(job, Path(folder)) for job in plan_jobs([folder], f"{output}/")]
+    plan = plan_jobs([folder], output, to_folder=True)
+    return [FileItem(job, Path(folder)) for job in plan.jobs], "\n".join(plan.notes)
 
 
-def find_images(folder: str, output: str) -> list[FileItem] | Problem:
-    """Do what `list_folder` does, in a thread: errors are returned."""
+def find_images(folder: str, output: str) -> tuple[list[FileItem], str]:
+    """Do what `list_folder` does, in a thread: instead of raising, return no images and say why."""
     try:
         return list_folder(folder, output)
     except Exception as error:
-        return Problem.of(error)
+        return [], Problem.of(error).sentence
 
 
 def list_layers(layers: Iterable[Layer], known: Iterable[Item] = ()) -> list[LayerItem]:

@@ -11,7 +11,6 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QVBoxLayout, QWidget
 
 from napari_baryir.widgets.dock.controls import FolderEdit
-from napari_baryir.widgets.dock.problem import Problem
 from napari_baryir.widgets.restore.batch.items import Item, find_images, list_layers
 
 if TYPE_CHECKING:
@@ -30,12 +29,13 @@ class BatchSource(QWidget):
     """
 
     listed = Signal()
-    """`items` are those of the chosen folder or layers; or `complaint` says why there are none."""
+    """`items` are those of the chosen folder or layers; `note` says why there are none, or what of
+    the folder is left out."""
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
         self.items: Sequence[Item] = ()
-        self.complaint = ""
+        self.note = ""
         self._viewer = viewer
         self._listing = 0
         self._proposed = ""
@@ -78,9 +78,9 @@ class BatchSource(QWidget):
         if not self.of_files:
             selected = self._viewer.layers.selection
             chosen = [layer for layer in self._viewer.layers if layer in selected]
-            self._tell(list_layers(chosen, self.items))
+            self._show(list_layers(chosen, self.items))
         elif not folder:
-            self._tell([])
+            self._show([])
         else:
             # Folders on a network take their time.
             worker = create_worker(
@@ -90,7 +90,7 @@ class BatchSource(QWidget):
             worker.start()
 
     def list_layers_again(self) -> None:
-        """The selection has changed."""
+        """List the layers again, since the selection has changed."""
         if not self.of_files:
             self.list_images()
 
@@ -105,16 +105,12 @@ class BatchSource(QWidget):
             self.output.path = self._proposed = f"{folder}-restored" if folder else ""
         self.list_images()
 
-    def _on_found(self, listing: int, found: Sequence[Item] | Problem) -> None:
-        if listing != self._listing or not self.isEnabled():
-            return  # something else was asked for since
-        if isinstance(found, Problem):
-            self._tell([], found.sentence)
-        else:
-            self._tell(found)
+    def _on_found(self, listing: int, found: tuple[Sequence[Item], str]) -> None:
+        if listing == self._listing and self.isEnabled():  # else something was asked for since
+            self._show(*found)
 
-    def _tell(self, items: Sequence[Item], complaint: str = "") -> None:
-        if not items and not complaint:
-            complaint = "Choose a folder." if self.of_files else "Select layers in the layer list."
-        self.items, self.complaint = items, complaint
+    def _show(self, items: Sequence[Item], note: str = "") -> None:
+        if not items and not note:
+            note = "Choose a folder." if self.of_files else "Select layers in the layer list."
+        self.items, self.note = items, note
         self.listed.emit()

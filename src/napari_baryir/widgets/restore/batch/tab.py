@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
 
+from napari_baryir.batch.run import State
 from napari_baryir.errors import BaryIRError
 from napari_baryir.widgets.dock.problem import Problem, notify
 from napari_baryir.widgets.dock.run import Run, run_queue
-from napari_baryir.widgets.restore.batch.items import BatchSettings, LayerItem
-from napari_baryir.widgets.restore.batch.run import State, Update, run_batch
+from napari_baryir.widgets.restore.batch.items import BatchSettings, LayerItem, Update, run_batch
 from napari_baryir.widgets.restore.batch.source import BatchSource
 from napari_baryir.widgets.restore.batch.table import BatchTable
 from napari_baryir.widgets.restore.job import Done, Failed
@@ -145,7 +145,7 @@ class BatchTab(QWidget):
 
     def _on_listed(self) -> None:
         self.table.show_items(self.source.items, again=self.source.again.isChecked())
-        self._show_state(self.source.complaint)
+        self._show_state(self.source.note)
         self._show_details()
         self.listed.emit()
 
@@ -200,8 +200,8 @@ class BatchTab(QWidget):
 
     def _show_state(self, text: str = "") -> None:
         """Say how far everything is, and what else there is to say."""
-        told = self.table.summary()
-        self.label.setText("\n".join(part for part in (text, told) if part))
+        parts = (text, self.table.summary())
+        self.label.setText("\n".join(part for part in parts if part))
         self.button.setText("Cancel" if self.running else "Restore")
         self.button.setEnabled(self.running or self.table.has_work())
         self.source.setEnabled(not self.running)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
+from napari_baryir.batch.run import State
 from napari_baryir.widgets.dock.problem import Problem
-from napari_baryir.widgets.restore.batch.items import Item
-from napari_baryir.widgets.restore.batch.run import State, Update
+from napari_baryir.widgets.restore.batch.items import Item, Update
 
 COLUMNS = ("Image", "State")
 IMAGE, STATE = range(len(COLUMNS))
@@ -74,20 +74,20 @@ class BatchTable(QTableWidget):
                 self._draw(number)
 
     def count(self, state: State) -> int:
-        """How many images are in a state."""
+        """Return how many images are in a state."""
         return sum(row.state is state for row in self.rows)
 
     def has_work(self) -> bool:
-        """Whether some image is not done."""
+        """Return whether some image is not done."""
         return any(row.state is not State.DONE for row in self.rows)
 
     def summary(self) -> str:
-        """How many images are in each state."""
+        """Return how many images are in each state."""
         counts = [(self.count(state), state.value) for state in State]
         return ", ".join(f"{count} {name}" for count, name in counts if count)
 
     def chosen_text(self) -> str:
-        """All that there is to say of the selected image: where the result is, or what is wrong."""
+        """Return where the result of the selected image is, or all that is wrong with it."""
         number: int = self.currentRow()
         if not 0 <= number < len(self.rows) or self.rows[number].state is State.RUNNING:
             return ""

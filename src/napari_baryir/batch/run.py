@@ -1,0 +1,153 @@
+"""The one loop over many images: one that fails never stops the rest."""
+
+from __future__ import annotations
+
+import enum
+import logging
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from napari_baryir.errors import DeviceError, WeightsError
+from napari_baryir.steps import Steps
+
+if TYPE_CHECKING:
+    from napari_baryir.batch.jobs import Job
+    from napari_baryir.batch.models import Models
+    from napari_baryir.files import ImageFile
+    from napari_baryir.restoration import Progress, Restoration
+
+logger = logging.getLogger(__name__)
+
+
+class State(enum.Enum):
+    """What has become of an image; the value is what the table of the Batch tab shows."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class Item(Protocol):
+    """One image of a batch."""
+
+    def is_done(self) -> bool:
+        """Return whether an earlier run has left the result."""
+
+
+Image = TypeVar("Image", bound=Item)
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, eq=False)
+class News(Generic[Result]):
+    """What is new of one image."""
+
+    row: int
+    """Number of the image, counted as they were given."""
+    state: State
+    progress: Progress | None = None
+    """Set after each tile."""
+    result: Result | None = None
+    """What the work returned; None for an image that was done before."""
+    error: Exception | None = None
+    """Why it failed."""
+    stops: bool = False
+    """Whether the rest is not tried, since it would fail alike."""
+
+
+def run_batch(
+    items: Sequence[Image],
+    work: Callable[[Image], Generator[Progress, None, Result]],
+    *,
+    again: bool = False,
+) -> Generator[News[Result], None, None]:
+    """Work on images one after the other.
+
+    An image that fails does not stop the rest, whatever is wrong with it. Weights that cannot be
+    loaded and a device that is not there do: the next image would meet them too. Closing the
+    generator stops within a tile and leaves no unfinished file behind.
+
+    Parameters
+    ----------
+    items
+        The images.
+    work
+        Gives the steps of one image.
+    again
+        Whether to work once more on what is done.
+
+    Yields
+    ------
+    News
+        When an image begins, after each of its tiles, and at its end.
+    """
+    for row, item in enumerate(items):
+        try:
+            if not again and item.is_done():
+                yield News(row, State.DONE)
+                continue
+            yield News(row, State.RUNNING)
+            steps = Steps(work(item))
+            for progress in steps:
+                yield News(row, State.RUNNING, progress)
+            yield News(row, State.DONE, result=steps.result)
+        except Exception as error:
+            logger.debug("image %d of the batch", row + 1, exc_info=True)
+            stops = isinstance(error, DeviceError | WeightsError)
+            yield News(row, State.FAILED, error=error, stops=stops)
+            if stops:
+                return
+
+
+@dataclass(frozen=True, eq=False)
+class RestoredFile:
+    """What became of one file."""
+
+    restoration: Restoration
+    model: str
+    """Name of the network."""
+    notes: tuple[str, ...]
+    """What to know of the file and its result; one sentence each."""
+
+
+def restore_file(
+    job: Job, models: Models, *, axes: str | None = None, **options: Any
+) -> Generator[Progress, None, RestoredFile]:
+    """Restore from file to file; the result appears whole, or not at all.
+
+    Parameters
+    ----------
+    job
+        What to read and where to write.
+    models
+        The networks.
+    axes
+        One letter per dimension; None: as the file says.
+    options
+        More arguments of `napari_baryir.iter_restore`.
+    """
+    from napari_baryir.files import format_name, open_output, read_image
+    from napari_baryir.restoration import iter_restore
+
+    with read_image(job.source) as image:
+        chosen = axes or image.axes
+        # Written back to its own format, a file keeps the axes that it came with.
+        same = format_name(job.target) == image.format
+        described = image if same else replace(image, axes=chosen)
+        name, model = models.get(image, chosen)
+        options["model"] = model
+        with open_output(job.target, described) as pixels:
+            done = yield from iter_restore(image.data, axes=chosen, out=pixels, **options)
+    notes = notes_of(image, axes)
+    if done.non_finite:
+        notes += (f"{done.non_finite} values are not finite numbers and stay as they are",)
+    return RestoredFile(replace(done, image=None), name, notes)
+
+
+def notes_of(image: ImageFile, axes: str | None) -> tuple[str, ...]:
+    """Return what to know of an image that was read, where `axes` are those of the user."""
+    if not image.axes_guessed or axes is not None:
+        return image.notes
+    return (*image.notes, f"its axes were taken to be {image.axes}; --axes says otherwise")
