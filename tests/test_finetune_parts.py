@@ -22,7 +22,7 @@ from napari_baryir.training.finetune.neighbors import (
     draw_neighbors,
     take_neighbors,
 )
-from napari_baryir.training.finetune.planes import PairFile
+from napari_baryir.training.finetune.planes import FilePlanes
 from napari_baryir.training.finetune.samples import (
     FinetuneDataset,
     LikeCamera,
@@ -163,13 +163,13 @@ def test_too_little_to_measure_is_refused() -> None:
 # Samples
 
 
-def noisy_files() -> list[PairFile]:
-    return [PairFile("a", [smooth(80)], [])]
+def noisy_files() -> list[FilePlanes]:
+    return [FilePlanes("a", [smooth(80)], [])]
 
 
 def test_steps_decide_what_is_drawn_and_places_name_the_domain(model: BaryIR) -> None:
     clean = smooth(80)
-    files = [PairFile("a", [clean + 1], [clean])]
+    files = [FilePlanes("a", [clean + 1], [clean])]
     rehearsed = PairDataset([[clean]], "microscopy", {"noise": 1}, 32, 0)
     dataset = FinetuneDataset(
         Rotation([(1, PairSamples(files, 32, 0))], 2), Rotation([(0, rehearsed)], 1)

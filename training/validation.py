@@ -14,7 +14,7 @@ from torch import Tensor
 
 from napari_baryir.network import BaryIR
 from napari_baryir.steps import finish
-from napari_baryir.training.data.images import Profile, load_clean_images
+from napari_baryir.training.data.images import Profile, load_clean_images, middle, spread
 from napari_baryir.training.data.made_pairs import microscopy_pair
 from napari_baryir.training.degradations import degrade
 from napari_baryir.training.recipe import DataSettings
@@ -52,7 +52,7 @@ class Scores:
 def validation_pairs(settings: DataSettings) -> dict[str, list[Pair]]:
     """Degrade the validation folder's images: domain to pairs. The same on every call."""
     images = load_clean_images(settings.validation, settings.profile)
-    chosen = [images[i] for i in spread(len(images), settings.validation_images)]
+    chosen = spread(images, settings.validation_images)
     pairs: dict[str, list[Pair]] = {}
     for domain_index, domain in enumerate(settings.batch):
         pairs[domain] = [
@@ -151,18 +151,6 @@ def make_pair(
         )
     first, second = (torch.from_numpy(a).permute(2, 0, 1)[None] for a in (degraded, clean))
     return Pair(first, second)
-
-
-def middle(shape: tuple[int, ...], side: int) -> tuple[slice, slice]:
-    """The middle of an image: `side` pixels at most, multiples of 8."""
-    top, left = (max(s - side, 0) // 2 for s in shape[:2])
-    height, width = (min(s, side) // 8 * 8 for s in shape[:2])
-    return slice(top, top + height), slice(left, left + width)
-
-
-def spread(count: int, wanted: int) -> list[int]:
-    """Indices of `wanted` images spread evenly over `count`."""
-    return sorted({round(i) for i in np.linspace(0, count - 1, min(wanted, count))})
 
 
 def _psnr(image: Tensor, clean: Tensor, *, clamp: bool) -> float:

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from napari_baryir.imaging.intensity import IntensityMap, choose_intensity
-from napari_baryir.training.data.images import Profile, random_square, turn
+from napari_baryir.training.data.images import Profile, random_square, three_colours, turn
 from napari_baryir.training.data.mixtures import NO_DOMAIN, Plan, apply_plan, draw_plan
 from napari_baryir.training.data.variety import varied_field
 from napari_baryir.training.degradations import degrade
@@ -192,10 +192,6 @@ def through_intensity_map(
     return intensity.apply(degraded), intensity.apply(plane)
 
 
-def three_colours(patch: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Grey to three equal colours, (P, P) to (P, P, 3)."""
-    return patch if patch.ndim == 3 else np.repeat(patch[..., None], 3, axis=2)
-
-
 def to_tensor(patches: Sequence[NDArray[np.float32]]) -> Tensor:
+    """Stack (P, P, 3) patches to (B, 3, P, P)."""
     return torch.from_numpy(np.stack(patches)).permute(0, 3, 1, 2)

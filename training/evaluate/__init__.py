@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 
 from napari_baryir.errors import DataError
 from napari_baryir.imaging.axes import PlaneLayout
-from napari_baryir.imaging.intensity import IntensityMap, choose_intensity
-from napari_baryir.training.evaluate.cases import Case, Pair, planes_last
+from napari_baryir.imaging.intensity import IntensityMap
+from napari_baryir.training.data.images import channel_maps, cut_planes
+from napari_baryir.training.evaluate.cases import Case, Pair
 from napari_baryir.training.evaluate.peers import PEERS, check_peers
 from napari_baryir.training.evaluate.perceptual import PlaneDistance
 
@@ -130,21 +131,12 @@ def score_planes(images: Planes, cleans: Planes) -> tuple[float, float]:
     return float(np.mean([psnr for psnr, _ in each])), float(np.mean([ssim for _, ssim in each]))
 
 
-def choose_maps(pair: Pair) -> list[IntensityMap]:
-    """Choose the maps to [0, 1], one per channel, from the degraded image."""
-    layout = PlaneLayout.of(pair.degraded, pair.axes)
-    return [
-        choose_intensity(layout.channel_values(pair.degraded, channel), rgb=layout.rgb)
-        for channel in range(layout.channels)
-    ]
-
-
 def map_planes(image: NDArray[Any], axes: str, maps: Sequence[IntensityMap]) -> Planes:
     """Cut an image of any axes into planes, each mapped by its channel's map and clamped."""
     layout = PlaneLayout.of(image, axes)
     return [
         np.clip(maps[layout.channel(number)].apply(values), 0, 1)
-        for number, values in enumerate(planes_last(image, axes))
+        for number, values in enumerate(cut_planes(image, axes))
     ]
 
 
@@ -208,7 +200,7 @@ def _case_scores(
     from napari_baryir.restoration import restore  # brings torch
 
     pair = case.load()
-    maps = choose_maps(pair)
+    maps = channel_maps(pair.degraded, pair.axes)
     degraded, clean = (map_planes(image, pair.axes, maps) for image in (pair.degraded, pair.clean))
     sigma = _true_sigma(pair, degraded, clean) if case.noisy else None
 

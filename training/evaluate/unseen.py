@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_baryir.errors import InputError
+from napari_baryir.training.data.images import spread, to_bytes
 from napari_baryir.training.degradations import degrade, line_kernel, noise_level
-from napari_baryir.training.evaluate.cases import Pair, clean_planes, image_paths, spread
+from napari_baryir.training.evaluate.cases import Pair, image_paths, read_clean
 
 Array = NDArray[np.float32]
 
@@ -40,7 +41,7 @@ def jpeg(image: Array, rng: np.random.Generator, *, quality: int) -> Array:
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(_to_bytes(image)).save(buffer, format="JPEG", quality=quality)
+    Image.fromarray(to_bytes(image)).save(buffer, format="JPEG", quality=quality)
     with Image.open(buffer) as decoded:
         return np.asarray(decoded, np.float32) / np.float32(255)
 
@@ -143,10 +144,10 @@ class UnseenCase:
 
     def load(self) -> Pair:
         """Read and degrade; the same seed, name and domain give the same pair."""
-        (clean,) = clean_planes(self.path, "photo")
+        (clean,) = read_clean(self.path, "photo")
         key = zlib.crc32(f"{self.name}\n{self.domain}".encode())
         image = ALL[self.domain](clean, np.random.default_rng((self.seed, key)))
-        degraded = _to_bytes(image).astype(np.float32) / np.float32(255)
+        degraded = to_bytes(image).astype(np.float32) / np.float32(255)
         sigma = float(self.domain.split()[1]) / 255 if self.noisy else None
         return Pair(degraded, clean, "YXS", None, sigma)
 
@@ -185,9 +186,5 @@ def list_unseen(
         )
     paths = spread(image_paths(sources), limit)
     for path in paths:
-        clean_planes(path, "photo")  # refuses what is not a photograph before work is spent
+        read_clean(path, "photo")  # refuses what is not a photograph before work is spent
     return [UnseenCase(path, domain, seed) for domain in domains or ALL for path in paths]
-
-
-def _to_bytes(image: Array) -> NDArray[np.uint8]:
-    return np.asarray(np.rint(np.clip(image, 0, 1) * 255), np.uint8)

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from napari_baryir.domains import CLEAN
 from napari_baryir.network import BaryIR
+from napari_baryir.training.data.images import middle, spread, three_colours
 from napari_baryir.training.data.made_pairs import PairDataset, to_tensor
-from napari_baryir.training.data.made_pairs import three_colours as three
 from napari_baryir.training.degradations import DEGRADATIONS
 from napari_baryir.training.finetune.neighbors import draw_neighbors, take_neighbors
-from napari_baryir.training.finetune.planes import as_clean, restored_plane
+from napari_baryir.training.finetune.planes import as_stored, restored_plane
 from napari_baryir.training.finetune.samples import (
     FinetuneDataset,
     LikeCamera,
@@ -28,7 +28,7 @@ from napari_baryir.training.finetune.samples import (
 )
 from napari_baryir.training.finetune.settings import FinetuneSettings
 from napari_baryir.training.finetune.sources import Material, Part, Planes
-from napari_baryir.training.validation import Pair, make_pair, middle, spread
+from napari_baryir.training.validation import Pair, make_pair
 
 YOURS = "your images"
 """Under this name the user's validation images are scored, whatever their domain is called."""
@@ -113,7 +113,7 @@ def make_plan(
         pairs[domain] = [
             make_pair(clean[i], domain, np.random.default_rng((2026, number, i)),
                       material.profile, SIDE)
-            for i in spread(len(clean), OLD_IMAGES)
+            for i in spread(range(len(clean)), OLD_IMAGES)
         ]  # fmt: skip
     return Plan(
         dataset,
@@ -129,9 +129,8 @@ def _restored(part: Part, start: BaryIR, material: Material) -> list[Planes]:
     """What the starting model makes of noisy planes, as clean ones to rehearse on."""
     planes = [(i, plane) for i, file in enumerate(part.files) for plane in file.degraded]
     files: list[Planes] = [[] for _ in part.files]
-    for number in spread(len(planes), REHEARSED_PLANES):
-        index, plane = planes[number]
-        files[index].append(as_clean(restored_plane(start, plane), material.profile))
+    for index, plane in spread(planes, REHEARSED_PLANES):
+        files[index].append(as_stored(restored_plane(start, plane), material.profile))
     return [planes for planes in files if planes]
 
 
@@ -168,12 +167,12 @@ def _own_pairs(material: Material, part: Part, seed: int) -> list[Pair]:
         clean = [plane for planes in part.clean for plane in planes]
         return [
             _made_pair(material, clean[i], np.random.default_rng((seed, 2026, i)), number)
-            for number, i in enumerate(spread(len(clean), OWN_IMAGES))
+            for number, i in enumerate(spread(range(len(clean)), OWN_IMAGES))
         ]
-    planes = [(file, i) for file in part.files for i in range(len(file.degraded))]
+    cut = ((file, i) for file in part.files for i in range(len(file.degraded)))
+    planes = [(file, i, number) for number, (file, i) in enumerate(cut)]
     pairs = []
-    for number in spread(len(planes), OWN_IMAGES):
-        file, i = planes[number]
+    for file, i, number in spread(planes, OWN_IMAGES):
         inside = middle(file.degraded[i].shape, SIDE)
         if file.clean:
             pairs.append(Pair(_tensor(file.degraded[i][inside]), _tensor(file.clean[i][inside])))
@@ -210,4 +209,4 @@ def _sample(material: Material, pairs: list[Pair]) -> tuple[Tensor, Tensor | Non
 
 
 def _tensor(plane: NDArray[np.float32]) -> Tensor:
-    return to_tensor([three(plane)]).contiguous()
+    return to_tensor([three_colours(plane)]).contiguous()

@@ -17,14 +17,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from napari_baryir.network import BaryIR
-from napari_baryir.training.data.images import random_square, turn
+from napari_baryir.training.data.images import random_square, three_colours, turn
 from napari_baryir.training.data.made_pairs import (
     Batch,
     PairDataset,
     through_intensity_map,
     to_tensor,
 )
-from napari_baryir.training.data.made_pairs import three_colours as three
 from napari_baryir.training.data.mixtures import GRID, Plan
 from napari_baryir.training.degradations.camera import CameraNoise
 from napari_baryir.training.finetune.neighbors import (
@@ -32,7 +31,7 @@ from napari_baryir.training.finetune.neighbors import (
     draw_neighbors,
     take_neighbors,
 )
-from napari_baryir.training.finetune.planes import PairFile
+from napari_baryir.training.finetune.planes import FilePlanes
 
 GAIN_SPREAD = 1.5
 """The measured gain is varied by up to this factor: neighbouring exposures should work as well."""
@@ -63,7 +62,7 @@ class Samples(Protocol):
 class PairSamples:
     """Patches of the user's pairs, the same place of both."""
 
-    files: Sequence[PairFile]
+    files: Sequence[FilePlanes]
     patch: int
     seed: int
     turned: bool = True
@@ -72,7 +71,9 @@ class PairSamples:
         rng = np.random.default_rng((self.seed, number))
         file = self.files[int(rng.integers(len(self.files)))]
         plane = int(rng.integers(len(file.degraded)))
-        both = np.concatenate([three(file.degraded[plane]), three(file.clean[plane])], axis=2)
+        both = np.concatenate(
+            [three_colours(file.degraded[plane]), three_colours(file.clean[plane])], axis=2
+        )
         # Of two places that with more in it, as much of an image is often empty.
         places = [random_square(both, self.patch, rng) for _ in "12"]
         chosen = max(places, key=lambda place: float(place[..., 3:].std()))
@@ -84,7 +85,7 @@ class PairSamples:
 class NoisySamples:
     """Two noisy neighbours of every second pixel; a clean image is neither asked for nor there."""
 
-    files: Sequence[PairFile]
+    files: Sequence[FilePlanes]
     patch: int
     seed: int
 
@@ -93,7 +94,7 @@ class NoisySamples:
         file = self.files[int(rng.integers(len(self.files)))]
         plane = file.degraded[int(rng.integers(len(file.degraded)))]
         y = turn(random_square(plane, 2 * self.patch, rng), int(rng.integers(8)))
-        noisy = to_tensor([three(y.astype(np.float32))]).contiguous()
+        noisy = to_tensor([three_colours(y.astype(np.float32))]).contiguous()
         choices = torch.from_numpy(draw_neighbors(2 * self.patch, 2 * self.patch, rng))[None]
         first, second = (take_neighbors(noisy, choices[:, i]) for i in (0, 1))
         places = torch.zeros(1, GRID, GRID, dtype=torch.int64)

@@ -24,11 +24,12 @@ from napari_baryir.training.finetune.images import (
     pair_by_name,
     pair_by_pattern,
     pair_problem,
+    parts_of,
     refuse,
 )
 from napari_baryir.training.finetune.planes import (
-    PairFile,
-    clean_planes,
+    FilePlanes,
+    clean_file,
     in_words,
     noise_of,
     noisy_file,
@@ -36,7 +37,6 @@ from napari_baryir.training.finetune.planes import (
     seen_by_profile,
 )
 from napari_baryir.training.finetune.settings import FinetuneSettings
-from napari_baryir.training.finetune.split import parts_of
 
 OWN = "own"
 """The domain of degradations that nobody named."""
@@ -127,7 +127,7 @@ Source = Pairs | CleanImages | NoisyImages
 class Part:
     """Training's or validation's share of the files."""
 
-    files: list[PairFile] = field(default_factory=list)
+    files: list[FilePlanes] = field(default_factory=list)
     """Pairs, or noisy files."""
     clean: list[Planes] = field(default_factory=list)
     """Clean planes by file, where there are clean images."""
@@ -290,5 +290,5 @@ def _part(
         elif isinstance(source, NoisyImages):
             part.files.append(noisy_file(row[0]))
         if not isinstance(source, NoisyImages):
-            part.clean.append(clean_planes(row[-1], profile))
+            part.clean.append(clean_file(row[-1], profile))
     return part

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from napari_baryir.errors import DataError
-from napari_baryir.training.data.images import random_square, turn
+from napari_baryir.training.data.images import middle, random_square, read_photo, spread, turn
 from napari_baryir.training.data.made_pairs import Batch, to_tensor
 from napari_baryir.training.data.mixtures import GRID
 from napari_baryir.training.degradations import degrade, noise_level
@@ -46,11 +45,11 @@ class Source:
             If a file cannot be read or the two differ in size.
         """
         pair = self.pairs[number % len(self.pairs)]
-        clean = read_rgb(pair.clean)
+        clean = read_photo(pair.clean)
         if self.sigmas:
             sigma = self.sigmas[turn_of_sigma % len(self.sigmas)]
             return np.concatenate((clean, clean), axis=2), sigma
-        degraded = read_rgb(pair.degraded)
+        degraded = read_photo(pair.degraded)
         if degraded.shape != clean.shape:
             raise DataError(f"{pair.degraded} and {pair.clean} differ in size; a pair must agree")
         return np.concatenate((degraded, clean), axis=2), None
@@ -134,23 +133,6 @@ def _order(seed: int, epoch: int, total: int) -> NDArray[np.int64]:
     return np.random.default_rng((seed, 2**32 + epoch)).permutation(total)
 
 
-def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """An 8-bit RGB image, (H, W, 3).
-
-    Raises
-    ------
-    DataError
-        If it cannot be read.
-    """
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"cannot read {path}: {error}; repair it or take it out") from error
-
-
 def validation_of(source: Source, index: int, images: int, side: int) -> list[Pair]:
     """Pairs of a held-out source, cropped from the centre; the same on every call.
 
@@ -163,15 +145,11 @@ def validation_of(source: Source, index: int, images: int, side: int) -> list[Pa
     images, side
         How many, spread evenly, and their largest side in pixels.
     """
-    numbers = np.linspace(0, len(source.pairs) - 1, min(images, len(source.pairs)))
     pairs = []
-    for i, number in enumerate(sorted({round(n) for n in numbers})):
+    for i, number in enumerate(spread(range(len(source.pairs)), images)):
         rng = np.random.default_rng((2026, index, i))
         both, sigma = source.read(number, i)
-        top, left = (max(s - side, 0) // 2 for s in both.shape[:2])
-        height, width = (min(s, side) // 8 * 8 for s in both.shape[:2])
-        crop = both[top : top + height, left : left + width]
-        values = crop.astype(np.float32) / np.float32(255)
+        values = both[middle(both.shape, side)].astype(np.float32) / np.float32(255)
         degraded, clean = values[..., :3], values[..., 3:]
         if sigma is not None:
             degraded = degrade(clean, "noise", rng, level=noise_level(sigma)).image

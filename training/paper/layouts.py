@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_baryir.errors import DataError
+from napari_baryir.training.data.images import image_paths
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
-"""Of the files that are looked at. WED comes as BMP."""
 LISTED = 5
 """Files of one kind of mistake that a message names before it counts the rest."""
 
@@ -62,12 +61,6 @@ class Found:
     """In words; empty when all is well."""
 
 
-def image_files(folder: Path) -> list[Path]:
-    """All image files below a folder, by name."""
-    files = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
-    return sorted(p for p in files if p.is_file() and not p.name.startswith("."))
-
-
 def find_pairs(root: Path, layouts: Sequence[Layout]) -> Found | None:
     """Look for a data set under any of its layouts; the first that is there counts.
 
@@ -96,13 +89,13 @@ def _gather(folders: Iterable[Path], layout: Layout) -> Found:
     problems: list[str] = []
     for folder in folders:
         clean = (folder / layout.clean).resolve()
-        degraded = image_files(folder)
+        degraded = image_paths(folder)
         if not degraded:
-            problems.append(f"{folder} has no images ({', '.join(SUFFIXES)})")
+            problems.append(f"{folder} has no images")
         if not clean.is_dir():
             problems.append(f"{folder} has no clean images beside it: there is no folder {clean}")
             continue
-        partners = {path.stem: path for path in image_files(clean)}
+        partners = {path.stem: path for path in image_paths(clean)}
         found, lonely = [], []
         for path in degraded:
             # Where both are in one layout's folder under other names, input/1.png and target/1.png

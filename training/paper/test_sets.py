@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_baryir.errors import DataError, InputError
-from napari_baryir.training.evaluate.cases import Case, FilePair, Pair, SyntheticCase, spread
+from napari_baryir.training.data.images import image_paths, spread
+from napari_baryir.training.evaluate.cases import Case, FilePair, Pair, SyntheticCase
 from napari_baryir.training.paper.layouts import (
     Found,
     Layout,
@@ -16,7 +17,6 @@ from napari_baryir.training.paper.layouts import (
     after_rain,
     before_underscore,
     find_pairs,
-    image_files,
     refuse_problems,
     size_problems,
 )
@@ -132,7 +132,7 @@ def list_paper_sets(
                 logger.warning("%s: no folder %s", name, " or ".join(_places(name)))
             continue
         problems += _set_problems(name, found, incomplete)
-        cases += _cases(name, spread(list(found.pairs), limit), seed)
+        cases += _cases(name, spread(found.pairs, limit), seed)
     refuse_problems(
         f"the test sets in {root} cannot be measured as they are",
         problems,
@@ -153,7 +153,7 @@ def _find(root: Path, name: str) -> Found | None:
     folder = next((root / place for place in BSD68_FOLDERS if (root / place).is_dir()), None)
     if folder is None:
         return None
-    pairs = tuple(PairPaths(path, path) for path in image_files(folder))
+    pairs = tuple(PairPaths(path, path) for path in image_paths(folder))
     return Found(pairs, () if pairs else (f"{folder} has no images",))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from torch.utils.data import Dataset
 
 from napari_baryir.errors import DataError
+from napari_baryir.training.data.images import image_paths
 from napari_baryir.training.data.made_pairs import Batch
 from napari_baryir.training.paper.file_pairs import PairedDataset, Source, validation_of
 from napari_baryir.training.paper.layouts import (
@@ -17,7 +18,6 @@ from napari_baryir.training.paper.layouts import (
     after_rain,
     before_underscore,
     find_pairs,
-    image_files,
     refuse_problems,
     size_problems,
 )
@@ -153,7 +153,7 @@ def _find(root: Path, domain: str) -> Found | None:
     folder = root / "Denoise"
     if not folder.is_dir():
         return None
-    return Found(tuple(PairPaths(path, path) for path in image_files(folder)))
+    return Found(tuple(PairPaths(path, path) for path in image_paths(folder)))
 
 
 def _places(domain: str) -> str:
