@@ -26,7 +26,7 @@ from napari_baryir.training.data.scene_pairs import SceneBatch
 from napari_baryir.training.log import RunLog
 from napari_baryir.training.pictures import sample_pictures
 from napari_baryir.training.potentials import Potentials
-from napari_baryir.training.processes import ALONE, Processes, choose_device, join
+from napari_baryir.training.processes import ALONE, Processes, join, training_device
 from napari_baryir.training.recipe import LossSettings, Recipe, StepSettings
 from napari_baryir.training.state import (
     TrainingState,
@@ -91,7 +91,7 @@ def train(recipe: Recipe) -> Generator[TrainingProgress, None, Path]:
     InputError
         If several processes cannot share the batch.
     """
-    device, autocast = choose_device(recipe)
+    device, autocast = training_device(recipe)
     together = join(device, recipe.data.size)
     dataset, pairs = load_data(recipe, together.share)
     Path(recipe.output).mkdir(parents=True, exist_ok=True)

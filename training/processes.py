@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from napari_baryir.devices import choose_device
 from napari_baryir.errors import DataError, DeviceError, InputError
 from napari_baryir.training.recipe import DeviceSettings
 
@@ -170,7 +171,7 @@ def join(device: torch.device, batch: int) -> Processes:
     Parameters
     ----------
     device
-        This process's own, as `choose_device` says.
+        This process's own, as `training_device` says.
     batch
         Samples of a step, all processes together.
 
@@ -208,22 +209,22 @@ def join(device: torch.device, batch: int) -> Processes:
     return Processes(fabric)
 
 
-def choose_device(recipe: DeviceSettings) -> tuple[torch.device, torch.dtype | None]:
-    """Device of this process and dtype of autocast (None: float32 throughout)."""
-    name = recipe.device
-    if name == "auto":
+def training_device(settings: DeviceSettings) -> tuple[torch.device, torch.dtype | None]:
+    """Choose the device of this process and the dtype of autocast (None: float32 throughout).
+
+    Raises
+    ------
+    DeviceError
+        If the device is not there, or cannot be shared.
+    """
+    name = settings.device
+    if name == "auto":  # not MPS, on which no training was ever checked
         name = "cuda" if torch.cuda.is_available() else "cpu"
     place = launched()
-    if place.count > 1:
-        name = _own_device(name, place)
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise DeviceError(f"device {name!r} cannot be used ({error}); try device=cpu") from None
-    if recipe.precision == "float32":
+    device = choose_device(name if place.count == 1 else _own_device(name, place))
+    if settings.precision == "float32":
         return device, None
-    if recipe.precision == "bfloat16" or device.type == "cuda":
+    if settings.precision == "bfloat16" or device.type == "cuda":
         return device, torch.bfloat16
     return device, torch.bfloat16 if computes_in_bfloat16() else None
 

@@ -17,6 +17,7 @@ from napari_baryir.steps import finish
 from napari_baryir.training.data.images import Profile, load_clean_images, middle, spread
 from napari_baryir.training.data.made_pairs import microscopy_pair
 from napari_baryir.training.degradations import degrade
+from napari_baryir.training.evaluate import psnr
 from napari_baryir.training.recipe import DataSettings
 
 
@@ -115,12 +116,12 @@ def iter_validate(
     total = sum(map(len, pairs.values()))
     for index, (domain, domain_pairs) in enumerate(pairs.items()):
         after, before = [], []
-        for degraded, clean, noisy_truth in domain_pairs:
-            x = degraded.to(device, memory_format=torch.channels_last)
+        for pair in domain_pairs:
+            x = pair.degraded.to(device, memory_format=torch.channels_last)
             with torch.autocast(device.type, autocast, enabled=autocast is not None):
                 output = model(x)
-            after.append(_psnr(output.restored.float().cpu(), clean, clamp=not noisy_truth))
-            before.append(_psnr(degraded, clean, clamp=not noisy_truth))
+            after.append(_psnr(output.restored, pair))
+            before.append(_psnr(pair.degraded, pair))
             residual = output.residual.float().mean(dim=(2, 3))
             cosines = F.cosine_similarity(
                 F.normalize(residual) - centre, prototypes - centre, dim=1
@@ -153,11 +154,12 @@ def make_pair(
     return Pair(first, second)
 
 
-def _psnr(image: Tensor, clean: Tensor, *, clamp: bool) -> float:
-    if clamp:
+def _psnr(image: Tensor, pair: Pair) -> float:
+    clean = pair.clean
+    if not pair.noisy_truth:
         image, clean = image.clamp(0, 1), clean.clamp(0, 1)
-    error = (image - clean).square().mean().clamp(min=1e-10)
-    return float(-10 * torch.log10(error))
+    # Untouched clean images differ in nothing; they count as 100 dB.
+    return psnr(image.float().cpu().numpy(), clean.numpy(), least_error=1e-10)
 
 
 def _rms(x: Tensor) -> float:

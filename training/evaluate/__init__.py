@@ -98,6 +98,22 @@ class Evaluation:
         return sum(s.domain == domain and s.method == INPUT for s in self.scores)
 
 
+def psnr(image: NDArray[Any], clean: NDArray[Any], *, least_error: float = 0.0) -> float:
+    """Compute PSNR in dB of values about [0, 1]; infinite where nothing differs.
+
+    Parameters
+    ----------
+    image, clean
+        Of the same shape, clamped where that is wanted.
+    least_error
+        Mean square error below which nothing counts, for means that must stay finite.
+    """
+    difference = np.subtract(image, clean, dtype=np.float64)
+    error = max(float(np.mean(difference**2)), least_error)
+    # scikit-image's formula; its function warns of a division by zero where nothing differs.
+    return math.inf if error == 0 else -10 * math.log10(error)
+
+
 def score_plane(image: NDArray[Any], clean: NDArray[Any]) -> tuple[float, float]:
     """PSNR in dB and SSIM of one plane against the truth, both first clamped to [0, 1].
 
@@ -116,19 +132,17 @@ def score_plane(image: NDArray[Any], clean: NDArray[Any]) -> tuple[float, float]
     if image.shape != clean.shape:
         raise DataError(f"cannot compare shape {image.shape} with {clean.shape}")
     a, b = (np.clip(x.astype(np.float64), 0, 1) for x in (clean, image))
-    error = float(np.mean((a - b) ** 2))
-    # scikit-image's formula; its function warns of a division by zero where nothing differs.
-    psnr = math.inf if error == 0 else -10 * math.log10(error)
-    if min(a.shape[:2]) < SSIM_WINDOW:
-        return psnr, math.nan
-    channel_axis = -1 if a.ndim == 3 else None
-    return psnr, float(structural_similarity(a, b, data_range=1, channel_axis=channel_axis))
+    ssim = math.nan
+    if min(a.shape[:2]) >= SSIM_WINDOW:
+        channel_axis = -1 if a.ndim == 3 else None
+        ssim = float(structural_similarity(a, b, data_range=1, channel_axis=channel_axis))
+    return psnr(b, a), ssim
 
 
 def score_planes(images: Planes, cleans: Planes) -> tuple[float, float]:
     """Mean over planes of `score_plane`."""
     each = [score_plane(image, clean) for image, clean in zip(images, cleans, strict=True)]
-    return float(np.mean([psnr for psnr, _ in each])), float(np.mean([ssim for _, ssim in each]))
+    return float(np.mean([decibels for decibels, _ in each])), float(np.mean([s for _, s in each]))
 
 
 def map_planes(image: NDArray[Any], axes: str, maps: Sequence[IntensityMap]) -> Planes:
@@ -208,12 +222,12 @@ def _case_scores(
         start = time.perf_counter()
         images = make()
         seconds = time.perf_counter() - start
-        psnr, ssim = score_planes(images, clean)
+        decibels, ssim = score_planes(images, clean)
         lpips = None
         if perceptual is not None:
             lpips = float(np.mean([perceptual(a, b) for a, b in zip(images, clean, strict=True)]))
         return ImageScore(
-            case.name, case.domain, method, psnr, ssim, pair.level, sigma, seconds, lpips
+            case.name, case.domain, method, decibels, ssim, pair.level, sigma, seconds, lpips
         )
 
     def restored() -> Planes:

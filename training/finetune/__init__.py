@@ -35,7 +35,7 @@ from napari_baryir.training.finetune.tuning import (
 )
 from napari_baryir.training.log import TrainingLog
 from napari_baryir.training.loop import make_batches, training_step
-from napari_baryir.training.processes import choose_device, refuse_several
+from napari_baryir.training.processes import refuse_several, training_device
 from napari_baryir.training.state import set_rate
 from napari_baryir.training.validation import Scores, ValidationProgress
 from napari_baryir.weights.files import load_weights
@@ -139,7 +139,7 @@ def iter_finetune(
     refuse_several("fine-tuning")
     settings = settings or FinetuneSettings()
     path = output_path(os.fspath(output))
-    device, autocast = choose_device(settings)
+    device, autocast = training_device(settings)
     weights = find_weights(model)
     check_not_start(path, weights)
     start = load_weights(weights, device=device).requires_grad_(False)
