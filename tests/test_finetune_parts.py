@@ -16,20 +16,18 @@ from napari_baryir.network.variants import VARIANTS
 from napari_baryir.training.data.made_pairs import PairDataset
 from napari_baryir.training.degradations.camera import CameraNoise, fit_camera_noise
 from napari_baryir.training.finetune.low_rank import add_low_rank, merged_state
-from napari_baryir.training.finetune.neighbors import (
-    GAMMA,
-    corrected_target,
-    draw_neighbors,
-    take_neighbors,
-)
 from napari_baryir.training.finetune.planes import FilePlanes
 from napari_baryir.training.finetune.samples import (
+    GAMMA,
     FinetuneDataset,
     LikeCamera,
     NoisySamples,
     PairSamples,
     Rotation,
     complete,
+    corrected_target,
+    draw_neighbors,
+    take_neighbors,
 )
 from napari_baryir.training.finetune.settings import FinetuneSettings, choose_sizes
 

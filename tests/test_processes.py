@@ -22,7 +22,7 @@ from napari_baryir.training.checkpoint import load_checkpoint
 from napari_baryir.training.data.images import load_clean_files
 from napari_baryir.training.data.made_pairs import PairDataset
 from napari_baryir.training.finetune import NoisyImages, iter_finetune
-from napari_baryir.training.paper.file_pairs import PairedDataset, Source
+from napari_baryir.training.paper.file_pairs import DomainFiles, PairedDataset
 from napari_baryir.training.paper.layouts import PairPaths
 from napari_baryir.training.processes import Share, training_device
 from napari_baryir.training.recipe import load_recipe
@@ -149,7 +149,7 @@ def test_shares_of_published_files_are_the_batch_cut_up(tmp_path: Path) -> None:
     paths = [tmp_path / f"{i}.png" for i in range(5)]
     for path in paths:
         Image.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8)).save(path)
-    sources = (Source("noise", tuple(PairPaths(p, p) for p in paths), (15.0, 25.0)),)
+    sources = (DomainFiles("noise", tuple(PairPaths(p, p) for p in paths), (15.0, 25.0)),)
     epoch = {"noise": 30}
     whole = PairedDataset(sources, 32, 0, {"noise": 1}, 6, epoch)[4]
     parts = [PairedDataset(sources, 32, 0, {"noise": 1}, 6, epoch, Share(i, 2)) for i in range(2)]

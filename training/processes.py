@@ -30,13 +30,13 @@ PATIENCE = timedelta(hours=2)
 
 
 class Share(NamedTuple):
-    """Which part of every batch a process makes: one of several blocks of the same size."""
+    """The part of every batch that a process makes: one of several blocks of the same size."""
 
     number: int = 0
     of: int = 1
 
     def numbers(self, batch: int) -> range:
-        """Numbers of its samples in a batch of that many."""
+        """Return the numbers of its samples in a batch of that many."""
         each = batch // self.of
         return range(self.number * each, (self.number + 1) * each)
 
@@ -46,7 +46,7 @@ WHOLE = Share()
 
 @dataclass(frozen=True)
 class Launched:
-    """How ``torchrun`` started this process; the only one where it did not."""
+    """The place that ``torchrun`` gave this process; without it there is one."""
 
     number: int = 0
     count: int = 1
@@ -189,7 +189,7 @@ def join(device: torch.device, batch: int) -> Processes:
             "data.batch, with data.in_turn and data.side_by_side (or data.shuffled), a multiple of "
             f"{place.count}, or start another number of processes"
         )
-    # Fabric's own call of a function of PyTorch's, about which nobody here can do anything.
+    # Fabric itself calls this deprecated function of PyTorch's.
     warnings.filterwarnings("ignore", r"torch\.distributed\.nn\.functional\.all_gather is depr")
     try:
         from lightning_fabric import Fabric
@@ -230,7 +230,7 @@ def training_device(settings: DeviceSettings) -> tuple[torch.device, torch.dtype
 
 
 def _own_device(name: str, place: Launched) -> str:
-    """One GPU for each process of this computer, or the CPU for all."""
+    """Choose one GPU for each process of this computer, or the CPU for all."""
     if name not in ("cpu", "cuda"):
         raise DeviceError(
             f"device {name!r} cannot be shared by {place.count} processes; "

@@ -14,14 +14,20 @@ from torch import Tensor
 
 from napari_baryir.network import BaryIR
 from napari_baryir.steps import finish
-from napari_baryir.training.data.images import Profile, load_clean_images, middle, spread
-from napari_baryir.training.data.made_pairs import microscopy_pair
+from napari_baryir.training.data.images import (
+    Profile,
+    load_clean_images,
+    middle,
+    spread,
+    three_colours,
+)
+from napari_baryir.training.data.made_pairs import microscopy_pair, to_tensor
 from napari_baryir.training.degradations import degrade
 from napari_baryir.training.evaluate import psnr
 from napari_baryir.training.recipe import DataSettings
 
 
-class Pair(NamedTuple):
+class ValidationPair(NamedTuple):
     """One degraded image and its truth, (1, 3, H, W) float32 each."""
 
     degraded: Tensor
@@ -30,10 +36,16 @@ class Pair(NamedTuple):
     """Whether `clean` is noisy itself: its values beyond [0, 1] then count, for clamping them would
     make dark places brighter."""
 
+    @classmethod
+    def of(cls, degraded: NDArray[np.float32], clean: NDArray[np.float32]) -> ValidationPair:
+        """Convert two planes, (H, W) or (H, W, 3)."""
+        first, second = (to_tensor([three_colours(p)]).contiguous() for p in (degraded, clean))
+        return cls(first, second)
+
 
 @dataclass(frozen=True)
 class Scores:
-    """What a validation measured."""
+    """The scores of a validation."""
 
     restored: dict[str, float]
     """Domain to mean PSNR of the restored images, dB, clamped to [0, 1]."""
@@ -46,27 +58,22 @@ class Scores:
 
     @property
     def mean(self) -> float:
-        """Mean PSNR over the domains, dB."""
+        """Average PSNR over the domains, dB."""
         return float(np.mean(list(self.restored.values())))
 
 
-def validation_pairs(settings: DataSettings) -> dict[str, list[Pair]]:
+def validation_pairs(settings: DataSettings) -> dict[str, list[ValidationPair]]:
     """Degrade the validation folder's images: domain to pairs. The same on every call."""
     images = load_clean_images(settings.validation, settings.profile)
     chosen = spread(images, settings.validation_images)
-    pairs: dict[str, list[Pair]] = {}
-    for domain_index, domain in enumerate(settings.batch):
-        pairs[domain] = [
-            make_pair(
-                image,
-                domain,
-                np.random.default_rng((2026, domain_index, i)),
-                settings.profile,
-                settings.validation_side,
-            )
+    profile, side = settings.profile, settings.validation_side
+    return {
+        domain: [
+            make_pair(image, domain, np.random.default_rng((2026, number, i)), profile, side)
             for i, image in enumerate(chosen)
         ]
-    return pairs
+        for number, domain in enumerate(settings.batch)
+    }
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,7 @@ class ValidationProgress:
 
 def validate(
     model: BaryIR,
-    pairs: dict[str, list[Pair]],
+    pairs: dict[str, list[ValidationPair]],
     prototypes: Tensor,
     device: torch.device,
     autocast: torch.dtype | None,
@@ -91,7 +98,7 @@ def validate(
 @torch.inference_mode()
 def iter_validate(
     model: BaryIR,
-    pairs: dict[str, list[Pair]],
+    pairs: dict[str, list[ValidationPair]],
     prototypes: Tensor,
     device: torch.device,
     autocast: torch.dtype | None,
@@ -140,21 +147,18 @@ def make_pair(
     rng: np.random.Generator,
     profile: Profile,
     side: int,
-) -> Pair:
+) -> ValidationPair:
     """Degrade the middle of a clean image, `side` pixels at most; as `PairDataset` has images."""
     crop = image[middle(image.shape, side)].astype(np.float32)
     if profile == "photo":
         clean = crop / np.float32(255)
         degraded = degrade(clean, domain, rng).image
     else:
-        degraded, clean = (
-            np.repeat(p[..., None], 3, axis=2) for p in microscopy_pair(crop, domain, rng)
-        )
-    first, second = (torch.from_numpy(a).permute(2, 0, 1)[None] for a in (degraded, clean))
-    return Pair(first, second)
+        degraded, clean = microscopy_pair(crop, domain, rng)
+    return ValidationPair.of(degraded, clean)
 
 
-def _psnr(image: Tensor, pair: Pair) -> float:
+def _psnr(image: Tensor, pair: ValidationPair) -> float:
     clean = pair.clean
     if not pair.noisy_truth:
         image, clean = image.clamp(0, 1), clean.clamp(0, 1)

@@ -27,8 +27,7 @@ from napari_baryir.imaging.axes import PlaneLayout
 from napari_baryir.imaging.intensity import IntensityMap
 from napari_baryir.training.data.images import channel_maps, cut_planes
 from napari_baryir.training.evaluate.cases import Case, Pair
-from napari_baryir.training.evaluate.peers import PEERS, check_peers
-from napari_baryir.training.evaluate.perceptual import PlaneDistance
+from napari_baryir.training.evaluate.peers import PEERS, PlaneDistance, check_peers
 
 if TYPE_CHECKING:
     from napari_baryir.network import BaryIR
@@ -44,7 +43,7 @@ SSIM_WINDOW = 7
 
 @dataclass(frozen=True)
 class ImageScore:
-    """How well one method did on one image."""
+    """The score of one method on one image."""
 
     image: str
     domain: str
@@ -72,29 +71,29 @@ class Evaluation:
 
     @property
     def methods(self) -> list[str]:
-        """In the order in which they were met, the input first."""
+        """List the methods in the order in which they were met, the input first."""
         return list(dict.fromkeys(score.method for score in self.scores))
 
     @property
     def domains(self) -> list[str]:
-        """In the order in which they were met."""
+        """List the domains in the order in which they were met."""
         return list(dict.fromkeys(score.domain for score in self.scores))
 
     def mean(self, domain: str, method: str) -> tuple[float, float] | None:
-        """Mean PSNR and SSIM; None where the method was not used on that domain."""
+        """Return mean PSNR and SSIM; None where the method was not used on that domain."""
         found = [s for s in self.scores if s.domain == domain and s.method == method]
         if not found:
             return None
         return float(np.mean([s.psnr for s in found])), float(np.mean([s.ssim for s in found]))
 
     def mean_lpips(self, domain: str, method: str) -> float | None:
-        """Mean LPIPS; None where it was not measured."""
+        """Return mean LPIPS; None where it was not measured."""
         scores = (s for s in self.scores if s.domain == domain and s.method == method)
         found = [s.lpips for s in scores if s.lpips is not None]
         return float(np.mean(found)) if found else None
 
     def count(self, domain: str) -> int:
-        """Number of images."""
+        """Count the images."""
         return sum(s.domain == domain and s.method == INPUT for s in self.scores)
 
 
@@ -115,7 +114,7 @@ def psnr(image: NDArray[Any], clean: NDArray[Any], *, least_error: float = 0.0) 
 
 
 def score_plane(image: NDArray[Any], clean: NDArray[Any]) -> tuple[float, float]:
-    """PSNR in dB and SSIM of one plane against the truth, both first clamped to [0, 1].
+    """Compute PSNR in dB and SSIM of one plane against the truth, both first clamped to [0, 1].
 
     Parameters
     ----------
@@ -140,7 +139,7 @@ def score_plane(image: NDArray[Any], clean: NDArray[Any]) -> tuple[float, float]
 
 
 def score_planes(images: Planes, cleans: Planes) -> tuple[float, float]:
-    """Mean over planes of `score_plane`."""
+    """Average `score_plane` over planes."""
     each = [score_plane(image, clean) for image, clean in zip(images, cleans, strict=True)]
     return float(np.mean([decibels for decibels, _ in each])), float(np.mean([s for _, s in each]))
 
@@ -247,7 +246,7 @@ def _denoise(denoise: Callable[[Array, float], Array], planes: Planes, sigma: fl
 
 
 def _true_sigma(pair: Pair, degraded: Planes, clean: Planes) -> float:
-    """Standard deviation of the noise in [0, 1]: what it was made with, or else what it is."""
+    """Return the standard deviation of the noise in [0, 1], as made or else as measured."""
     if pair.sigma is not None:
         return pair.sigma  # made in [0, 1] already
     difference = np.stack(degraded).astype(np.float64) - np.stack(clean)

@@ -1,4 +1,4 @@
-"""What `evaluate` measures on: pairs from files, and clean images degraded with fixed seeds."""
+"""The images that `evaluate` measures on: pairs of files, and clean ones degraded by seeds."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PHOTO_SIGMAS = (15.0, 25.0, 50.0)
 """Standard deviations (of 255) at which photographic noise is reported, as in the literature."""
 
 PAIRS = "pairs"
-"""The domain of pairs from files, whose degradation nobody states."""
+"""The domain of pairs from files, whose degradation is not known."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,11 @@ class Case(Protocol):
 
     @property
     def name(self) -> str:
-        """Of the image, as reported."""
+        """Name of the image in reports."""
 
     @property
     def domain(self) -> str:
-        """What is wrong with it, as reported."""
+        """Name of its degradation in reports."""
 
     @property
     def noisy(self) -> bool:
@@ -114,8 +114,10 @@ class SyntheticCase:
     """A name in ``DEGRADATIONS[profile]``, or "clean"."""
     level: float | None
     sigma: float | None
-    """Of 255; for photographic noise instead of `level`."""
+    """Standard deviation of 255, for photographic noise, instead of `level`."""
     seed: int
+    test_set: str | None = None
+    """What the case is reported under instead of its degradation."""
 
     @property
     def name(self) -> str:
@@ -125,6 +127,10 @@ class SyntheticCase:
     @property
     def domain(self) -> str:
         """The degradation, with sigma where that is fixed."""
+        return self.test_set or self._key
+
+    @property
+    def _key(self) -> str:
         return self.degradation if self.sigma is None else f"{self.degradation} {self.sigma:g}"
 
     @property
@@ -135,14 +141,17 @@ class SyntheticCase:
     def load(self) -> Pair:
         """Read the plane and degrade it; the same seed, name and domain give the same pair."""
         clean = read_clean(self.path, self.profile)[self.plane]
-        # From the name, so that adding images or leaving out domains changes no other case.
-        key = zlib.crc32(f"{self.name}\n{self.domain}".encode())
-        rng = np.random.default_rng((self.seed, key))
+        rng = case_rng(self.seed, self.name, self._key)
         level = self.level if self.sigma is None else noise_level(self.sigma)
         degraded = degrade(clean, self.degradation, rng, profile=self.profile, level=level)
         sigma = None if self.sigma is None else self.sigma / 255
         axes = "YXS" if self.profile == "photo" else "YX"
         return Pair(degraded.image, clean, axes, degraded.level, sigma)
+
+
+def case_rng(seed: int, name: str, domain: str) -> np.random.Generator:
+    """Seed by names, so that adding images or leaving out domains changes no other case."""
+    return np.random.default_rng((seed, zlib.crc32(f"{name}\n{domain}".encode())))
 
 
 def list_pairs(degraded: Path, clean: Path, *, limit: int | None = None) -> list[FilePair]:

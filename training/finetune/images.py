@@ -1,6 +1,6 @@
 """The user's own images for fine-tuning: found, paired, read and checked before any step.
 
-Everything that is wrong with them is gathered and told at once, with what to do about it.
+One message names everything that is wrong with them, and what to do about it.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ class UserImage:
     path: Path | None = None
     """Where it is read from; None: `array` holds it."""
     array: Any = None
-    """Of any real dtype and 2 to 6 dimensions."""
+    """Pixels of any real dtype and 2 to 6 dimensions."""
     axes: str | None = None
-    """Of `array`; None: guessed."""
+    """Axes of `array`; None: guessed."""
 
     @classmethod
     def of_path(cls, path: str | os.PathLike[str]) -> UserImage:
-        """A file."""
+        """Take a file."""
         return cls(os.fspath(path), Path(path))
 
     def read(self) -> tuple[NDArray[Any], str]:
-        """Pixels and axes.
+        """Read pixels and axes.
 
         Raises
         ------
@@ -78,7 +78,7 @@ class Opened:
 
     @property
     def layout(self) -> PlaneLayout:
-        """Its planes."""
+        """Layout of its planes."""
         return PlaneLayout.of(self.array, self.axes)
 
 

@@ -57,7 +57,7 @@ def _maps(image: Opened) -> list[IntensityMap]:
 
 
 def pair_file(degraded: Opened, clean: Opened, brightness: str) -> tuple[FilePlanes, bool]:
-    """Planes of a pair, and whether the clean one's brightness was matched to the degraded one's.
+    """Map the planes of a pair; say whether the clean one's brightness was matched.
 
     Both go through the map of the degraded image, since that is the one that restoring knows; RGB
     images of different types (8 and 16 bits) go each through its own.
@@ -84,7 +84,7 @@ def pair_file(degraded: Opened, clean: Opened, brightness: str) -> tuple[FilePla
 
 
 def _matched(clean: Array, degraded: Array) -> Array:
-    """The line through the values of `clean` that comes nearest to `degraded`."""
+    """Map `clean` by the line that brings it nearest to `degraded`."""
     x, y = clean.ravel().astype(np.float64), degraded.ravel().astype(np.float64)
     variance = float(x.var())
     slope = float(np.mean((x - x.mean()) * (y - y.mean()))) / variance if variance > 0 else 1.0
@@ -108,7 +108,7 @@ def as_stored(plane: Array, profile: Profile) -> NDArray[np.generic]:
 
 @torch.inference_mode()
 def restored_plane(model: BaryIR, plane: Array) -> Array:
-    """What a network makes of (the middle of) a plane in its range, of the plane's dimensions."""
+    """Restore (the middle of) a plane in the network's range; grey stays grey."""
     part = three_colours(plane[middle(plane.shape, LARGEST_REHEARSED)])
     x = torch.from_numpy(np.ascontiguousarray(part)).permute(2, 0, 1)[None]
     device = next(model.parameters()).device
@@ -142,13 +142,13 @@ def noise_of(image: Opened) -> CameraNoise:
 
 
 def seen_by_profile(noise: CameraNoise, image: Opened) -> CameraNoise:
-    """The same noise in the units of clean images: photographs' full range, or dark to bright."""
+    """Convert noise to the units of clean images: full range, or dark to bright."""
     full = float(np.iinfo(image.array.dtype).max) if image.array.dtype.kind in "ui" else 1.0
     return noise.scaled(0.0, full) if image.layout.rgb else noise.scaled(noise.low, noise.high)
 
 
 def in_words(noise: CameraNoise) -> str:
-    """What was measured, for a person who knows the camera."""
+    """Describe what was measured to a person who knows the camera."""
     dark, bright = (
         max(noise.variance + noise.gain * level, 0.0) ** 0.5 for level in (noise.low, noise.high)
     )
@@ -163,5 +163,5 @@ def in_words(noise: CameraNoise) -> str:
 
 
 def _short(value: float) -> str:
-    """Three digits, without a power of ten."""
+    """Write three digits, without a power of ten."""
     return f"{float(f'{value:.3g}'):g}"

@@ -39,7 +39,7 @@ from napari_baryir.training.finetune.planes import (
 from napari_baryir.training.finetune.settings import FinetuneSettings
 
 OWN = "own"
-"""The domain of degradations that nobody named."""
+"""The domain of degradations without a name."""
 
 Planes = list[NDArray[np.generic]]
 
@@ -108,7 +108,7 @@ class CleanImages:
 
 @dataclass(frozen=True)
 class NoisyImages:
-    """Noisy images, of which nobody has clean ones."""
+    """Noisy images without clean ones."""
 
     images: Sequence[UserImage]
     problems: Sequence[str] = ()
@@ -139,7 +139,7 @@ class Material:
     """Everything that was read, parted by file."""
 
     kind: str
-    """What it is made of, for the model card."""
+    """The kind of images, for the model card."""
     profile: Profile
     domains: tuple[str, ...]
     """All of the model to be."""
@@ -150,9 +150,9 @@ class Material:
     train: Part
     validation: Part
     noise: CameraNoise | None = None
-    """Of the user's camera, in units of clean images about [0, 1]."""
+    """Noise of the user's camera, in units of clean images about [0, 1]."""
     notes: tuple[str, ...] = ()
-    """What was decided for the user, one sentence each."""
+    """Decisions that were made for the user, one sentence each."""
 
 
 def gather(source: Source, start: BaryIR, settings: FinetuneSettings) -> Material:
@@ -220,7 +220,7 @@ def _open_pairs(source: Pairs, problems: list[str]) -> list[tuple[Opened, ...]]:
 
 
 def _camera(source: Source, problems: list[str], notes: list[str]) -> CameraNoise | None:
-    """Noise of the image that `like` gives, in units of clean images."""
+    """Measure the noise of the image that `like` gives, in units of clean images."""
     if not isinstance(source, CleanImages) or source.like is None:
         return None
     image = open_image(source.like, problems)
@@ -250,7 +250,7 @@ def _profile(source: Source, start: BaryIR, rgb: bool) -> Profile:
 
 
 def _made(source: Source) -> tuple[str, ...]:
-    """The profile's degradations that clean images are to suffer."""
+    """List the profile's degradations that clean images are to suffer."""
     if not isinstance(source, CleanImages):
         return ()
     return (source.degradation,) if source.degradation else tuple(DEGRADATIONS[source.profile])
@@ -259,7 +259,7 @@ def _made(source: Source) -> tuple[str, ...]:
 def _domains(
     source: Source, start: BaryIR, settings: FinetuneSettings, made: tuple[str, ...]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Domains of the model to be, and those of them that are learnt."""
+    """List the domains of the model to be, and those of them that are learnt."""
     if made:
         targets = (settings.domain,) if settings.domain and len(made) == 1 else made
     else:

@@ -18,28 +18,29 @@ LISTED = 5
 
 
 def same_stem(stem: str) -> str:
-    """For data sets whose degraded and clean files have one name."""
+    """Return the name, for data sets whose degraded and clean files share it."""
     return stem
 
 
 def before_underscore(stem: str) -> str:
-    """RESIDE: ``0001_0.8_0.2`` is the haze of ``0001``."""
+    """Cut at the underscore, as for RESIDE: ``0001_0.8_0.2`` is the haze of ``0001``."""
     return stem.partition("_")[0]
 
 
 def after_rain(stem: str) -> str:
-    """Rain100L: ``rain-001`` is the rain of ``norain-001``."""
+    """Name the clean file, as for Rain100L: ``rain-001`` is the rain of ``norain-001``."""
     return f"norain-{stem.removeprefix('rain-')}"
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a data set of pairs has its degraded and its clean files."""
+    """The places of a data set's degraded and clean files."""
 
     degraded: str
     """Folder, a glob pattern from the root; files below it are found at any depth."""
     clean: str
-    """Folder of the clean files, from the folder of the degraded ones."""
+    """Folder of the clean files, from the folder of the degraded ones; "." for clean files alone,
+    to which noise is added: each is its own partner."""
     clean_stem: Callable[[str], str] = same_stem
     """Name (without suffix) of a degraded file to that of its clean one."""
 
@@ -54,7 +55,7 @@ class PairPaths:
 
 @dataclass(frozen=True)
 class Found:
-    """What a folder holds of a data set, and what is wrong with it."""
+    """The pairs that a folder holds of a data set, and what is wrong with it."""
 
     pairs: tuple[PairPaths, ...] = ()
     problems: tuple[str, ...] = ()
@@ -92,6 +93,9 @@ def _gather(folders: Iterable[Path], layout: Layout) -> Found:
         degraded = image_paths(folder)
         if not degraded:
             problems.append(f"{folder} has no images")
+        if layout.clean == ".":
+            pairs.extend(PairPaths(path, path) for path in degraded)
+            continue
         if not clean.is_dir():
             problems.append(f"{folder} has no clean images beside it: there is no folder {clean}")
             continue
@@ -142,7 +146,7 @@ def size_problems(pairs: Iterable[PairPaths], smallest: int = 8) -> Iterator[str
 
 
 def _size(path: Path, smallest: int) -> tuple[int, int] | str:
-    """Width and height of an RGB image from its header, or what is wrong with it."""
+    """Read width and height of an RGB image from its header, or say what is wrong with it."""
     from PIL import Image, UnidentifiedImageError
 
     try:
