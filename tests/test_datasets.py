@@ -15,7 +15,12 @@ from torch.utils.data import DataLoader
 from napari_baryir.errors import DataError
 from napari_baryir.files import write_image
 from napari_baryir.imaging.intensity import choose_intensity
-from napari_baryir.training.data.images import Profile, load_clean_files, load_clean_images
+from napari_baryir.training.data.images import (
+    Profile,
+    load_clean_files,
+    load_clean_images,
+    spread,
+)
 from napari_baryir.training.data.made_pairs import Batch, PairDataset, microscopy_pair
 from napari_baryir.training.data.mixtures import GRID, NO_DOMAIN, draw_plan
 
@@ -214,6 +219,17 @@ def test_the_axes_in_a_file_say_what_its_planes_are(tmp_path: Path) -> None:
         5 * [(70, 64)],
         5 * [(70, 64)],
     ]
+
+
+@pytest.mark.parametrize(("count", "limit"), [(10, 3), (7, 6), (5, 1), (4, 9), (0, 2)])
+def test_few_of_many_are_spread_from_the_first_to_the_last(count: int, limit: int) -> None:
+    chosen = spread(range(count), limit)
+    assert len(set(chosen)) == len(chosen) == min(count, limit)
+    assert chosen == sorted(chosen)
+    if count and limit > 1:
+        assert (chosen[0], chosen[-1]) == (0, count - 1)
+    gaps = np.diff(chosen)
+    assert not gaps.size or np.ptp(gaps) <= 1
 
 
 def test_photographs_may_be_webp(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ PILLOW_ONLY = (".bmp", ".webp")
 """Photographs that data sets come in, read by Pillow where `napari_baryir.files` has no reader."""
 SMALLEST_PLANE = 64
 """Shortest side of the microscopy planes that are trained on, pixels."""
+MOST_PROBLEMS = 40
+"""A message lists this many problems before it counts the rest."""
 WHITEST = 1.25
 """Top of clean planes: spots clipped at 1 would teach that bright things are flat."""
 
@@ -43,13 +45,7 @@ def image_paths(folder: Path) -> list[Path]:
 
 
 def find_images(folder: Path) -> list[Path]:
-    """List the images of a folder as `image_paths` does.
-
-    Raises
-    ------
-    DataError
-        If the folder is missing, or has none.
-    """
+    """List the images of a folder as `image_paths` does; `DataError` where there are none."""
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}; give a folder of images")
     found = image_paths(folder)
@@ -80,21 +76,9 @@ def pair_by_key(
     *,
     all_clean: bool = True,
 ) -> tuple[list[tuple[Item, Item]], list[str]]:
-    """Pair images whose keys are equal.
+    """Pair images, given as (key, name, image), by equal keys; list what cannot be paired.
 
-    Parameters
-    ----------
-    degraded, clean
-        Key, name for messages, and image.
-    places
-        Where the degraded and the clean images come from, for messages.
-    all_clean
-        Whether a clean image without a degraded one is a problem.
-
-    Returns
-    -------
-    tuple
-        The pairs, and in words what cannot be paired.
+    Messages name both `places`. `all_clean`: a clean image without a degraded one is a problem.
     """
     partners: dict[Hashable, list[tuple[str, Item]]] = {}
     for key, name, image in clean:
@@ -118,6 +102,22 @@ def pair_by_key(
         for name, _ in left
     ]
     return pairs, problems
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """Name the first few of many, and count the rest."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def refuse(problems: Sequence[str], what: str, advice: str = "") -> None:
+    """Raise one `DataError` that names every problem; nothing if there is none."""
+    if not problems:
+        return
+    rest = len(problems) - MOST_PROBLEMS
+    lines = [f"- {problem}" for problem in problems[:MOST_PROBLEMS]]
+    lines += [f"- and {rest} more"] * (rest > 0) + [advice] * bool(advice)
+    count = "one problem" if len(problems) == 1 else f"{len(problems)} problems"
+    raise DataError("\n".join([f"{count} with {what}:", *lines]))
 
 
 def spread(items: Sequence[Item], limit: int | None) -> list[Item]:
@@ -187,6 +187,13 @@ def channel_maps(array: NDArray[Any], axes: str) -> list[IntensityMap]:
     ]
 
 
+def map_planes(array: NDArray[Any], axes: str, maps: Sequence[IntensityMap]) -> list[Array]:
+    """Cut an image into planes, each mapped by its channel's map."""
+    layout = PlaneLayout.of(array, axes)
+    planes = enumerate(cut_planes(array, axes))
+    return [maps[layout.channel(number)].apply(values) for number, values in planes]
+
+
 def clean_planes(
     array: NDArray[Any],
     axes: str,
@@ -211,12 +218,11 @@ def clean_planes(
     layout, source = PlaneLayout.of(array, axes), array if whole is None else whole
     if not layout.rgb:  # percentiles, for 8 bits too
         source = source.astype(np.float32)
-    one_map = one_map and layout.samples == 1
-    maps = [choose_intensity(source, rgb=False)] if one_map else channel_maps(source, axes)
-    return [
-        as_clean(maps[0 if one_map else layout.channel(number)].apply(values), profile)
-        for number, values in enumerate(cut_planes(array, axes))
-    ]
+    if one_map and layout.samples == 1:
+        maps = [choose_intensity(source, rgb=False)] * layout.channels
+    else:
+        maps = channel_maps(source, axes)
+    return [as_clean(plane, profile) for plane in map_planes(array, axes, maps)]
 
 
 def as_clean(plane: Array, profile: str) -> Array:

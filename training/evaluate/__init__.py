@@ -1,4 +1,4 @@
-"""PSNR and SSIM of restored images against the truth, beside the untouched input and peers.
+"""Measure PSNR and SSIM of restored images against the truth, beside the untouched input and peers.
 
 The protocol, to the letter. The intensity map is chosen from the degraded image, for each channel
 of the whole stack, as `restore` chooses it (8-bit and RGB: the full range; everything else: the
@@ -23,9 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_baryir.errors import DataError
-from napari_baryir.imaging.axes import PlaneLayout
 from napari_baryir.imaging.intensity import IntensityMap
-from napari_baryir.training.data.images import channel_maps, cut_planes
+from napari_baryir.training.data import images
 from napari_baryir.training.evaluate.cases import Case, Pair
 from napari_baryir.training.evaluate.peers import PEERS, PlaneDistance, check_peers
 
@@ -138,19 +137,15 @@ def score_plane(image: NDArray[Any], clean: NDArray[Any]) -> tuple[float, float]
     return psnr(b, a), ssim
 
 
-def score_planes(images: Planes, cleans: Planes) -> tuple[float, float]:
+def score_planes(planes: Planes, cleans: Planes) -> tuple[float, float]:
     """Average `score_plane` over planes."""
-    each = [score_plane(image, clean) for image, clean in zip(images, cleans, strict=True)]
+    each = [score_plane(image, clean) for image, clean in zip(planes, cleans, strict=True)]
     return float(np.mean([decibels for decibels, _ in each])), float(np.mean([s for _, s in each]))
 
 
 def map_planes(image: NDArray[Any], axes: str, maps: Sequence[IntensityMap]) -> Planes:
     """Cut an image of any axes into planes, each mapped by its channel's map and clamped."""
-    layout = PlaneLayout.of(image, axes)
-    return [
-        np.clip(maps[layout.channel(number)].apply(values), 0, 1)
-        for number, values in enumerate(cut_planes(image, axes))
-    ]
+    return [np.clip(plane, 0, 1) for plane in images.map_planes(image, axes, maps)]
 
 
 def iter_evaluate(
@@ -213,18 +208,18 @@ def _case_scores(
     from napari_baryir.restoration import restore  # brings torch
 
     pair = case.load()
-    maps = channel_maps(pair.degraded, pair.axes)
+    maps = images.channel_maps(pair.degraded, pair.axes)
     degraded, clean = (map_planes(image, pair.axes, maps) for image in (pair.degraded, pair.clean))
     sigma = _true_sigma(pair, degraded, clean) if case.noisy else None
 
     def timed(method: str, make: Callable[[], Planes]) -> ImageScore:
         start = time.perf_counter()
-        images = make()
+        made = make()
         seconds = time.perf_counter() - start
-        decibels, ssim = score_planes(images, clean)
+        decibels, ssim = score_planes(made, clean)
         lpips = None
         if perceptual is not None:
-            lpips = float(np.mean([perceptual(a, b) for a, b in zip(images, clean, strict=True)]))
+            lpips = float(np.mean([perceptual(a, b) for a, b in zip(made, clean, strict=True)]))
         return ImageScore(
             case.name, case.domain, method, decibels, ssim, pair.level, sigma, seconds, lpips
         )

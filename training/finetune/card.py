@@ -16,6 +16,7 @@ from napari_baryir import __version__
 from napari_baryir.domains import CLEAN
 from napari_baryir.network import BaryIR
 from napari_baryir.training.calibrate import KEPT_APART, CalibrationProgress, calibrate
+from napari_baryir.training.data.images import listed
 from napari_baryir.training.degradations import DEGRADATIONS
 from napari_baryir.training.finetune.plan import YOURS
 from napari_baryir.training.finetune.tuning import FORGIVEN, LEAST_GAIN, TuningRun, forgotten
@@ -207,5 +208,4 @@ def _table(run: TuningRun) -> list[str]:
 
 
 def _listed(names: list[str]) -> str:
-    shown = ", ".join(name.replace("|", "/") for name in names[:8])
-    return shown + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    return listed([name.replace("|", "/") for name in names], 8)

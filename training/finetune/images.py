@@ -18,7 +18,13 @@ from numpy.typing import NDArray
 
 from napari_baryir.errors import BaryIRError, DataError
 from napari_baryir.imaging.axes import PlaneLayout, guess_axes
-from napari_baryir.training.data.images import bare_name, find_images, pair_by_key, read_pixels
+from napari_baryir.training.data.images import (
+    bare_name,
+    find_images,
+    listed,
+    pair_by_key,
+    read_pixels,
+)
 
 SMALLEST_SIDE = 32
 """Pixels. Patches smaller than this hold less than 4 x 4 cells of the latent grid."""
@@ -27,9 +33,6 @@ PARTS = 5
 """As many as give a fifth for validation."""
 LEAST_SIDE = 64
 """Pixels; of the parts that a plane is cut into where there are no planes to part."""
-
-MAX_PROBLEMS_LISTED = 40
-"""A message lists this many problems before it counts the rest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,22 +195,11 @@ def colour_problem(images: Sequence[Opened]) -> str | None:
         return None
     most = sum(rgb) * 2 >= len(rgb)
     odd = [image.name for image, is_rgb in zip(images, rgb, strict=True) if is_rgb != most]
-    shown = ", ".join(odd[:5]) + (f" and {len(odd) - 5} more" if len(odd) > 5 else "")
+    kinds = ("grey", "RGB") if most else ("RGB", "grey")
     return (
-        f"{shown}: {'grey' if most else 'RGB'}, but the others are {'RGB' if most else 'grey'}; "
+        f"{listed(odd, 5)}: {kinds[0]}, but the others are {kinds[1]}; "
         "fine-tune on one kind at a time"
     )
-
-
-def refuse(problems: Sequence[str]) -> None:
-    """Raise one `DataError` that names every problem; nothing if there is none."""
-    if not problems:
-        return
-    shown = list(problems[:MAX_PROBLEMS_LISTED])
-    rest = len(problems) - len(shown)
-    lines = [f"- {problem}" for problem in shown] + [f"- and {rest} more"] * (rest > 0)
-    count = "one problem" if len(problems) == 1 else f"{len(problems)} problems"
-    raise DataError("\n".join([f"{count} with the images for fine-tuning:", *lines]))
 
 
 def parts_of(rows: Sequence[tuple[Opened, ...]], problems: list[str]) -> list[tuple[Opened, ...]]:

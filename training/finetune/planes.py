@@ -17,12 +17,14 @@ from napari_baryir.training.data.images import (
     channel_maps,
     clean_planes,
     cut_planes,
+    map_planes,
     middle,
+    refuse,
     three_colours,
     to_bytes,
 )
 from napari_baryir.training.degradations.camera import CameraNoise, fit_camera_noise
-from napari_baryir.training.finetune.images import Opened, UserImage, open_image, refuse
+from napari_baryir.training.finetune.images import Opened, UserImage, open_image
 
 Array = NDArray[np.float32]
 
@@ -45,10 +47,7 @@ class FilePlanes:
 
 def noisy_file(image: Opened) -> FilePlanes:
     """Map the planes of a noisy image as `restore` does."""
-    maps, layout = _maps(image), image.layout
-    cut = cut_planes(image.array, image.axes)
-    planes = [maps[layout.channel(i)].apply(values) for i, values in enumerate(cut)]
-    return FilePlanes(image.name, planes, [])
+    return FilePlanes(image.name, map_planes(image.array, image.axes, _maps(image)), [])
 
 
 def _maps(image: Opened) -> list[IntensityMap]:
@@ -72,14 +71,10 @@ def pair_file(degraded: Opened, clean: Opened, brightness: str) -> tuple[FilePla
         )
     )
     by_own = degraded.array.dtype != clean.array.dtype and layout.rgb
-    before, after = [], []
-    both = (cut_planes(image.array, image.axes) for image in (degraded, clean))
-    for i, (first, second) in enumerate(zip(*both, strict=True)):
-        channel = layout.channel(i)
-        x = maps[channel].apply(first)
-        y = (own if matched or by_own else maps)[channel].apply(second)
-        before.append(x)
-        after.append(_matched(y, x) if matched else y)
+    before = map_planes(degraded.array, degraded.axes, maps)
+    after = map_planes(clean.array, clean.axes, own if matched or by_own else maps)
+    if matched:
+        after = [_matched(y, x) for x, y in zip(before, after, strict=True)]
     return FilePlanes(degraded.name, before, after), matched
 
 
@@ -126,7 +121,7 @@ def measure_camera(image: UserImage) -> CameraNoise:
     """
     problems: list[str] = []
     opened = open_image(image, problems)
-    refuse(problems)
+    refuse(problems, "the image")
     assert opened is not None
     return noise_of(opened)
 

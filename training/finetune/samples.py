@@ -206,7 +206,7 @@ def camera_noise(
 
 @dataclass(frozen=True)
 class Rotation:
-    """So many samples a step, of each domain in turn."""
+    """A fixed number of samples a step, of each domain in turn."""
 
     sources: Sequence[tuple[int, Samples]]
     """Index of the domain, and its samples."""

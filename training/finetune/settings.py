@@ -87,7 +87,7 @@ class FinetuneSettings(BaseModel):
 
     @property
     def optimizer(self) -> OptimizerSettings:
-        """How the network and the potentials move."""
+        """Return how the network and the potentials move."""
         rate = self.rate or RATES[self.mode]
         return OptimizerSettings(rate=rate, warm_up=min(50, self.steps // 10), constant=0.5)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_baryir.domains import CLEAN
 from napari_baryir.errors import DataError
 from napari_baryir.network import BaryIR
-from napari_baryir.training.data.images import Profile
+from napari_baryir.training.data.images import Profile, refuse
 from napari_baryir.training.degradations import DEGRADATIONS
 from napari_baryir.training.degradations.camera import CameraNoise
 from napari_baryir.training.finetune.images import (
@@ -25,7 +25,6 @@ from napari_baryir.training.finetune.images import (
     pair_by_pattern,
     pair_problem,
     parts_of,
-    refuse,
 )
 from napari_baryir.training.finetune.planes import (
     FilePlanes,
@@ -136,7 +135,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Material:
-    """Everything that was read, parted by file."""
+    """All images that were read, parted by file."""
 
     kind: str
     """The kind of images, for the model card."""
@@ -178,7 +177,7 @@ def gather(source: Source, start: BaryIR, settings: FinetuneSettings) -> Materia
         problems.append("there are no images; give two or more")
     notes: list[str] = []
     noise = _camera(source, problems, notes)
-    refuse(problems)
+    refuse(problems, "the images for fine-tuning")
     profile = _profile(source, start, rows[0][0].layout.rgb)
     made = _made(source) if noise is None else ()
     domains, targets = _domains(source, start, settings, made)

@@ -1,4 +1,4 @@
-"""What changes while fine-tuning: the network, the best so far, and the checkpoint beside it."""
+"""The state of a fine-tuning: the network, the best so far, and the checkpoint beside it."""
 
 from __future__ import annotations
 

@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_baryir.errors import DataError
-from napari_baryir.training.data.images import image_paths
+from napari_baryir.training.data.images import image_paths, listed
 
 LISTED = 5
 """Files of one kind of mistake that a message names before it counts the rest."""
@@ -110,9 +109,8 @@ def _gather(folders: Iterable[Path], layout: Layout) -> Found:
             else:
                 found.append(PairPaths(path, partner))
         if lonely:
-            problems.append(
-                f"{len(lonely)} files without a clean one in {clean}: {_listed(lonely)}"
-            )
+            names = listed([path.name for path in lonely], LISTED)
+            problems.append(f"{len(lonely)} files without a clean one in {clean}: {names}")
         pairs.extend(found)
     return Found(tuple(pairs), tuple(problems))
 
@@ -159,23 +157,3 @@ def _size(path: Path, smallest: int) -> tuple[int, int] | str:
     if min(size) < smallest:
         return f"{path} is {size[0]} x {size[1]} pixels; every side must have {smallest} or more"
     return size
-
-
-def refuse_problems(what: str, problems: Sequence[str], advice: str) -> None:
-    """Raise one error for a whole list of problems.
-
-    Raises
-    ------
-    DataError
-        If there are any.
-    """
-    if not problems:
-        return
-    shown = "\n".join(f"  - {problem}" for problem in problems[:50])
-    rest = f"\n  - and {len(problems) - 50} more" if len(problems) > 50 else ""
-    raise DataError(f"{what}:\n{shown}{rest}\n{advice}")
-
-
-def _listed(paths: Sequence[Path]) -> str:
-    names = ", ".join(path.name for path in paths[:LISTED])
-    return names + (f" and {len(paths) - LISTED} more" if len(paths) > LISTED else "")

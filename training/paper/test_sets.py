@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from napari_baryir.errors import DataError, InputError
-from napari_baryir.training.data.images import spread
+from napari_baryir.training.data.images import refuse, spread
 from napari_baryir.training.evaluate.cases import Case, FilePair, SyntheticCase
 from napari_baryir.training.paper.layouts import (
     Found,
@@ -16,7 +16,6 @@ from napari_baryir.training.paper.layouts import (
     after_rain,
     before_underscore,
     find_pairs,
-    refuse_problems,
     size_problems,
 )
 from napari_baryir.training.paper.published_scores import TEST_SETS
@@ -111,9 +110,9 @@ def list_paper_sets(
             continue
         problems += _set_problems(name, found, incomplete)
         cases += _cases(name, spread(found.pairs, limit), seed)
-    refuse_problems(
-        f"the test sets in {root} cannot be measured as they are",
+    refuse(
         problems,
+        f"the test sets in {root}",
         "complete them (training/README.md says where each is had), leave sets out with --sets, "
         "or measure what is there with --incomplete",
     )

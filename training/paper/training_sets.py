@@ -8,6 +8,7 @@ from pathlib import Path
 from torch.utils.data import Dataset
 
 from napari_baryir.errors import DataError
+from napari_baryir.training.data.images import refuse
 from napari_baryir.training.data.made_pairs import Batch
 from napari_baryir.training.paper.file_pairs import DomainFiles, PairedDataset, validation_of
 from napari_baryir.training.paper.layouts import (
@@ -17,7 +18,6 @@ from napari_baryir.training.paper.layouts import (
     after_rain,
     before_underscore,
     find_pairs,
-    refuse_problems,
     size_problems,
 )
 from napari_baryir.training.processes import WHOLE, Share
@@ -89,9 +89,9 @@ def load_paper_data(
         sigmas = settings.sigmas if domain == NOISE else ()
         training.append(DomainFiles(domain, kept, sigmas))
         validation[domain] = (index, DomainFiles(domain, held_out, sigmas))
-    refuse_problems(
-        f"the training data in {root} cannot be used as they are",
+    refuse(
         problems,
+        f"the training data in {root}",
         "complete them (training/README.md says where each is had), or train on what is there with "
         "data.incomplete=true where only files are missing",
     )
