@@ -21,8 +21,8 @@ from napari_baryir.training.ablation import (
     load_ablation,
     main,
     run_ablation,
+    to_table,
 )
-from napari_baryir.training.ablation_table import to_table
 from napari_baryir.training.evaluate import INPUT
 from napari_baryir.training.evaluate.unseen import MIXTURES, UNSEEN
 

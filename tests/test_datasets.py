@@ -8,12 +8,19 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from skimage import io
 from torch.utils.data import DataLoader
 
 from napari_baryir.errors import DataError
+from napari_baryir.files import write_image
 from napari_baryir.imaging.intensity import choose_intensity
-from napari_baryir.training.data.images import Profile, load_clean_files, load_clean_images
+from napari_baryir.training.data.images import (
+    Profile,
+    load_clean_files,
+    load_clean_images,
+    spread,
+)
 from napari_baryir.training.data.made_pairs import Batch, PairDataset, microscopy_pair
 from napari_baryir.training.data.mixtures import GRID, NO_DOMAIN, draw_plan
 
@@ -201,10 +208,40 @@ def test_folders_are_read_with_everything_below(tmp_path: Path) -> None:
         np.testing.assert_array_equal(image, expected)
 
 
+def test_the_axes_in_a_file_say_what_its_planes_are(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(100, 4000, (70, 64, 5)).astype(np.uint16)
+    write_image(tmp_path / "last.ome.tif", np.moveaxis(image, -1, 0), axes="ZYX")
+    write_image(tmp_path / "zarr.ome.zarr", np.moveaxis(image, -1, 0), axes="CYX")
+    write_image(tmp_path / "colour.tif", image[..., :3], axes="YXS")
+    found = load_clean_files(str(tmp_path), "microscopy")
+    assert [[plane.shape for plane in planes] for planes in found] == [
+        [(70, 64)],
+        5 * [(70, 64)],
+        5 * [(70, 64)],
+    ]
+
+
+@pytest.mark.parametrize(("count", "limit"), [(10, 3), (7, 6), (5, 1), (4, 9), (0, 2)])
+def test_few_of_many_are_spread_from_the_first_to_the_last(count: int, limit: int) -> None:
+    chosen = spread(range(count), limit)
+    assert len(set(chosen)) == len(chosen) == min(count, limit)
+    assert chosen == sorted(chosen)
+    if count and limit > 1:
+        assert (chosen[0], chosen[-1]) == (0, count - 1)
+    gaps = np.diff(chosen)
+    assert not gaps.size or np.ptp(gaps) <= 1
+
+
+def test_photographs_may_be_webp(tmp_path: Path) -> None:
+    Image.fromarray(photos()[0]).save(tmp_path / "a.webp", lossless=True)
+    (image,) = load_clean_images(str(tmp_path), "photo")
+    np.testing.assert_array_equal(image, photos()[0])
+
+
 @pytest.mark.parametrize("length", [2, 3, 5])
 def test_every_plane_of_a_stack_is_used_in_one_map(tmp_path: Path, length: int) -> None:
     stack = np.random.default_rng(0).integers(100, 4000, (length, 64, 70)).astype(np.uint16)
-    io.imsave(tmp_path / "stack.tif", stack, check_contrast=False)
+    write_image(tmp_path / "stack.tif", stack, axes="ZYX")
     found = load_clean_images(str(tmp_path), "microscopy")
     low, high = np.percentile(stack, [0.1, 99.9])
     np.testing.assert_allclose(found, np.clip((stack - low) / (high - low), 0, 1.25), atol=1e-4)

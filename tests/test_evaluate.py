@@ -20,16 +20,16 @@ from napari_baryir.commands import evaluate as command
 from napari_baryir.errors import DataError, InputError
 from napari_baryir.network import BaryIR
 from napari_baryir.restoration import restore
+from napari_baryir.training.data.images import channel_maps
 from napari_baryir.training.evaluate import (
     INPUT,
     Evaluation,
     ImageScore,
-    choose_maps,
     iter_evaluate,
     map_planes,
     score_plane,
 )
-from napari_baryir.training.evaluate.cases import FilePair, Pair, list_pairs, list_synthetic
+from napari_baryir.training.evaluate.cases import FilePair, list_pairs, list_synthetic
 from napari_baryir.training.evaluate.peers import PEERS
 from napari_baryir.training.evaluate.report import to_csv, to_markdown, write_report
 from napari_baryir.weights.files import save_weights
@@ -116,7 +116,7 @@ def test_microscopy_is_compared_in_the_map_of_the_degraded_image() -> None:
     clean = rng.integers(200, 4000, (3, 20, 24)).astype(np.uint16)
     degraded = (clean + rng.integers(0, 300, clean.shape)).astype(np.uint16)
     low, high = np.percentile(degraded, [0.1, 99.9])
-    maps = choose_maps(Pair(degraded, clean, "TYX"))
+    maps = channel_maps(degraded, "TYX")
     mapped, truth = (map_planes(image, "TYX", maps) for image in (degraded, clean))
     assert len(truth) == 3
     np.testing.assert_allclose(truth, np.clip((clean - low) / (high - low), 0, 1), atol=1e-5)
@@ -126,10 +126,10 @@ def test_microscopy_is_compared_in_the_map_of_the_degraded_image() -> None:
 def test_each_channel_has_its_own_map_and_alpha_is_left_out() -> None:
     rng = np.random.default_rng(2)
     channels = np.stack([rng.random((9, 9)), 1000 * rng.random((9, 9))]).astype(np.float32)
-    first, second = map_planes(channels, "CYX", choose_maps(Pair(channels, channels, "CYX")))
+    first, second = map_planes(channels, "CYX", channel_maps(channels, "CYX"))
     assert first.max() == second.max() == 1
     rgba = rng.integers(0, 256, (9, 9, 4)).astype(np.uint8)
-    (plane,) = map_planes(rgba, "YXS", choose_maps(Pair(rgba, rgba, "YXS")))
+    (plane,) = map_planes(rgba, "YXS", channel_maps(rgba, "YXS"))
     np.testing.assert_allclose(plane, rgba[..., :3] / 255, atol=1e-6)
 
 
@@ -139,7 +139,7 @@ def test_the_maps_are_those_that_restoring_chooses(
 ) -> None:
     image = np.random.default_rng(0).integers(0, 5000, shape).astype(np.uint16)
     restoration = restore(image, axes=axes, model=tiny_model, device="cpu")
-    assert list(restoration.intensity) == choose_maps(Pair(image, image, axes))
+    assert list(restoration.intensity) == channel_maps(image, axes)
 
 
 def test_a_case_does_not_depend_on_what_else_is_measured(photos: Path) -> None:
@@ -208,7 +208,7 @@ def test_pairs_match_by_name_whatever_the_suffix(photos: Path, tmp_path: Path) -
     assert (pair.name, pair.clean.name) == ("cup.tif", "cup.png")
     np.testing.assert_array_equal(pair.load().degraded, pair.load().clean)
     io.imsave(degraded / "tea.png", data.coffee()[:64, :72], check_contrast=False)
-    with pytest.raises(DataError, match=r"tea\.png has no clean image"):
+    with pytest.raises(DataError, match=r"tea\.png has no partner"):
         list_pairs(degraded, photos)
 
 

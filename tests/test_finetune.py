@@ -21,6 +21,7 @@ from napari_baryir.imaging.intensity import choose_intensity
 from napari_baryir.network import BaryIR
 from napari_baryir.network.variants import VARIANTS
 from napari_baryir.steps import Steps
+from napari_baryir.training.data import images as clean_images
 from napari_baryir.training.finetune import (
     YOURS,
     CleanImages,
@@ -32,7 +33,6 @@ from napari_baryir.training.finetune import (
     iter_finetune,
     tuning,
 )
-from napari_baryir.training.finetune import images as finetune_images
 from napari_baryir.training.finetune.samples import Rotation
 from napari_baryir.training.recipe import load_recipe
 from napari_baryir.training.state import resume, save_state, start_state
@@ -220,8 +220,8 @@ def test_noisy_images_alone_teach_and_no_clean_one_is_opened(
     start: Path, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[Path] = []
-    read = finetune_images.read_image
-    monkeypatch.setattr(finetune_images, "read_image", lambda p: opened.append(p) or read(p))
+    read = clean_images.read_image
+    monkeypatch.setattr(clean_images, "read_image", lambda p: opened.append(p) or read(p))
     monkeypatch.setattr(tuning, "LEAST_GAIN", -1000.0)  # six steps teach little
     low, high = folders
     progress, result = finish(
@@ -296,7 +296,7 @@ def test_rehearsal_keeps_the_old_domains(
     )
     plain = tuning.begin
 
-    def without(*arguments: Any) -> tuning.Run:
+    def without(*arguments: Any) -> tuning.TuningRun:
         run = plain(*arguments)
         dataset = replace(run.plan.dataset, rehearsed=Rotation([], 0))
         run.plan = replace(run.plan, dataset=dataset)

@@ -16,20 +16,18 @@ from napari_baryir.network.variants import VARIANTS
 from napari_baryir.training.data.made_pairs import PairDataset
 from napari_baryir.training.degradations.camera import CameraNoise, fit_camera_noise
 from napari_baryir.training.finetune.low_rank import add_low_rank, merged_state
-from napari_baryir.training.finetune.neighbors import (
-    GAMMA,
-    corrected_target,
-    draw_neighbors,
-    take_neighbors,
-)
-from napari_baryir.training.finetune.planes import PairFile
+from napari_baryir.training.finetune.planes import FilePlanes
 from napari_baryir.training.finetune.samples import (
+    GAMMA,
     FinetuneDataset,
     LikeCamera,
     NoisySamples,
     PairSamples,
     Rotation,
     complete,
+    corrected_target,
+    draw_neighbors,
+    take_neighbors,
 )
 from napari_baryir.training.finetune.settings import FinetuneSettings, choose_sizes
 
@@ -163,13 +161,13 @@ def test_too_little_to_measure_is_refused() -> None:
 # Samples
 
 
-def noisy_files() -> list[PairFile]:
-    return [PairFile("a", [smooth(80)], [])]
+def noisy_files() -> list[FilePlanes]:
+    return [FilePlanes("a", [smooth(80)], [])]
 
 
 def test_steps_decide_what_is_drawn_and_places_name_the_domain(model: BaryIR) -> None:
     clean = smooth(80)
-    files = [PairFile("a", [clean + 1], [clean])]
+    files = [FilePlanes("a", [clean + 1], [clean])]
     rehearsed = PairDataset([[clean]], "microscopy", {"noise": 1}, 32, 0)
     dataset = FinetuneDataset(
         Rotation([(1, PairSamples(files, 32, 0))], 2), Rotation([(0, rehearsed)], 1)

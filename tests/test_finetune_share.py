@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 from finetune_start import measured
 from napari_baryir.steps import finish
 from napari_baryir.training.finetune import FinetuneSettings, iter_finetune, tuning
-from napari_baryir.training.finetune import share as finetune_share
+from napari_baryir.training.finetune import card as finetune_card
+from napari_baryir.training.finetune.card import SHARES, choose_share
 from napari_baryir.training.finetune.plan import YOURS
-from napari_baryir.training.finetune.share import SHARES, choose_share
 from napari_baryir.training.validation import Scores
 from test_finetune_stopping import QUICK, source, start
 
@@ -90,13 +90,13 @@ def test_cancelling_while_shares_are_tried_writes_the_best_so_far(
     start: Path, source: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tuning, "LEAST_GAIN", -1000.0)
-    monkeypatch.setattr(finetune_share, "LEAST_GAIN", -1000.0)
+    monkeypatch.setattr(finetune_card, "LEAST_GAIN", -1000.0)
     monkeypatch.setattr(tuning, "FORGIVEN", 1000.0)
     steps = iter_finetune(start, source, tmp_path / "mine.safetensors", FinetuneSettings(**QUICK))
     measured(steps)
     worth = count(0, -1)
-    monkeypatch.setattr(finetune_share, "forgotten", lambda *_: 1.0)
-    monkeypatch.setattr(finetune_share, "worth", lambda *_: next(worth))
+    monkeypatch.setattr(finetune_card, "forgotten", lambda *_: 1.0)
+    monkeypatch.setattr(finetune_card, "worth", lambda *_: next(worth))
     reached = next(progress for progress in steps if progress.share is not None)
     assert reached.share == SHARES[0]
     steps.close()
@@ -115,10 +115,10 @@ def test_written_weights_lie_on_the_way(
     paths = [tmp_path / "whole.safetensors", tmp_path / "part.safetensors"]
     finish(iter_finetune(start, source, paths[0], settings))
     worth = count(0, -1)  # what is asked first is worth more: that of the share
-    monkeypatch.setattr(finetune_share, "forgotten", lambda *_: 1.0)
-    monkeypatch.setattr(finetune_share, "LEAST_GAIN", -1000.0)
-    monkeypatch.setattr(finetune_share, "worth", lambda *_: next(worth))
-    monkeypatch.setattr(finetune_share, "SHARES", (0.5,))
+    monkeypatch.setattr(finetune_card, "forgotten", lambda *_: 1.0)
+    monkeypatch.setattr(finetune_card, "LEAST_GAIN", -1000.0)
+    monkeypatch.setattr(finetune_card, "worth", lambda *_: next(worth))
+    monkeypatch.setattr(finetune_card, "SHARES", (0.5,))
     result = finish(iter_finetune(start, source, paths[1], settings))
     first, whole, part = (load_file(path) for path in (start, *paths))
     moved = [name for name in whole if name in first and not whole[name].equal(first[name].half())]

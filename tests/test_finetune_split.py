@@ -9,7 +9,7 @@ from napari_baryir.errors import DataError
 from napari_baryir.imaging.intensity import choose_intensity
 from napari_baryir.network import BaryIR
 from napari_baryir.network.variants import VARIANTS
-from napari_baryir.training.finetune.images import Opened, UserImage
+from napari_baryir.training.finetune.images import PARTS, Opened, UserImage, parts_of
 from napari_baryir.training.finetune.planes import in_words, measure_camera
 from napari_baryir.training.finetune.settings import FinetuneSettings
 from napari_baryir.training.finetune.sources import (
@@ -19,7 +19,6 @@ from napari_baryir.training.finetune.sources import (
     Pairs,
     gather,
 )
-from napari_baryir.training.finetune.split import PARTS, parts_of
 
 RNG = np.random.default_rng(0)
 

@@ -14,11 +14,16 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from napari_baryir.network import BaryIR
-from napari_baryir.training.board import Board
-from napari_baryir.training.log import RunLog, TrainingLog
-from napari_baryir.training.pictures import GAP, pictures_every, sample_pictures
+from napari_baryir.training.log import (
+    GAP,
+    Board,
+    RunLog,
+    TrainingLog,
+    pictures_every,
+    sample_pictures,
+)
 from napari_baryir.training.recipe import load_recipe
-from napari_baryir.training.validation import Pair, Scores
+from napari_baryir.training.validation import Scores, ValidationPair
 
 CPU = torch.device("cpu")
 SCORES = Scores({"noise": 30.0}, {"noise": 20.0}, 0.5, 0.1)
@@ -102,7 +107,7 @@ def test_pictures_are_bounded_in_number_and_show_the_end(
 
 def test_pictures_stand_side_by_side(tiny_model: BaryIR) -> None:
     degraded, clean = torch.rand(1, 3, 16, 24), torch.rand(1, 3, 16, 24)
-    pairs = {"noise": [Pair(degraded, clean), Pair(clean, clean)]}
+    pairs = {"noise": [ValidationPair(degraded, clean), ValidationPair(clean, clean)]}
     picture = sample_pictures(tiny_model, pairs, CPU, None)["noise"]
     assert picture.shape == (16, 3 * 24 + 2 * GAP, 3)
     expected = [(255 * image[0]).round().permute(1, 2, 0).numpy() for image in (degraded, clean)]

@@ -14,7 +14,7 @@ from napari_baryir.errors import DataError, InputError
 from napari_baryir.network.variants import VARIANTS
 from napari_baryir.training import loop
 from napari_baryir.training.losses import congruence_penalty
-from napari_baryir.training.paper.file_pairs import PairedDataset, Source
+from napari_baryir.training.paper.file_pairs import DomainFiles, PairedDataset
 from napari_baryir.training.paper.layouts import PairPaths
 from napari_baryir.training.paper.training_sets import TRAINING_SETS, hold_out, load_paper_data
 from napari_baryir.training.potentials import Potentials
@@ -104,9 +104,9 @@ def test_a_batch_depends_on_seed_and_step_alone(root: Path, name: str) -> None:
 
 
 def test_an_epoch_holds_every_sample_as_often_as_published(root: Path) -> None:
-    def source(domain: str, files: int, sigmas: tuple[float, ...] = ()) -> Source:
+    def source(domain: str, files: int, sigmas: tuple[float, ...] = ()) -> DomainFiles:
         paths = [root / f"{i}.png" for i in range(files)]
-        return Source(domain, tuple(PairPaths(path, path) for path in paths), sigmas)
+        return DomainFiles(domain, tuple(PairPaths(path, path) for path in paths), sigmas)
 
     epoch = {"noise": 12, "rain": 6}
     dataset = PairedDataset(

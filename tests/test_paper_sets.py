@@ -152,4 +152,4 @@ def test_published_tables_are_whole() -> None:
 
 
 def test_every_set_has_a_place_to_look_in() -> None:
-    assert set(test_sets.PAIRED) | {test_sets.BSD68} == set(SETS)
+    assert set(test_sets.LAYOUTS) == set(SETS)

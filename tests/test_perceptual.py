@@ -14,7 +14,7 @@ from torch import Tensor
 
 from napari_baryir.errors import DataError
 from napari_baryir.training.evaluate import INPUT, Evaluation, ImageScore
-from napari_baryir.training.evaluate.perceptual import load_lpips
+from napari_baryir.training.evaluate.peers import load_lpips
 from napari_baryir.training.evaluate.report import to_csv, to_markdown
 
 

@@ -22,9 +22,9 @@ from napari_baryir.training.checkpoint import load_checkpoint
 from napari_baryir.training.data.images import load_clean_files
 from napari_baryir.training.data.made_pairs import PairDataset
 from napari_baryir.training.finetune import NoisyImages, iter_finetune
-from napari_baryir.training.paper.file_pairs import PairedDataset, Source
+from napari_baryir.training.paper.file_pairs import DomainFiles, PairedDataset
 from napari_baryir.training.paper.layouts import PairPaths
-from napari_baryir.training.processes import Share, choose_device
+from napari_baryir.training.processes import Share, training_device
 from napari_baryir.training.recipe import load_recipe
 
 pytestmark = pytest.mark.timeout(900)  # where others compute as well
@@ -149,7 +149,7 @@ def test_shares_of_published_files_are_the_batch_cut_up(tmp_path: Path) -> None:
     paths = [tmp_path / f"{i}.png" for i in range(5)]
     for path in paths:
         Image.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8)).save(path)
-    sources = (Source("noise", tuple(PairPaths(p, p) for p in paths), (15.0, 25.0)),)
+    sources = (DomainFiles("noise", tuple(PairPaths(p, p) for p in paths), (15.0, 25.0)),)
     epoch = {"noise": 30}
     whole = PairedDataset(sources, 32, 0, {"noise": 1}, 6, epoch)[4]
     parts = [PairedDataset(sources, 32, 0, {"noise": 1}, 6, epoch, Share(i, 2)) for i in range(2)]
@@ -185,7 +185,7 @@ def test_without_fabric_the_extra_that_brings_it_is_named(
 def test_each_process_of_a_computer_takes_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     def device_of(name: str) -> str:
         recipe = load_recipe("smoke", [f"device={name}", "precision=float32"])
-        return str(choose_device(recipe)[0])
+        return str(training_device(recipe)[0])
 
     assert device_of("cpu") == "cpu"
     with pytest.raises(DeviceError, match=r"'mps' cannot be shared by 2 processes"):
@@ -196,7 +196,6 @@ def test_each_process_of_a_computer_takes_its_own_gpu(monkeypatch: pytest.Monkey
     with pytest.raises(DeviceError, match="2 processes on a computer with 1 GPUs"):
         device_of("cuda")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(torch, "empty", lambda *_, device: None)
     assert device_of("cuda") == "cuda:1"
 
 

@@ -21,8 +21,8 @@ from PIL import Image
 from napari_baryir import cli
 from napari_baryir.commands import finetune
 from napari_baryir.sample_data import fluorescence_stack
+from napari_baryir.training.data.images import refuse
 from napari_baryir.training.finetune import plan, tuning
-from napari_baryir.training.finetune.images import refuse
 
 DOCS = Path(__file__).parents[1] / "docs"
 WHOLE = bool(os.environ.get("NAPARI_BARYIR_WHOLE_TUTORIALS"))
@@ -151,7 +151,7 @@ def test_the_commands_of_the_reference_are_understood(
         for words in commands(block):
             args = parser.parse_args(words)
             source = finetune._source(args)
-            refuse(source.problems)
+            refuse(source.problems, "the images")
             finetune._settings(args)
             kinds.add(type(source).__name__)
     assert kinds == {"Pairs", "CleanImages", "NoisyImages"}

@@ -1,4 +1,4 @@
-"""An ablation: variants of a recipe on the same budget and seeds, on seen and unseen degradations.
+"""Train variants of a recipe on the same budget and seeds; measure seen and unseen degradations.
 
 ``python -m napari_baryir.training.ablation FILE [key=value ...]``. Every run that is finished is
 kept; one that was stopped goes on from its checkpoint.
@@ -12,7 +12,7 @@ import logging
 import re
 import sys
 import tomllib
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,14 +25,14 @@ from napari_baryir.domains import CLEAN
 from napari_baryir.errors import BaryIRError, DataError, InputError
 from napari_baryir.steps import Steps
 from napari_baryir.training import loop
-from napari_baryir.training.ablation_table import to_table
-from napari_baryir.training.evaluate import iter_evaluate
+from napari_baryir.training.checkpoint import changed_keys
+from napari_baryir.training.evaluate import INPUT, iter_evaluate
 from napari_baryir.training.evaluate.cases import Case, list_synthetic
 from napari_baryir.training.evaluate.report import to_csv
 from napari_baryir.training.evaluate.unseen import list_unseen
 from napari_baryir.training.processes import refuse_several
 from napari_baryir.training.recipe import Recipe, load_recipe
-from napari_baryir.training.state import identity
+from napari_baryir.training.state import end_of, identity
 from napari_baryir.weights.registry import load_model
 
 logger = logging.getLogger(__name__)
@@ -44,9 +44,12 @@ IDENTITY = "identity.json"
 TABLE = "table.md"
 """In the ablation's folder."""
 
+Means = Mapping[str, Mapping[str, Sequence[float]]]
+"""Method to domain to mean PSNR, one for each seed that is done."""
+
 
 class Ablation(BaseModel):
-    """What is varied, on what, how often."""
+    """The settings of an ablation: what is varied, on what, how often."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -57,7 +60,7 @@ class Ablation(BaseModel):
     clean: str
     """Folder of clean photographs that no run trains on, to be degraded and measured."""
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0, 1, 2)
-    """Of the runs; every variant is trained with each."""
+    """Seeds of the runs; every variant is trained with each."""
     images: PositiveInt = 24
     """Clean photographs that are measured, spread evenly over the folder."""
     overrides: tuple[str, ...] = ()
@@ -70,19 +73,19 @@ class Ablation(BaseModel):
     """Name to changes of the recipe."""
 
     def recipe_of(self, variant: str, seed: int) -> Recipe:
-        """The recipe of one run."""
+        """Make the recipe of one run."""
         slug = re.sub(r"[^a-z0-9]+", "-", variant.lower()).strip("-")
         own = (f"name={slug}", f"seed={seed}", f"output={Path(self.output) / f'{slug}-{seed}'}")
         return load_recipe(self.recipe, [*self.overrides, *self.variants[variant], *own])
 
     def identity_of(self, recipe: Recipe) -> dict[str, Any]:
-        """What scores of a run depend on, as plain JSON; of paths, the last two parts."""
-        told = identity(recipe)
+        """List what scores of a run depend on, as plain JSON; of paths, the last two parts."""
+        trained = identity(recipe)
         for place in ("train", "validation"):
-            told["data"][place] = _end_of(told["data"][place])
+            trained["data"][place] = end_of(trained["data"][place])
         own = self.model_dump(mode="json", include={"images", "unseen", "mixtures"})
-        init = None if recipe.init is None else _end_of(recipe.init)
-        return {**told, **own, "init": init, "clean": _end_of(self.clean)}
+        init = None if recipe.init is None else end_of(recipe.init)
+        return {**trained, **own, "init": init, "clean": end_of(self.clean)}
 
 
 @dataclass(frozen=True)
@@ -201,7 +204,7 @@ def _check_finished(ablation: Ablation) -> None:
             path = folder / IDENTITY
             old = json.loads(path.read_text("utf-8")) if path.is_file() else {}
             new = ablation.identity_of(recipe)
-            changed = [key for key in new if key not in old or old[key] != new[key]]
+            changed = changed_keys(old, new)
             if changed:
                 raise DataError(
                     f"the finished run in {folder} was made with other values of "
@@ -210,12 +213,8 @@ def _check_finished(ablation: Ablation) -> None:
                 )
 
 
-def _end_of(path: str) -> str:
-    return "/".join(Path(path).parts[-2:]).lstrip("/")
-
-
 def collect(ablation: Ablation) -> dict[str, dict[str, list[float]]]:
-    """Mean PSNR by method and domain, one value for each seed that all variants have finished.
+    """Collect mean PSNR by method and domain, a value for each seed that all variants finished.
 
     Means over different seeds would not compare the variants alone.
     """
@@ -232,6 +231,53 @@ def collect(ablation: Ablation) -> dict[str, dict[str, list[float]]]:
             for (method, domain), values in scores.items():
                 means.setdefault(method, {}).setdefault(domain, []).append(float(np.mean(values)))
     return means
+
+
+def to_table(means: Means, unseen: Sequence[str], mixtures: Sequence[str] = ()) -> str:
+    """Write PSNR as Markdown, by domain and on average over each group of domains.
+
+    Of each method it is the mean and standard deviation over the seeds (of a sample, ``n - 1``).
+
+    Parameters
+    ----------
+    means
+        From `collect`.
+    unseen
+        Domains that were not trained on.
+    mixtures
+        Domains that are two at once.
+    """
+    methods = [INPUT, *(method for method in means if method != INPUT)]
+    domains = list(means.get(INPUT, {}))
+    seen = [domain for domain in domains if domain not in (*unseen, *mixtures)]
+    groups = {
+        "seen": seen,
+        "unseen": [domain for domain in domains if domain in unseen],
+        "mixtures": [domain for domain in domains if domain in mixtures],
+    }
+    lines = [
+        f"| PSNR (dB) | {' | '.join(methods)} |",
+        f"| --- |{' --- |' * len(methods)}",
+    ]
+    for title, group in groups.items():
+        rows = [[domain] for domain in group] + ([group] if group else [])
+        for row in rows:
+            name = f"**mean of {title}**" if row is group else row[0]
+            cells = [_cell(means[method], row, method == INPUT) for method in methods]
+            lines.append(f"| {name} | {' | '.join(cells)} |")
+    seeds = max((len(values) for m in methods[1:] for values in means[m].values()), default=0)
+    lines += ["", f"Seeds that all have finished: {seeds}"]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(rows: Mapping[str, Sequence[float]], domains: Sequence[str], is_input: bool) -> str:
+    """Average over the domains for each seed; give mean and spread over the seeds."""
+    if any(domain not in rows for domain in domains):
+        return ""
+    each = np.mean([rows[domain] for domain in domains], axis=0)  # (seeds,)
+    if is_input or len(each) < 2:
+        return f"{np.mean(each):.2f}"
+    return f"{np.mean(each):.2f} ± {np.std(each, ddof=1):.2f}"
 
 
 def _write_table(ablation: Ablation) -> None:

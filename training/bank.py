@@ -1,4 +1,9 @@
-"""Teach the filters against blur to undo it by themselves, before the network around is trained.
+"""Start the bank of filters against blur, and teach it alone before the network around is trained.
+
+It starts as the components of the filters that undo blur. From a random start a bank takes long to
+find out that blur is undone by sharpening along the very line that it smoothed. The best linear
+filter against a known blur is known (Wiener, 1949; here of finite size); mixtures of a few
+principal components of many such filters come close to each.
 
 Within the whole network the bank learns slowly: what it gains on blur is small beside what the
 other parts gain on everything, and each step costs as much as they do. Alone it is a small network
@@ -10,22 +15,30 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from napari_baryir.errors import DataError
+from napari_baryir.network import BaryIR
 from napari_baryir.network.config import GatedConfig
 from napari_baryir.network.gated import DeblurringBank
 from napari_baryir.network.spectrum import SpectrumReader, log_spectrum
 from napari_baryir.training.data.made_pairs import PairDataset
 from napari_baryir.training.data.scene_pairs import ScenePairs
+from napari_baryir.training.degradations import random_blur
 from napari_baryir.training.processes import WHOLE
 from napari_baryir.training.recipe import Recipe
-from napari_baryir.training.state import TrainingState
+
+if TYPE_CHECKING:
+    from napari_baryir.training.state import TrainingState
 
 logger = logging.getLogger(__name__)
 
@@ -37,18 +50,87 @@ LOOKED_AT = 12
 RATE, WARM_UP, FILTERS_SHARE = 2e-3, 30, 0.3
 """Learning rate, the steps until it is reached, and its part for the filters, which are good."""
 OTHER_SEED = 1000
-"""Added to the recipe's, lest the bank and the network around it see the same patches."""
+"""Added to the recipe's, so that the bank and the network around it see different patches."""
 LENIENT = 0.7
 """Part of the steps over which what is not blurred comes to count as much as what is."""
 FLOOR = 2e-4
 """As in `fidelity_loss`."""
 
+BLURS = 200
+"""Random blurs whose filters are taken apart."""
+SIDE = 128
+"""Side of the grid of the spectra, pixels."""
+NOISE = 1.2e-3
+"""Standard deviation of the noise allowed for: that of rounding to 8 bits."""
+MEAN, CONTRAST = 0.5, 0.25
+"""Mean and standard deviation of the images allowed for."""
+
+Kernel = Callable[[np.random.Generator], NDArray[np.float32]]
+
+
+def seed_bank(model: BaryIR, profile: str) -> None:
+    """Start the filters against blur, if the network has any, as `deblurring_filters`."""
+    if isinstance(model.config, GatedConfig) and model.config.deblurring:
+        filters = deblurring_filters(
+            partial(random_blur, profile), model.config.deblurring, model.config.kernel_size
+        )
+        with torch.no_grad():
+            model.get_parameter("decoder.deblurring.filters.weight").copy_(filters[:, None])
+
+
+def deblurring_filters(random_kernel: Kernel, count: int, size: int) -> Tensor:
+    """Compute the principal components of the filters that undo random blurs.
+
+    Parameters
+    ----------
+    random_kernel
+        Draws a blur: (h, w), odd sides, sums to 1.
+    count, size
+        How many components, and their side in pixels; odd.
+
+    Returns
+    -------
+    Tensor
+        (count, size, size), float32, of cross-correlation with the image as `torch.nn.Conv2d` does
+        it. What they give is added to the image, so the image itself is taken off; a mixture weight
+        of each has a standard deviation of about 1.
+    """
+    rng = np.random.default_rng(0)
+    filters = np.stack([wiener_filter(random_kernel(rng), size).ravel() for _ in range(BLURS)])
+    filters[:, filters.shape[1] // 2] -= 1
+    _, lengths, components = np.linalg.svd(filters, full_matrices=False)
+    found = lengths[:count, None] / np.sqrt(BLURS) * components[:count]
+    bank = np.zeros((count, size * size))
+    bank[: len(found)] = found
+    return torch.from_numpy(bank.reshape(count, size, size)).float()
+
+
+def wiener_filter(kernel: NDArray[np.float32], size: int) -> NDArray[np.float64]:
+    """Compute the filter, (size, size), that best undoes a blur in natural images (least squares).
+
+    Natural images have a power that falls with the square of the frequency (Field, J. Opt. Soc. Am.
+    A 1987). With that, the normal equations of the filter's values are solved.
+    """
+    frequencies = np.fft.fftfreq(SIDE)
+    square = frequencies[:, None] ** 2 + frequencies[None, :] ** 2
+    power = 1 / (square + 1 / SIDE**2)
+    power *= CONTRAST**2 / power.mean()
+    padded = np.zeros((SIDE, SIDE))
+    height, width = kernel.shape
+    padded[:height, :width] = kernel
+    blur = np.fft.fft2(np.roll(padded, (-(height // 2), -(width // 2)), axis=(0, 1)))
+    blurred = np.fft.ifft2(power * np.abs(blur) ** 2).real + MEAN**2
+    blurred[0, 0] += NOISE**2
+    crossed = np.fft.ifft2(power * blur).real + MEAN**2
+    offsets = np.arange(size) - size // 2
+    down, right = (a.ravel() for a in np.meshgrid(offsets, offsets, indexing="ij"))
+    normal = blurred[(down[:, None] - down) % SIDE, (right[:, None] - right) % SIDE]
+    wanted = crossed[down % SIDE, right % SIDE]
+    return np.asarray(np.linalg.solve(normal, wanted).reshape(size, size))
+
 
 def start_bank(
-    state: TrainingState,
-    recipe: Recipe,
-    dataset: Dataset[Any],
-    device: torch.device,
+    state: TrainingState, recipe: Recipe, dataset: Dataset[Any], device: torch.device
 ) -> None:
     """Let the bank of a run's network learn alone, before the run's first step."""
     network, config = state.model, state.model.config
@@ -76,7 +158,7 @@ def start_bank(
 
 
 def bank_composition(domains: list[str]) -> dict[str, int]:
-    """How many samples of each domain a batch has."""
+    """Decide how many samples of each domain a batch has."""
     return {domain: BLURRED if domain == BLUR else 1 for domain in domains}
 
 

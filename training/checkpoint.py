@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,11 @@ def load_checkpoint(folder: str | os.PathLike[str]) -> dict[str, Any] | None:
             f"the checkpoint {path} cannot be read ({why}); delete it to start anew"
         ) from why
     return None
+
+
+def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """List what is not as it was when a run was stopped."""
+    return [key for key in new if key not in old or old[key] != new[key]]
 
 
 def remove_checkpoint(folder: str | os.PathLike[str]) -> None:

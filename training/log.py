@@ -1,16 +1,57 @@
-"""What a training run tells: a CSV file, and with it TensorBoard's files and sample pictures."""
+"""What a training run writes: a CSV file, TensorBoard's files and sample pictures."""
 
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
+import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from napari_baryir.atomic import written_aside
-from napari_baryir.training.board import Board
-from napari_baryir.training.pictures import Pictures, pictures_every, save_pictures
+from napari_baryir.network import BaryIR
 from napari_baryir.training.recipe import Recipe
-from napari_baryir.training.validation import Scores
+from napari_baryir.training.validation import Scores, ValidationPair
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard.writer import SummaryWriter
+
+logger = logging.getLogger(__name__)
+
+Pictures = Mapping[str, NDArray[np.uint8]]
+"""Domain to degraded | restored | truth, (H, W, 3)."""
+
+GAP = 4
+"""White pixels between pictures."""
+LONGEST = 50
+"""Steps that a point of TensorBoard's curves is the mean of, in long runs."""
+
+
+class Means:
+    """Means of loss terms over steps."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, float] = {}
+        self._count = 0
+
+    def add(self, terms: Mapping[str, float]) -> None:
+        """Add the terms of a step."""
+        self._count += 1
+        for name, value in terms.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+
+    def take(self) -> dict[str, float]:
+        """Return the means by name, and begin anew."""
+        means = {name: value / self._count for name, value in self._sums.items()}
+        self._sums, self._count = {}, 0
+        return means
 
 
 class TrainingLog:
@@ -18,8 +59,7 @@ class TrainingLog:
 
     def __init__(self, path: Path, step: int) -> None:
         self.path = path
-        self.sums: dict[str, float] = {}
-        self.count = 0
+        self.means = Means()
         rows: list[list[str]] = []
         if step and path.is_file():
             with path.open(newline="") as file:
@@ -35,13 +75,11 @@ class TrainingLog:
 
     def write(self, step: int, terms: dict[str, float], scores: Scores | None) -> None:
         """Add to the means; write a row when there are scores."""
-        self.count += 1
-        for name, value in terms.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
+        self.means.add(terms)
         if scores is None:
             return
         row: dict[str, float] = {"step": step}
-        row |= {name: round(value / self.count, 5) for name, value in self.sums.items()}
+        row |= {name: round(value, 5) for name, value in self.means.take().items()}
         row |= {f"psnr {name}": round(value, 3) for name, value in scores.restored.items()}
         row |= {f"input {name}": round(value, 3) for name, value in scores.untouched.items()}
         row |= {"accuracy": round(scores.accuracy, 4), "residual": round(scores.residual_length, 5)}
@@ -51,18 +89,84 @@ class TrainingLog:
                 writer.writeheader()
                 self.has_header = True
             writer.writerow(row)
-        self.sums, self.count = {}, 0
+
+
+class Board:
+    """TensorBoard's files of a run; nothing at all where TensorBoard is not installed.
+
+    Parameters
+    ----------
+    folder
+        Where to; ``tensorboard --logdir`` takes it or any folder around it.
+    step
+        Where the run starts or goes on; TensorBoard hides later steps.
+    steps
+        Of the whole run.
+    """
+
+    def __init__(self, folder: Path, step: int, steps: int) -> None:
+        self._folder, self._start = folder, step
+        self._every = max(1, min(LONGEST, steps // 100))
+        self._means = Means()
+        self._writer: SummaryWriter | None = None
+        self._installed = importlib.util.find_spec("tensorboard") is not None
+        if not self._installed:
+            logger.warning(
+                "TensorBoard is not installed: losses and scores are in log.csv only; "
+                "pip install 'napari-baryir[train]' brings it"
+            )
+
+    def write(self, step: int, terms: dict[str, float], scores: Scores | None) -> None:
+        """Write the terms of a step, and the scores of the validation after it."""
+        self._means.add(terms)
+        if step % self._every == 0 or scores is not None:
+            for name, value in self._means.take().items():
+                self._scalar(f"loss/{name}", value, step)
+        if scores is not None:
+            for name, value in scores.restored.items():
+                self._scalar(f"psnr/{name}", value, step)
+                self._scalar(f"psnr gained/{name}", value - scores.untouched[name], step)
+            self._scalar("latents/accuracy", scores.accuracy, step)
+            self._scalar("latents/residual length", scores.residual_length, step)
+
+    def show(self, step: int, pictures: Pictures) -> None:
+        """Show sample pictures by domain."""
+        writer = self._open()
+        if writer is not None:
+            for name, picture in pictures.items():
+                writer.add_image(f"samples/{name}", picture, step, dataformats="HWC")
+            writer.flush()
+
+    def close(self) -> None:
+        """Write what is still in memory."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _scalar(self, name: str, value: float, step: int) -> None:
+        writer = self._open()
+        if writer is not None:
+            writer.add_scalar(name, value, step)
+
+    def _open(self) -> SummaryWriter | None:
+        # Not before the first step: the writer has a thread, and threads must not be there yet when
+        # the processes that make pairs are forked.
+        if self._writer is None and self._installed:
+            from torch.utils.tensorboard.writer import SummaryWriter
+
+            self._writer = SummaryWriter(self._folder, purge_step=self._start + 1)
+        return self._writer
 
 
 class RunLog:
-    """All that a run by a recipe tells, in its output folder.
+    """The log of a run by a recipe, in its output folder.
 
     Parameters
     ----------
     recipe
         Of the run.
     step
-        Where it starts or goes on; what was told of later steps is taken back.
+        Where it starts or goes on; what was written of later steps is taken back.
     """
 
     def __init__(self, recipe: Recipe, step: int) -> None:
@@ -73,7 +177,7 @@ class RunLog:
         self._last = recipe.steps if recipe.pictures else 0
 
     def write(self, step: int, terms: dict[str, float], scores: Scores | None) -> None:
-        """Tell of a step, and of the validation after it."""
+        """Write the terms of a step, and the scores of the validation after it."""
         self.table.write(step, terms, scores)
         self.board.write(step, terms, scores)
 
@@ -89,3 +193,51 @@ class RunLog:
     def close(self) -> None:
         """Write what is still in memory."""
         self.board.close()
+
+
+@torch.inference_mode()
+def sample_pictures(
+    model: BaryIR,
+    pairs: dict[str, list[ValidationPair]],
+    device: torch.device,
+    autocast: torch.dtype | None,
+) -> dict[str, NDArray[np.uint8]]:
+    """Restore the first validation image of every domain.
+
+    Parameters
+    ----------
+    model
+        In evaluation mode.
+    pairs, device, autocast
+        As in `validate`.
+    """
+    pictures = {}
+    for domain, (pair, *_) in pairs.items():
+        x = pair.degraded.to(device, memory_format=torch.channels_last)
+        with torch.autocast(device.type, autocast, enabled=autocast is not None):
+            restored = model(x).restored
+        three = [_picture(image) for image in (pair.degraded, restored, pair.clean)]
+        gap = np.full((three[0].shape[0], GAP, 3), 255, np.uint8)
+        pictures[domain] = np.concatenate((three[0], gap, three[1], gap, three[2]), axis=1)
+    return pictures
+
+
+def save_pictures(folder: Path, step: int, pictures: Pictures) -> None:
+    """Write ``DOMAIN/STEP.png`` for each, so that a folder shows a domain over the steps."""
+    from PIL import Image
+
+    for domain, picture in pictures.items():
+        with written_aside(folder / domain / f"{step:08d}.png") as aside:
+            Image.fromarray(picture).save(aside, format="PNG")
+
+
+def pictures_every(steps: int, validate_every: int, most: int) -> int:
+    """Choose the steps between validations that show one of `most` pictures; 0: never."""
+    validations = -(-steps // validate_every)
+    return -(-validations // most) * validate_every if most else 0
+
+
+def _picture(image: Tensor) -> NDArray[np.uint8]:
+    """Convert (1, 3, H, W), about [0, 1], to (H, W, 3)."""
+    values = image[0].float().clamp(0, 1).permute(1, 2, 0).cpu().numpy()
+    return np.asarray(np.rint(255 * values), np.uint8)

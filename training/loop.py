@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
 
 from napari_baryir.errors import DataError
 from napari_baryir.network import BaryIR
@@ -20,13 +18,12 @@ from napari_baryir.network.steering import ResidualSubspaces
 from napari_baryir.training import losses
 from napari_baryir.training.bank import start_bank
 from napari_baryir.training.checkpoint import remove_unfinished
-from napari_baryir.training.data import load_data
+from napari_baryir.training.data import load_data, make_batches
 from napari_baryir.training.data.made_pairs import Batch
 from napari_baryir.training.data.scene_pairs import SceneBatch
-from napari_baryir.training.log import RunLog
-from napari_baryir.training.pictures import sample_pictures
+from napari_baryir.training.log import RunLog, sample_pictures
 from napari_baryir.training.potentials import Potentials
-from napari_baryir.training.processes import ALONE, Processes, choose_device, join
+from napari_baryir.training.processes import ALONE, Processes, join, training_device
 from napari_baryir.training.recipe import LossSettings, Recipe, StepSettings
 from napari_baryir.training.state import (
     TrainingState,
@@ -40,10 +37,7 @@ from napari_baryir.training.state import (
     weights_path,
     write_weights,
 )
-from napari_baryir.training.validation import Pair, Scores, validate
-
-Drawn = TypeVar("Drawn")
-"""What a dataset gives for one step."""
+from napari_baryir.training.validation import Scores, ValidationPair, validate
 
 
 @dataclass(frozen=True)
@@ -57,8 +51,8 @@ class TrainingProgress:
     terms: dict[str, float]
     """Loss terms of this step by name."""
     scores: Scores | None
-    """Of the averaged weights, after the last step of the final ones, where this step ended with a
-    validation; of several processes, the first one has them."""
+    """Scores of the averaged weights, after the last step of the final ones, where this step ended
+    with a validation; of several processes, the first one has them."""
 
 
 def train(recipe: Recipe) -> Generator[TrainingProgress, None, Path]:
@@ -91,7 +85,7 @@ def train(recipe: Recipe) -> Generator[TrainingProgress, None, Path]:
     InputError
         If several processes cannot share the batch.
     """
-    device, autocast = choose_device(recipe)
+    device, autocast = training_device(recipe)
     together = join(device, recipe.data.size)
     dataset, pairs = load_data(recipe, together.share)
     Path(recipe.output).mkdir(parents=True, exist_ok=True)
@@ -102,40 +96,32 @@ def train(recipe: Recipe) -> Generator[TrainingProgress, None, Path]:
         start_bank(state, recipe, dataset, device)
     together.start_alike(state.step, state.model, state.averaged, state.potentials)
     # The first process alone logs, validates and writes; the others wait for it in their next step.
-    log = _start_log(recipe, state.step) if together.first else None
+    log = None
+    if together.first:
+        remove_unfinished(recipe.output)
+        log = RunLog(recipe, state.step)
 
-    started = time.monotonic()
-    saved = state.step
-    between_steps = True
-    batches = make_batches(dataset, state.step, recipe.steps, recipe.workers)
-    try:
-        while state.step < recipe.steps:
-            batch = next(batches)
-            between_steps = False
-            set_rates(state, recipe.optimizer, recipe.steps)
-            terms = training_step(state, recipe, batch, device, autocast, together)
-            state.step += 1
-            between_steps = True
-            now = time.monotonic()
-            state.seconds += now - started
-            started = now
-
-            scores = None
-            if log is not None:
-                if state.step % recipe.validate_every == 0 or state.step == recipe.steps:
-                    scores = _validate(state, recipe, pairs, device, autocast, log)
-                log.write(state.step, terms, scores)
-                if state.step % recipe.checkpoint_every == 0:
-                    save_state(state, recipe)
-                    saved = state.step
-            yield TrainingProgress(state.step, recipe.steps, terms, scores)
-    finally:
-        batches.close()
+    def save() -> None:
         if log is not None:
-            # Stopped in the middle of a step (by Ctrl-C, say), the state is one that an
-            # uninterrupted run never has: the last checkpoint stands.
-            if between_steps and state.step != saved:
-                save_state(state, recipe)
+            save_state(state, recipe)
+
+    batches = make_batches(dataset, state.step, recipe.steps, recipe.workers)
+    stepping = take_steps(
+        state, recipe, recipe.steps, batches, device, autocast, save=save, together=together
+    )
+    try:
+        with contextlib.closing(stepping):
+            for terms in stepping:
+                scores = None
+                if log is not None:
+                    if state.step % recipe.validate_every == 0 or state.step == recipe.steps:
+                        scores = _validate(state, recipe, pairs, device, autocast, log)
+                    log.write(state.step, terms, scores)
+                if state.step % recipe.checkpoint_every == 0:
+                    save()
+                yield TrainingProgress(state.step, recipe.steps, terms, scores)
+    finally:
+        if log is not None:
             log.close()
     if log is not None:
         write_weights(state, recipe)
@@ -143,15 +129,10 @@ def train(recipe: Recipe) -> Generator[TrainingProgress, None, Path]:
     return weights_path(recipe)
 
 
-def _start_log(recipe: Recipe, step: int) -> RunLog:
-    remove_unfinished(recipe.output)
-    return RunLog(recipe, step)
-
-
 def _validate(
     state: TrainingState,
     recipe: Recipe,
-    pairs: dict[str, list[Pair]],
+    pairs: dict[str, list[ValidationPair]],
     device: torch.device,
     autocast: torch.dtype | None,
     log: RunLog,
@@ -162,6 +143,59 @@ def _validate(
     if log.wants_pictures(state.step):
         log.show(state.step, sample_pictures(model, pairs, device, autocast))
     return validate(model, pairs, state.prototypes, device, autocast)
+
+
+def take_steps(
+    state: TrainingState,
+    settings: StepSettings,
+    steps: int,
+    batches: Generator[Batch | SceneBatch, None, None],
+    device: torch.device,
+    autocast: torch.dtype | None,
+    *,
+    save: Callable[[], None],
+    together: Processes = ALONE,
+) -> Generator[dict[str, float], None, None]:
+    """Take the steps of a training or a fine-tuning; closing it ends `batches` too.
+
+    Parameters
+    ----------
+    state, settings
+        What moves, and how.
+    steps
+        How many in all.
+    batches
+        This process's shares, from the state's step on.
+    device, autocast, together
+        As in `training_step`.
+    save
+        Writes a checkpoint; called in the end where the last step is not in one yet.
+
+    Yields
+    ------
+    dict
+        Loss terms of the step by name.
+    """
+    started = time.monotonic()
+    between_steps = True
+    try:
+        while state.step < steps:
+            batch = next(batches)
+            between_steps = False
+            set_rates(state, settings.optimizer, steps)
+            terms = training_step(state, settings, batch, device, autocast, together)
+            state.step += 1
+            between_steps = True
+            now = time.monotonic()
+            state.seconds += now - started
+            started = now
+            yield terms
+    finally:
+        batches.close()
+        # Stopped in the middle of a step (by Ctrl-C, say), the state is one that an uninterrupted
+        # run never has: the last checkpoint stands.
+        if between_steps and state.step != state.saved:
+            save()
 
 
 def training_step(
@@ -346,33 +380,3 @@ def _floor(settings: LossSettings, step: int) -> float:
 def _freeze(module: nn.Module, frozen: bool) -> None:
     for parameter in module.parameters():
         parameter.requires_grad_(not frozen)
-
-
-def make_batches(
-    dataset: Dataset[Drawn], start: int, steps: int, workers: int
-) -> Generator[Drawn, None, None]:
-    """Batches from step `start` on. What a batch holds depends on its step alone."""
-    loader: DataLoader[Drawn] = DataLoader(
-        dataset,
-        batch_size=None,
-        sampler=range(start, steps),
-        num_workers=workers,
-        prefetch_factor=4 if workers else None,
-        # Its own: from torch's it would draw once more in a run that is resumed.
-        generator=torch.Generator(),
-    )
-    iterator: Iterator[Drawn] = iter(loader)
-    with contextlib.closing(_Iterating(iterator)):
-        yield from iterator
-
-
-@dataclass
-class _Iterating:
-    """Ends the loader's worker processes at once instead of when the garbage collector comes."""
-
-    iterator: Iterator[object]
-
-    def close(self) -> None:
-        shutdown = getattr(self.iterator, "_shutdown_workers", None)
-        if shutdown is not None:
-            shutdown()

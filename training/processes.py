@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from napari_baryir.devices import choose_device
 from napari_baryir.errors import DataError, DeviceError, InputError
 from napari_baryir.training.recipe import DeviceSettings
 
@@ -29,13 +30,13 @@ PATIENCE = timedelta(hours=2)
 
 
 class Share(NamedTuple):
-    """Which part of every batch a process makes: one of several blocks of the same size."""
+    """The part of every batch that a process makes: one of several blocks of the same size."""
 
     number: int = 0
     of: int = 1
 
     def numbers(self, batch: int) -> range:
-        """Numbers of its samples in a batch of that many."""
+        """Return the numbers of its samples in a batch of that many."""
         each = batch // self.of
         return range(self.number * each, (self.number + 1) * each)
 
@@ -45,7 +46,7 @@ WHOLE = Share()
 
 @dataclass(frozen=True)
 class Launched:
-    """How ``torchrun`` started this process; the only one where it did not."""
+    """The place that ``torchrun`` gave this process; without it there is one."""
 
     number: int = 0
     count: int = 1
@@ -170,7 +171,7 @@ def join(device: torch.device, batch: int) -> Processes:
     Parameters
     ----------
     device
-        This process's own, as `choose_device` says.
+        This process's own, as `training_device` says.
     batch
         Samples of a step, all processes together.
 
@@ -188,7 +189,7 @@ def join(device: torch.device, batch: int) -> Processes:
             "data.batch, with data.in_turn and data.side_by_side (or data.shuffled), a multiple of "
             f"{place.count}, or start another number of processes"
         )
-    # Fabric's own call of a function of PyTorch's, about which nobody here can do anything.
+    # Fabric itself calls this deprecated function of PyTorch's.
     warnings.filterwarnings("ignore", r"torch\.distributed\.nn\.functional\.all_gather is depr")
     try:
         from lightning_fabric import Fabric
@@ -208,28 +209,28 @@ def join(device: torch.device, batch: int) -> Processes:
     return Processes(fabric)
 
 
-def choose_device(recipe: DeviceSettings) -> tuple[torch.device, torch.dtype | None]:
-    """Device of this process and dtype of autocast (None: float32 throughout)."""
-    name = recipe.device
-    if name == "auto":
+def training_device(settings: DeviceSettings) -> tuple[torch.device, torch.dtype | None]:
+    """Choose the device of this process and the dtype of autocast (None: float32 throughout).
+
+    Raises
+    ------
+    DeviceError
+        If the device is not there, or cannot be shared.
+    """
+    name = settings.device
+    if name == "auto":  # not MPS, on which no training was ever checked
         name = "cuda" if torch.cuda.is_available() else "cpu"
     place = launched()
-    if place.count > 1:
-        name = _own_device(name, place)
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise DeviceError(f"device {name!r} cannot be used ({error}); try device=cpu") from None
-    if recipe.precision == "float32":
+    device = choose_device(name if place.count == 1 else _own_device(name, place))
+    if settings.precision == "float32":
         return device, None
-    if recipe.precision == "bfloat16" or device.type == "cuda":
+    if settings.precision == "bfloat16" or device.type == "cuda":
         return device, torch.bfloat16
     return device, torch.bfloat16 if computes_in_bfloat16() else None
 
 
 def _own_device(name: str, place: Launched) -> str:
-    """One GPU for each process of this computer, or the CPU for all."""
+    """Choose one GPU for each process of this computer, or the CPU for all."""
     if name not in ("cpu", "cuda"):
         raise DeviceError(
             f"device {name!r} cannot be shared by {place.count} processes; "

@@ -34,7 +34,7 @@ class _Frozen(BaseModel):
 
 
 class DataSettings(_Frozen):
-    """What the network sees."""
+    """The images that the network sees."""
 
     profile: Literal["photo", "microscopy"]
     """Which degradations."""
@@ -62,7 +62,7 @@ class DataSettings(_Frozen):
     `train` holds the paper's training data as its README lays them out, and `validation` is
     "held out" from them."""
     sigmas: tuple[Annotated[float, Field(gt=0)], ...] = (15.0, 25.0, 50.0)
-    """Of the noise in the paper's layout, of 255."""
+    """Standard deviations of the noise in the paper's layout, of 255."""
     epoch: dict[str, PositiveInt] = {}
     """In the paper's layout: domain to its samples per epoch (files times repetitions), which
     decide lambda. Empty: those of a batch do."""
@@ -133,7 +133,7 @@ class OptimizerSettings(_Frozen):
     clip: PositiveFloat | None = 1.0
     """Largest norm of the gradient; None for no limit."""
     weight_decay: NonNegativeFloat = 0.0
-    """Of AdamW."""
+    """Weight decay of AdamW."""
 
 
 class LossSettings(_Frozen):
@@ -179,11 +179,11 @@ class Recipe(_Frozen):
     """One training run."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
-    """Of the weights file it writes."""
+    """Name of the weights file it writes."""
     description: str
     """Command, hardware, duration and measured score."""
     licence: str = ""
-    """Of the weights, as far as the data decide it."""
+    """Licence of the weights, as far as the data decide it."""
     init: str | None = None
     """Weights to start from, a file or a model's name; None for random ones. Their network and
     domains must be the recipe's."""
@@ -195,7 +195,7 @@ class Recipe(_Frozen):
     """Folder for checkpoint, log and final weights."""
     steps: PositiveInt
     seed: Annotated[int, Field(ge=0)] = 0
-    """Of everything random."""
+    """Seed of everything random."""
     device: str = "auto"
     """"auto", "cpu", "cuda", "cuda:1", "mps"."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -229,7 +229,7 @@ class Recipe(_Frozen):
 
 
 class StepSettings(Protocol):
-    """What one training step reads: of a recipe, or of the settings of a fine-tuning."""
+    """The settings that one training step reads, of a recipe or of a fine-tuning."""
 
     @property
     def losses(self) -> LossSettings:
@@ -253,7 +253,7 @@ class DeviceSettings(Protocol):
 
     @property
     def precision(self) -> Literal["auto", "float32", "bfloat16"]:
-        """Of autocast."""
+        """Precision of autocast."""
 
 
 def shipped_recipes() -> dict[str, Path]:

@@ -1,4 +1,4 @@
-"""What changes while training: networks, optimisers, averages; made, moved and resumed."""
+"""The state of a training: networks, optimisers, averages; made, moved and resumed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import copy
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,11 @@ from torch import Tensor, nn
 from napari_baryir.errors import DataError
 from napari_baryir.network import BaryIR
 from napari_baryir.network.config import GatedConfig
-from napari_baryir.training.checkpoint import load_checkpoint, save_checkpoint
-from napari_baryir.training.degradations import random_blur
+from napari_baryir.training.bank import seed_bank
+from napari_baryir.training.checkpoint import changed_keys, load_checkpoint, save_checkpoint
 from napari_baryir.training.losses import Congruence
 from napari_baryir.training.potentials import Potentials
 from napari_baryir.training.recipe import OptimizerSettings, Recipe
-from napari_baryir.training.wiener import deblurring_filters
 from napari_baryir.version import __version__
 from napari_baryir.weights.files import ESTIMATES, save_weights
 from napari_baryir.weights.registry import load_model
@@ -57,12 +55,14 @@ class TrainingState:
     """(K, D), running mean of the unit residuals of each source."""
     step: int = 0
     seconds: float = 0.0
-    """Spent training, over all sessions."""
+    """Time spent training, over all sessions."""
+    saved: int = 0
+    """Step of the last checkpoint."""
 
     _PARTS = ("model", "averaged", "potentials", "model_optimizer", "potentials_optimizer")
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values and tensors."""
+        """Return plain values and tensors."""
         state: dict[str, Any] = {name: getattr(self, name).state_dict() for name in self._PARTS}
         # Nothing in the loop draws from torch's generator today; whatever does tomorrow resumes.
         rng = torch.get_rng_state()
@@ -79,11 +79,12 @@ class TrainingState:
             getattr(self, name).load_state_dict(state[name])
         self.prototypes.copy_(state["prototypes"])
         self.step, self.seconds = state["step"], state["seconds"]
+        self.saved = self.step
         torch.set_rng_state(state["rng"])
 
 
 def start_state(recipe: Recipe, device: torch.device) -> TrainingState:
-    """Networks, potentials and optimisers before the first step."""
+    """Make networks, potentials and optimisers for the first step."""
     torch.manual_seed(recipe.seed)
     model = BaryIR(recipe.network, domains=tuple(recipe.data.batch))
     if recipe.init is None:
@@ -134,16 +135,6 @@ def state_around(
     )
 
 
-def seed_bank(model: BaryIR, profile: str) -> None:
-    """Start the filters against blur, if the network has any, as `deblurring_filters`."""
-    if isinstance(model.config, GatedConfig) and model.config.deblurring:
-        filters = deblurring_filters(
-            partial(random_blur, profile), model.config.deblurring, model.config.kernel_size
-        )
-        with torch.no_grad():
-            model.get_parameter("decoder.deblurring.filters.weight").copy_(filters[:, None])
-
-
 def _start_from(model: BaryIR, name: str, profile: str) -> list[str]:
     """Take over the weights of another model; parts that it lacks stay new.
 
@@ -185,21 +176,14 @@ def _optimizer(
 
 def set_rates(state: TrainingState, settings: OptimizerSettings, steps: int) -> None:
     """Set the learning rates for a step; that of the potentials falls with "step" only."""
-    set_rate(state.model_optimizer, settings, state.step, steps)
-    if settings.schedule == "step" and state.step >= settings.constant * steps:
-        for group in state.potentials_optimizer.param_groups:
-            group["lr"] = 0.1 * settings.potentials_rate
-
-
-def set_rate(
-    optimizer: torch.optim.Optimizer, settings: OptimizerSettings, step: int, steps: int
-) -> None:
-    """Set the network's learning rate for a step."""
-    rate = settings.rate * min(1.0, (step + 1) / max(settings.warm_up, 1))
-    if step >= settings.constant * steps:
-        left = (steps - step) / ((1 - settings.constant) * steps)
+    rate = settings.rate * min(1.0, (state.step + 1) / max(settings.warm_up, 1))
+    if state.step >= settings.constant * steps:
+        left = (steps - state.step) / ((1 - settings.constant) * steps)
         rate *= left if settings.schedule == "decay" else 0.1
-    for group in optimizer.param_groups:
+        if settings.schedule == "step":
+            for group in state.potentials_optimizer.param_groups:
+                group["lr"] = 0.1 * settings.potentials_rate
+    for group in state.model_optimizer.param_groups:
         group["lr"] = rate
 
 
@@ -213,7 +197,7 @@ def average_weights(averaged: nn.Module, model: nn.Module, decay: float) -> None
 
 @torch.no_grad()
 def update_prototypes(state: TrainingState, residual: Tensor, sources: Tensor) -> None:
-    """Running mean of the unit residuals of each source; residual (B, D, h, w)."""
+    """Move the mean of the unit residuals of each source; residual (B, D, h, w)."""
     unit = F.normalize(residual.mean(dim=(2, 3)), dim=1)  # (B, D)
     for source in sources.unique():
         mean = unit[sources == source].mean(dim=0)
@@ -225,10 +209,11 @@ def update_prototypes(state: TrainingState, residual: Tensor, sources: Tensor) -
 def save_state(state: TrainingState, recipe: Recipe) -> None:
     """Write a checkpoint to the output folder."""
     save_checkpoint(recipe.output, state.as_dict() | {"recipe": identity(recipe)})
+    state.saved = state.step
 
 
 def identity(recipe: Recipe) -> dict[str, Any]:
-    """What of a recipe must not change between a checkpoint and its resumption."""
+    """List what of a recipe must not change between a checkpoint and its resumption."""
     return recipe.model_dump(
         mode="json", include={"name", "seed", "network", "data", "optimizer", "losses", "steps"}
     )
@@ -249,13 +234,18 @@ def _with_defaults(saved: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
 
 
 def _portable(recipe: Recipe) -> dict[str, Any]:
-    """A recipe without what says something of this computer only; of data, the folders' names."""
+    """Return a recipe without what is of this computer only; of data, the folders' names."""
     values = recipe.model_dump(mode="json", exclude=_NOT_OF_RESULT)
     if recipe.init is not None:
         values["init"] = Path(recipe.init).name
     for place in ("train", "validation"):
-        values["data"][place] = "/".join(Path(values["data"][place]).parts[-2:]).lstrip("/")
+        values["data"][place] = end_of(values["data"][place])
     return values
+
+
+def end_of(path: str) -> str:
+    """Return the last two parts of a path, which say nothing of this computer."""
+    return "/".join(Path(path).parts[-2:]).lstrip("/")
 
 
 def resume(state: TrainingState, recipe: Recipe) -> None:
@@ -271,14 +261,12 @@ def resume(state: TrainingState, recipe: Recipe) -> None:
         logger.info("no checkpoint in %s: starting anew", recipe.output)
         return
     old, new = _with_defaults(checkpoint["recipe"], recipe), identity(recipe)
-    changed = [key for key in new if key not in ("data", "steps") and old.get(key) != new[key]]
-    if checkpoint["step"] > recipe.optimizer.constant * min(old["steps"], new["steps"]):
-        # The learning rate has begun to fall, at a place that `steps` decided.
-        changed += ["steps"] * (old["steps"] != new["steps"])
     for moved in ("train", "validation"):  # the same data may have moved to another folder
         old["data"].pop(moved), new["data"].pop(moved)
-    if old["data"] != new["data"]:
-        changed.append("data")
+    if checkpoint["step"] <= recipe.optimizer.constant * min(old["steps"], new["steps"]):
+        # The learning rate has not begun to fall yet, at a place that `steps` decides.
+        new.pop("steps")
+    changed = changed_keys(old, new)
     if changed:
         raise DataError(
             f"the checkpoint in {recipe.output} was made with other values of "
@@ -290,7 +278,7 @@ def resume(state: TrainingState, recipe: Recipe) -> None:
 
 
 def weights_path(recipe: Recipe) -> Path:
-    """Where the final weights go."""
+    """Return where the final weights go."""
     return Path(recipe.output) / f"{recipe.name}.safetensors"
 
 

@@ -14,13 +14,20 @@ from torch import Tensor
 
 from napari_baryir.network import BaryIR
 from napari_baryir.steps import finish
-from napari_baryir.training.data.images import Profile, load_clean_images
-from napari_baryir.training.data.made_pairs import microscopy_pair
+from napari_baryir.training.data.images import (
+    Profile,
+    load_clean_images,
+    middle,
+    spread,
+    three_colours,
+)
+from napari_baryir.training.data.made_pairs import microscopy_pair, to_tensor
 from napari_baryir.training.degradations import degrade
+from napari_baryir.training.evaluate import psnr
 from napari_baryir.training.recipe import DataSettings
 
 
-class Pair(NamedTuple):
+class ValidationPair(NamedTuple):
     """One degraded image and its truth, (1, 3, H, W) float32 each."""
 
     degraded: Tensor
@@ -29,10 +36,16 @@ class Pair(NamedTuple):
     """Whether `clean` is noisy itself: its values beyond [0, 1] then count, for clamping them would
     make dark places brighter."""
 
+    @classmethod
+    def of(cls, degraded: NDArray[np.float32], clean: NDArray[np.float32]) -> ValidationPair:
+        """Convert two planes, (H, W) or (H, W, 3)."""
+        first, second = (to_tensor([three_colours(p)]).contiguous() for p in (degraded, clean))
+        return cls(first, second)
+
 
 @dataclass(frozen=True)
 class Scores:
-    """What a validation measured."""
+    """The scores of a validation."""
 
     restored: dict[str, float]
     """Domain to mean PSNR of the restored images, dB, clamped to [0, 1]."""
@@ -45,27 +58,22 @@ class Scores:
 
     @property
     def mean(self) -> float:
-        """Mean PSNR over the domains, dB."""
+        """Average PSNR over the domains, dB."""
         return float(np.mean(list(self.restored.values())))
 
 
-def validation_pairs(settings: DataSettings) -> dict[str, list[Pair]]:
+def validation_pairs(settings: DataSettings) -> dict[str, list[ValidationPair]]:
     """Degrade the validation folder's images: domain to pairs. The same on every call."""
     images = load_clean_images(settings.validation, settings.profile)
-    chosen = [images[i] for i in spread(len(images), settings.validation_images)]
-    pairs: dict[str, list[Pair]] = {}
-    for domain_index, domain in enumerate(settings.batch):
-        pairs[domain] = [
-            make_pair(
-                image,
-                domain,
-                np.random.default_rng((2026, domain_index, i)),
-                settings.profile,
-                settings.validation_side,
-            )
+    chosen = spread(images, settings.validation_images)
+    profile, side = settings.profile, settings.validation_side
+    return {
+        domain: [
+            make_pair(image, domain, np.random.default_rng((2026, number, i)), profile, side)
             for i, image in enumerate(chosen)
         ]
-    return pairs
+        for number, domain in enumerate(settings.batch)
+    }
 
 
 @dataclass(frozen=True)
@@ -78,7 +86,7 @@ class ValidationProgress:
 
 def validate(
     model: BaryIR,
-    pairs: dict[str, list[Pair]],
+    pairs: dict[str, list[ValidationPair]],
     prototypes: Tensor,
     device: torch.device,
     autocast: torch.dtype | None,
@@ -90,7 +98,7 @@ def validate(
 @torch.inference_mode()
 def iter_validate(
     model: BaryIR,
-    pairs: dict[str, list[Pair]],
+    pairs: dict[str, list[ValidationPair]],
     prototypes: Tensor,
     device: torch.device,
     autocast: torch.dtype | None,
@@ -115,12 +123,12 @@ def iter_validate(
     total = sum(map(len, pairs.values()))
     for index, (domain, domain_pairs) in enumerate(pairs.items()):
         after, before = [], []
-        for degraded, clean, noisy_truth in domain_pairs:
-            x = degraded.to(device, memory_format=torch.channels_last)
+        for pair in domain_pairs:
+            x = pair.degraded.to(device, memory_format=torch.channels_last)
             with torch.autocast(device.type, autocast, enabled=autocast is not None):
                 output = model(x)
-            after.append(_psnr(output.restored.float().cpu(), clean, clamp=not noisy_truth))
-            before.append(_psnr(degraded, clean, clamp=not noisy_truth))
+            after.append(_psnr(output.restored, pair))
+            before.append(_psnr(pair.degraded, pair))
             residual = output.residual.float().mean(dim=(2, 3))
             cosines = F.cosine_similarity(
                 F.normalize(residual) - centre, prototypes - centre, dim=1
@@ -139,37 +147,23 @@ def make_pair(
     rng: np.random.Generator,
     profile: Profile,
     side: int,
-) -> Pair:
+) -> ValidationPair:
     """Degrade the middle of a clean image, `side` pixels at most; as `PairDataset` has images."""
     crop = image[middle(image.shape, side)].astype(np.float32)
     if profile == "photo":
         clean = crop / np.float32(255)
         degraded = degrade(clean, domain, rng).image
     else:
-        degraded, clean = (
-            np.repeat(p[..., None], 3, axis=2) for p in microscopy_pair(crop, domain, rng)
-        )
-    first, second = (torch.from_numpy(a).permute(2, 0, 1)[None] for a in (degraded, clean))
-    return Pair(first, second)
+        degraded, clean = microscopy_pair(crop, domain, rng)
+    return ValidationPair.of(degraded, clean)
 
 
-def middle(shape: tuple[int, ...], side: int) -> tuple[slice, slice]:
-    """The middle of an image: `side` pixels at most, multiples of 8."""
-    top, left = (max(s - side, 0) // 2 for s in shape[:2])
-    height, width = (min(s, side) // 8 * 8 for s in shape[:2])
-    return slice(top, top + height), slice(left, left + width)
-
-
-def spread(count: int, wanted: int) -> list[int]:
-    """Indices of `wanted` images spread evenly over `count`."""
-    return sorted({round(i) for i in np.linspace(0, count - 1, min(wanted, count))})
-
-
-def _psnr(image: Tensor, clean: Tensor, *, clamp: bool) -> float:
-    if clamp:
+def _psnr(image: Tensor, pair: ValidationPair) -> float:
+    clean = pair.clean
+    if not pair.noisy_truth:
         image, clean = image.clamp(0, 1), clean.clamp(0, 1)
-    error = (image - clean).square().mean().clamp(min=1e-10)
-    return float(-10 * torch.log10(error))
+    # Untouched clean images differ in nothing; they count as 100 dB.
+    return psnr(image.float().cpu().numpy(), clean.numpy(), least_error=1e-10)
 
 
 def _rms(x: Tensor) -> float:

@@ -23,7 +23,7 @@ from napari_baryir.imaging.intensity import (
     IntensityMap,
     choose_intensity,
 )
-from napari_baryir.training.data.images import Profile, random_square, turn
+from napari_baryir.training.data.images import Profile, random_square, three_colours, turn
 from napari_baryir.training.data.mixtures import NO_DOMAIN, Plan, apply_plan, draw_plan
 from napari_baryir.training.data.variety import varied_field
 from napari_baryir.training.degradations import degrade
@@ -36,7 +36,7 @@ SMALLEST_FIELD, LARGEST_FIELD = 128, 224
 
 
 class Batch(NamedTuple):
-    """What one training step reads."""
+    """The samples of one training step."""
 
     degraded: Tensor
     """(B, 3, P, P), float32."""
@@ -93,7 +93,7 @@ class PairDataset(Dataset[Batch]):
         return Batch(to_tensor(degraded), to_tensor(clean), torch.from_numpy(np.stack(places)))
 
     def _plan(self, number: int, rng: np.random.Generator) -> Plan:
-        """What happens to a sample of the batch."""
+        """Choose the degradations of a sample of the batch."""
         for domain, count in self.composition.items():
             if number < count:
                 return Plan((domain,))
@@ -120,18 +120,18 @@ class PairDataset(Dataset[Batch]):
         corner: tuple[int, int],
         rng: np.random.Generator,
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """What happens to a field, as `apply_plan`."""
+        """Degrade a field, as `apply_plan` does."""
         return apply_plan(plan, field, corner, self.patch, self.profile, rng)
 
     def _corner(self, field: NDArray[np.float32], rng: np.random.Generator) -> tuple[int, int]:
-        """Top and left of the patch: of two random ones that with more in it, as much is empty."""
+        """Choose top and left of the patch: of two places the one with more in it."""
         corners = [[int(rng.integers(s - self.patch + 1)) for s in field.shape[:2]] for _ in "12"]
         spread = [field[t : t + self.patch, le : le + self.patch].std() for t, le in corners]
         top, left = corners[int(np.argmax(spread))]
         return top, left
 
     def _field(self, plan: Plan, rng: np.random.Generator) -> NDArray[np.float32]:
-        """A clean field of view, turned and turned over at random: the patch is a part of it.
+        """Draw a clean field of view, turned and turned over, of which the patch is a part.
 
         It is larger than the patch where that matters: microscopy's map to [0, 1] is chosen on the
         degraded field, as it is when a user restores (fields vary in size because users' images
@@ -201,10 +201,6 @@ def through_intensity_map(
     return seen, target
 
 
-def three_colours(patch: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Grey to three equal colours, (P, P) to (P, P, 3)."""
-    return patch if patch.ndim == 3 else np.repeat(patch[..., None], 3, axis=2)
-
-
 def to_tensor(patches: Sequence[NDArray[np.float32]]) -> Tensor:
+    """Stack (P, P, 3) patches to (B, 3, P, P)."""
     return torch.from_numpy(np.stack(patches)).permute(0, 3, 1, 2)

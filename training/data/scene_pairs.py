@@ -19,14 +19,9 @@ from torch.utils.data import Dataset
 
 from napari_baryir.domains import CLEAN
 from napari_baryir.imaging.reduction import reduced
-from napari_baryir.training.data.images import Profile
+from napari_baryir.training.data.images import Profile, three_colours
 from napari_baryir.training.data.looks import photo_field
-from napari_baryir.training.data.made_pairs import (
-    PairDataset,
-    three_colours,
-    through_intensity_map,
-    to_tensor,
-)
+from napari_baryir.training.data.made_pairs import PairDataset, through_intensity_map, to_tensor
 from napari_baryir.training.data.mixtures import (
     GRID,
     NO_DOMAIN,

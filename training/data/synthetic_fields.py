@@ -32,7 +32,7 @@ MOST_KINDS = 3
 
 
 def synthetic_field(side: int, rng: np.random.Generator) -> Array:
-    """A clean field of view.
+    """Draw a clean field of view.
 
     Parameters
     ----------

@@ -75,7 +75,7 @@ def _magnified(files: Files, side: int, rng: np.random.Generator) -> Array:
     zoom = log_between(FINEST, COARSEST, rng.random()) if rng.random() < RESCALED else 1.0
     source = min(round(side / zoom), *plane.shape) if zoom < 1 else round(side / zoom)
     piece = turn(random_square(plane, source, rng), int(rng.integers(8))).astype(np.float32)
-    if source >= 1.5 * side:  # means of 2x2 first, lest fine structures turn into false coarse ones
+    if source >= 1.5 * side:  # means of 2x2 first: fine structures would turn coarse
         half = source // 2
         piece = piece[: 2 * half, : 2 * half].reshape(half, 2, half, 2).mean(axis=(1, 3))
     if len(piece) == side:

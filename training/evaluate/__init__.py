@@ -1,4 +1,4 @@
-"""PSNR and SSIM of restored images against the truth, beside the untouched input and peers.
+"""Measure PSNR and SSIM of restored images against the truth, beside the untouched input and peers.
 
 The protocol, to the letter. The intensity map is chosen from the degraded image, for each channel
 of the whole stack, as `restore` chooses it (8-bit and RGB: the full range; everything else: the
@@ -23,11 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_baryir.errors import DataError
-from napari_baryir.imaging.axes import PlaneLayout
-from napari_baryir.imaging.intensity import IntensityMap, choose_intensity
-from napari_baryir.training.evaluate.cases import Case, Pair, planes_last
-from napari_baryir.training.evaluate.peers import PEERS, check_peers
-from napari_baryir.training.evaluate.perceptual import PlaneDistance
+from napari_baryir.imaging.intensity import IntensityMap
+from napari_baryir.training.data import images
+from napari_baryir.training.evaluate.cases import Case, Pair
+from napari_baryir.training.evaluate.peers import PEERS, PlaneDistance, check_peers
 
 if TYPE_CHECKING:
     from napari_baryir.network import BaryIR
@@ -43,7 +42,7 @@ SSIM_WINDOW = 7
 
 @dataclass(frozen=True)
 class ImageScore:
-    """How well one method did on one image."""
+    """The score of one method on one image."""
 
     image: str
     domain: str
@@ -71,34 +70,50 @@ class Evaluation:
 
     @property
     def methods(self) -> list[str]:
-        """In the order in which they were met, the input first."""
+        """List the methods in the order in which they were met, the input first."""
         return list(dict.fromkeys(score.method for score in self.scores))
 
     @property
     def domains(self) -> list[str]:
-        """In the order in which they were met."""
+        """List the domains in the order in which they were met."""
         return list(dict.fromkeys(score.domain for score in self.scores))
 
     def mean(self, domain: str, method: str) -> tuple[float, float] | None:
-        """Mean PSNR and SSIM; None where the method was not used on that domain."""
+        """Return mean PSNR and SSIM; None where the method was not used on that domain."""
         found = [s for s in self.scores if s.domain == domain and s.method == method]
         if not found:
             return None
         return float(np.mean([s.psnr for s in found])), float(np.mean([s.ssim for s in found]))
 
     def mean_lpips(self, domain: str, method: str) -> float | None:
-        """Mean LPIPS; None where it was not measured."""
+        """Return mean LPIPS; None where it was not measured."""
         scores = (s for s in self.scores if s.domain == domain and s.method == method)
         found = [s.lpips for s in scores if s.lpips is not None]
         return float(np.mean(found)) if found else None
 
     def count(self, domain: str) -> int:
-        """Number of images."""
+        """Count the images."""
         return sum(s.domain == domain and s.method == INPUT for s in self.scores)
 
 
+def psnr(image: NDArray[Any], clean: NDArray[Any], *, least_error: float = 0.0) -> float:
+    """Compute PSNR in dB of values about [0, 1]; infinite where nothing differs.
+
+    Parameters
+    ----------
+    image, clean
+        Of the same shape, clamped where that is wanted.
+    least_error
+        Mean square error below which nothing counts, for means that must stay finite.
+    """
+    difference = np.subtract(image, clean, dtype=np.float64)
+    error = max(float(np.mean(difference**2)), least_error)
+    # scikit-image's formula; its function warns of a division by zero where nothing differs.
+    return math.inf if error == 0 else -10 * math.log10(error)
+
+
 def score_plane(image: NDArray[Any], clean: NDArray[Any]) -> tuple[float, float]:
-    """PSNR in dB and SSIM of one plane against the truth, both first clamped to [0, 1].
+    """Compute PSNR in dB and SSIM of one plane against the truth, both first clamped to [0, 1].
 
     Parameters
     ----------
@@ -115,37 +130,22 @@ def score_plane(image: NDArray[Any], clean: NDArray[Any]) -> tuple[float, float]
     if image.shape != clean.shape:
         raise DataError(f"cannot compare shape {image.shape} with {clean.shape}")
     a, b = (np.clip(x.astype(np.float64), 0, 1) for x in (clean, image))
-    error = float(np.mean((a - b) ** 2))
-    # scikit-image's formula; its function warns of a division by zero where nothing differs.
-    psnr = math.inf if error == 0 else -10 * math.log10(error)
-    if min(a.shape[:2]) < SSIM_WINDOW:
-        return psnr, math.nan
-    channel_axis = -1 if a.ndim == 3 else None
-    return psnr, float(structural_similarity(a, b, data_range=1, channel_axis=channel_axis))
+    ssim = math.nan
+    if min(a.shape[:2]) >= SSIM_WINDOW:
+        channel_axis = -1 if a.ndim == 3 else None
+        ssim = float(structural_similarity(a, b, data_range=1, channel_axis=channel_axis))
+    return psnr(b, a), ssim
 
 
-def score_planes(images: Planes, cleans: Planes) -> tuple[float, float]:
-    """Mean over planes of `score_plane`."""
-    each = [score_plane(image, clean) for image, clean in zip(images, cleans, strict=True)]
-    return float(np.mean([psnr for psnr, _ in each])), float(np.mean([ssim for _, ssim in each]))
-
-
-def choose_maps(pair: Pair) -> list[IntensityMap]:
-    """Choose the maps to [0, 1], one per channel, from the degraded image."""
-    layout = PlaneLayout.of(pair.degraded, pair.axes)
-    return [
-        choose_intensity(layout.channel_values(pair.degraded, channel), rgb=layout.rgb)
-        for channel in range(layout.channels)
-    ]
+def score_planes(planes: Planes, cleans: Planes) -> tuple[float, float]:
+    """Average `score_plane` over planes."""
+    each = [score_plane(image, clean) for image, clean in zip(planes, cleans, strict=True)]
+    return float(np.mean([decibels for decibels, _ in each])), float(np.mean([s for _, s in each]))
 
 
 def map_planes(image: NDArray[Any], axes: str, maps: Sequence[IntensityMap]) -> Planes:
     """Cut an image of any axes into planes, each mapped by its channel's map and clamped."""
-    layout = PlaneLayout.of(image, axes)
-    return [
-        np.clip(maps[layout.channel(number)].apply(values), 0, 1)
-        for number, values in enumerate(planes_last(image, axes))
-    ]
+    return [np.clip(plane, 0, 1) for plane in images.map_planes(image, axes, maps)]
 
 
 def iter_evaluate(
@@ -208,20 +208,20 @@ def _case_scores(
     from napari_baryir.restoration import restore  # brings torch
 
     pair = case.load()
-    maps = choose_maps(pair)
+    maps = images.channel_maps(pair.degraded, pair.axes)
     degraded, clean = (map_planes(image, pair.axes, maps) for image in (pair.degraded, pair.clean))
     sigma = _true_sigma(pair, degraded, clean) if case.noisy else None
 
     def timed(method: str, make: Callable[[], Planes]) -> ImageScore:
         start = time.perf_counter()
-        images = make()
+        made = make()
         seconds = time.perf_counter() - start
-        psnr, ssim = score_planes(images, clean)
+        decibels, ssim = score_planes(made, clean)
         lpips = None
         if perceptual is not None:
-            lpips = float(np.mean([perceptual(a, b) for a, b in zip(images, clean, strict=True)]))
+            lpips = float(np.mean([perceptual(a, b) for a, b in zip(made, clean, strict=True)]))
         return ImageScore(
-            case.name, case.domain, method, psnr, ssim, pair.level, sigma, seconds, lpips
+            case.name, case.domain, method, decibels, ssim, pair.level, sigma, seconds, lpips
         )
 
     def restored() -> Planes:
@@ -241,7 +241,7 @@ def _denoise(denoise: Callable[[Array, float], Array], planes: Planes, sigma: fl
 
 
 def _true_sigma(pair: Pair, degraded: Planes, clean: Planes) -> float:
-    """Standard deviation of the noise in [0, 1]: what it was made with, or else what it is."""
+    """Return the standard deviation of the noise in [0, 1], as made or else as measured."""
     if pair.sigma is not None:
         return pair.sigma  # made in [0, 1] already
     difference = np.stack(degraded).astype(np.float64) - np.stack(clean)

@@ -1,22 +1,29 @@
-"""What `evaluate` measures on: pairs from files, and clean images degraded with fixed seeds."""
+"""The images that `evaluate` measures on: pairs of files, and clean ones degraded by seeds."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_baryir.domains import CLEAN
 from napari_baryir.errors import DataError, InputError
-from napari_baryir.files import is_image_path, read_image
+from napari_baryir.files import is_image_path
 from napari_baryir.imaging.axes import PlaneLayout
-from napari_baryir.imaging.intensity import IntensityMap, choose_intensity
+from napari_baryir.training.data.images import (
+    bare_name,
+    clean_planes,
+    find_images,
+    pair_by_key,
+    read_pixels,
+    spread,
+)
 from napari_baryir.training.degradations import (
     DEGRADATIONS,
     SIGMA_MAX,
@@ -25,13 +32,11 @@ from napari_baryir.training.degradations import (
     noise_level,
 )
 
-Item = TypeVar("Item")
-
 PHOTO_SIGMAS = (15.0, 25.0, 50.0)
 """Standard deviations (of 255) at which photographic noise is reported, as in the literature."""
 
 PAIRS = "pairs"
-"""The domain of pairs from files, whose degradation nobody states."""
+"""The domain of pairs from files, whose degradation is not known."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +59,11 @@ class Case(Protocol):
 
     @property
     def name(self) -> str:
-        """Of the image, as reported."""
+        """Name of the image in reports."""
 
     @property
     def domain(self) -> str:
-        """What is wrong with it, as reported."""
+        """Name of its degradation in reports."""
 
     @property
     def noisy(self) -> bool:
@@ -86,8 +91,8 @@ class FilePair:
         DataError
             If they differ in shape or axes.
         """
-        degraded, axes = _read(self.degraded)
-        clean, clean_axes = _read(self.clean)
+        degraded, axes = read_pixels(self.degraded)
+        clean, clean_axes = read_pixels(self.clean)
         if degraded.shape != clean.shape or axes != clean_axes:
             raise DataError(
                 f"{self.degraded} is {axes} of shape {degraded.shape}, but {self.clean} is "
@@ -109,8 +114,10 @@ class SyntheticCase:
     """A name in ``DEGRADATIONS[profile]``, or "clean"."""
     level: float | None
     sigma: float | None
-    """Of 255; for photographic noise instead of `level`."""
+    """Standard deviation of 255, for photographic noise, instead of `level`."""
     seed: int
+    test_set: str | None = None
+    """What the case is reported under instead of its degradation."""
 
     @property
     def name(self) -> str:
@@ -120,6 +127,10 @@ class SyntheticCase:
     @property
     def domain(self) -> str:
         """The degradation, with sigma where that is fixed."""
+        return self.test_set or self._key
+
+    @property
+    def _key(self) -> str:
         return self.degradation if self.sigma is None else f"{self.degradation} {self.sigma:g}"
 
     @property
@@ -129,15 +140,18 @@ class SyntheticCase:
 
     def load(self) -> Pair:
         """Read the plane and degrade it; the same seed, name and domain give the same pair."""
-        clean = clean_planes(self.path, self.profile)[self.plane]
-        # From the name, so that adding images or leaving out domains changes no other case.
-        key = zlib.crc32(f"{self.name}\n{self.domain}".encode())
-        rng = np.random.default_rng((self.seed, key))
+        clean = read_clean(self.path, self.profile)[self.plane]
+        rng = case_rng(self.seed, self.name, self._key)
         level = self.level if self.sigma is None else noise_level(self.sigma)
         degraded = degrade(clean, self.degradation, rng, profile=self.profile, level=level)
         sigma = None if self.sigma is None else self.sigma / 255
         axes = "YXS" if self.profile == "photo" else "YX"
         return Pair(degraded.image, clean, axes, degraded.level, sigma)
+
+
+def case_rng(seed: int, name: str, domain: str) -> np.random.Generator:
+    """Seed by names, so that adding images or leaving out domains changes no other case."""
+    return np.random.default_rng((seed, zlib.crc32(f"{name}\n{domain}".encode())))
 
 
 def list_pairs(degraded: Path, clean: Path, *, limit: int | None = None) -> list[FilePair]:
@@ -157,21 +171,16 @@ def list_pairs(degraded: Path, clean: Path, *, limit: int | None = None) -> list
             f"of {degraded} and {clean} one is an image and one is a folder; "
             "give two folders, or two images"
         )
-    partners: dict[Path, list[Path]] = {}
-    for path in image_paths([clean]):
-        partners.setdefault(path.relative_to(clean).with_suffix(""), []).append(path)
-    pairs = []
-    for path in spread(image_paths([degraded]), limit):
-        relative = path.relative_to(degraded)
-        found = partners.get(relative.with_suffix(""), [])
-        if len(found) != 1:
-            what = "no clean image" if not found else "several clean images"
-            raise DataError(
-                f"{path} has {what} of that name in {clean}; "
-                "give folders in which every degraded file has one clean file of the same name"
-            )
-        pairs.append(FilePair(relative.as_posix(), path, found[0]))
-    return pairs
+    chosen = spread(find_images(degraded), limit)
+    first, second = (
+        [(bare_name(str(path.relative_to(root))), str(path), path) for path in paths]
+        for paths, root in ((chosen, degraded), (find_images(clean), clean))
+    )
+    places = str(degraded), str(clean)
+    pairs, problems = pair_by_key(first, second, places, all_clean=False)
+    if problems:
+        raise DataError("\n".join(problems))
+    return [FilePair(x.relative_to(degraded).as_posix(), x, y) for x, y in pairs]
 
 
 def list_synthetic(
@@ -214,7 +223,7 @@ def list_synthetic(
     chosen = _check_choice(profile, domains, sigmas, level)
     planes: list[tuple[Path, int, int]] = []
     for path in image_paths(sources):
-        count = len(clean_planes(path, profile))
+        count = len(read_clean(path, profile))
         planes.extend((path, plane, count) for plane in range(count))
     cases = []
     for path, plane, count in spread(planes, limit):
@@ -223,14 +232,6 @@ def list_synthetic(
             for sigma in sigmas if fixed else (None,):
                 cases.append(SyntheticCase(path, plane, count, profile, domain, level, sigma, seed))
     return cases
-
-
-def planes_last(array: NDArray[Any], axes: str) -> Iterator[NDArray[Any]]:
-    """Cut an image of any axes into (H, W) or, for RGB, (H, W, 3) planes, without alpha."""
-    layout = PlaneLayout.of(array, axes)
-    for plane in range(layout.planes):
-        values = layout.read(array, plane)[..., : layout.colours]
-        yield values if layout.rgb else values[..., 0]
 
 
 def _check_choice(
@@ -252,16 +253,12 @@ def _check_choice(
 
 
 def image_paths(sources: Iterable[Path]) -> list[Path]:
-    found: list[Path] = []
-    for source in sources:
-        if _is_plain_folder(source):
-            inside = [p for p in sorted(source.rglob("*")) if p.is_file() and is_image_path(p)]
-            if not inside:
-                raise DataError(f"no images in {source}; expected TIFF, PNG or JPEG files")
-            found.extend(inside)
-        else:
-            found.append(source)
-    return found
+    """List files, and the images of folders."""
+    return [
+        path
+        for source in sources
+        for path in (find_images(source) if _is_plain_folder(source) else [source])
+    ]
 
 
 def _is_plain_folder(path: Path) -> bool:
@@ -271,42 +268,14 @@ def _is_plain_folder(path: Path) -> bool:
     return path.is_dir() and not is_image_path(path)
 
 
-def spread(items: list[Item], limit: int | None) -> list[Item]:
-    """At most ``limit`` items, evenly over the list."""
-    if limit is None or limit >= len(items):
-        return items
-    return [items[i * len(items) // limit] for i in range(limit)]
-
-
-def _read(path: Path) -> tuple[NDArray[Any], str]:
-    with read_image(path) as image:
-        return np.asarray(image.data), image.axes
-
-
 @lru_cache(maxsize=1)  # the cases of one file follow each other
-def clean_planes(path: Path, profile: str) -> list[NDArray[np.float32]]:
-    """Planes of a clean file about [0, 1]: (H, W, 3) for photographs, (H, W) for microscopy."""
-    array, axes = _read(path)
+def read_clean(path: Path, profile: str) -> list[NDArray[np.float32]]:
+    """Read the planes of a clean file, as `clean_planes`; of photographs there is one."""
+    array, axes = read_pixels(path)
     layout = PlaneLayout.of(array, axes)
     if profile == "photo" and not (layout.rgb and layout.planes == 1):
         raise DataError(
             f"{path} is {axes} of shape {array.shape}, not one RGB photograph; "
             "take it out, or use the microscopy profile"
         )
-    maps = [
-        _clean_map(layout.channel_values(array, channel), layout.rgb)
-        for channel in range(layout.channels)
-    ]
-    # As in training, a quarter above white is kept, and nothing is below black.
-    ceiling = 1.0 if profile == "photo" else 1.25
-    planes = []
-    for number, values in enumerate(planes_last(array, axes)):
-        plane = np.clip(maps[layout.channel(number)].apply(values), 0, ceiling)
-        grey = plane.ndim == 3 and profile == "microscopy"
-        planes.append(plane.mean(axis=-1, dtype=np.float32) if grey else plane)
-    return planes
-
-
-def _clean_map(values: NDArray[Any], rgb: bool) -> IntensityMap:
-    """Planes go by their percentiles, those of 8 bits too, as training reads its clean images."""
-    return choose_intensity(values if rgb else values.astype(np.float32), rgb=rgb)
+    return clean_planes(array, axes, profile)

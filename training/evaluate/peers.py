@@ -1,7 +1,8 @@
-"""Classical denoisers, given the true noise level: what a learnt model has to beat."""
+"""Classical denoisers, which a learnt model has to beat, and the metric LPIPS."""
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from collections.abc import Callable, Mapping
 
@@ -9,8 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_baryir.errors import DataError
+from napari_baryir.training.data.images import three_colours
 
 Array = NDArray[np.float32]
+PlaneDistance = Callable[[Array, Array], float]
+"""Two planes, (H, W) or (H, W, 3) in [0, 1], to their distance."""
+
+SMALLEST_SIDE = 32
+"""AlexNet's strides leave nothing of smaller images."""
 
 TV_WEIGHT_PER_SIGMA = 0.7
 """Of 0.4 to 1.0, the best at sigma 25 on six of the training photographs, and within 0.12 dB of the
@@ -18,47 +25,31 @@ best at 15 and 50."""
 
 
 def non_local_means(image: Array, sigma: float) -> Array:
-    """Non-local means: 5-pixel patches, 13-pixel search, ``h = 0.8 sigma``, the fast form."""
+    """Denoise by non-local means: 5-pixel patches, 13-pixel search, ``h = 0.8 sigma``."""
     from skimage.restoration import denoise_nl_means
 
-    return _as_float32(
-        denoise_nl_means(
-            image,
-            patch_size=5,
-            patch_distance=6,
-            h=0.8 * sigma,
-            sigma=sigma,
-            fast_mode=True,
-            channel_axis=_channel_axis(image),
-        )
+    axis = _channel_axis(image)
+    return np.asarray(
+        denoise_nl_means(image, 5, 6, 0.8 * sigma, sigma=sigma, channel_axis=axis), np.float32
     )
 
 
 def wavelet(image: Array, sigma: float) -> Array:
-    """Soft wavelet thresholding with BayesShrink's thresholds; colours in YCbCr."""
+    """Denoise by soft wavelet thresholding with BayesShrink's thresholds; colours in YCbCr."""
     from skimage.restoration import denoise_wavelet
 
-    return _as_float32(
-        denoise_wavelet(
-            image,
-            sigma=sigma,
-            method="BayesShrink",
-            mode="soft",
-            rescale_sigma=True,
-            convert2ycbcr=image.ndim == 3,
-            channel_axis=_channel_axis(image),
-        )
+    axis = _channel_axis(image)
+    return np.asarray(
+        denoise_wavelet(image, sigma, convert2ycbcr=axis is not None, channel_axis=axis), np.float32
     )
 
 
 def total_variation(image: Array, sigma: float) -> Array:
-    """Chambolle's total variation, its weight in proportion to ``sigma``."""
+    """Denoise by Chambolle's total variation, its weight in proportion to ``sigma``."""
     from skimage.restoration import denoise_tv_chambolle
 
-    weight = TV_WEIGHT_PER_SIGMA * sigma
-    return _as_float32(
-        denoise_tv_chambolle(image, weight=weight, channel_axis=_channel_axis(image))
-    )
+    weight, axis = TV_WEIGHT_PER_SIGMA * sigma, _channel_axis(image)
+    return np.asarray(denoise_tv_chambolle(image, weight, channel_axis=axis), np.float32)
 
 
 PEERS: Mapping[str, Callable[[Array, float], Array]] = {
@@ -83,9 +74,48 @@ def check_peers() -> None:
         )
 
 
+def load_lpips() -> PlaneDistance:
+    """LPIPS (Zhang et al., CVPR 2018), version 0.1 with AlexNet, as the package lpips has it.
+
+    Returns
+    -------
+    PlaneDistance
+        NaN for images with a side below 32 pixels.
+
+    Raises
+    ------
+    DataError
+        If the package is not installed, or AlexNet's weights can be neither found nor fetched.
+    """
+    import torch
+
+    from napari_baryir.training.data.made_pairs import to_tensor
+
+    try:
+        lpips = importlib.import_module("lpips")
+    except ImportError:
+        raise DataError(
+            "LPIPS needs the packages lpips and torchvision; install them with "
+            "pip install lpips torchvision, or measure without --lpips"
+        ) from None
+    try:
+        network = lpips.LPIPS(net="alex", verbose=False).eval()
+    except Exception as error:  # torch.hub, urllib and the file system raise many types here
+        raise DataError(
+            f"AlexNet's weights for LPIPS cannot be had ({error}); torchvision fetches them into "
+            "torch.hub's folder when there is a network. Or measure without --lpips"
+        ) from error
+
+    def distance(image: Array, clean: Array) -> float:
+        if min(clean.shape[:2]) < SMALLEST_SIDE:
+            return float("nan")
+        # LPIPS reads [-1, 1]; fed with [0, 1], as some public code does, its numbers are others.
+        planes = [to_tensor([three_colours(np.clip(p, 0, 1)) * 2 - 1]) for p in (image, clean)]
+        with torch.inference_mode():
+            return float(network(*planes))
+
+    return distance
+
+
 def _channel_axis(image: Array) -> int | None:
     return -1 if image.ndim == 3 else None
-
-
-def _as_float32(image: NDArray[np.floating]) -> Array:
-    return np.asarray(image, np.float32)

@@ -1,4 +1,4 @@
-"""Evaluations as files that people and spreadsheets read."""
+"""Write evaluations as files that people and spreadsheets read."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def write_report(evaluation: Evaluation, path: Path) -> None:
 
 
 def to_csv(evaluation: Evaluation) -> str:
-    """One line per image and method, with a header."""
+    """Write one line per image and method, with a header."""
     text = io.StringIO()
     writer = csv.DictWriter(text, [field.name for field in fields(ImageScore)])
     writer.writeheader()
@@ -56,7 +56,7 @@ def to_csv(evaluation: Evaluation) -> str:
 
 
 def to_markdown(evaluation: Evaluation) -> str:
-    """One row per domain, one column per method: mean PSNR in dB / mean SSIM (/ mean LPIPS).
+    """Write a row per domain, a column per method: mean PSNR in dB / mean SSIM (/ mean LPIPS).
 
     Where the paper's test sets were measured, a table of published scores follows.
     """
@@ -81,7 +81,7 @@ def _has_lpips(evaluation: Evaluation) -> bool:
 
 
 def _published_lines(evaluation: Evaluation) -> list[str]:
-    """The published scores on the test sets that were measured, marked as published."""
+    """List the published scores on the measured test sets, marked as published."""
     measured = [domain for domain in evaluation.domains if domain in TEST_SETS]
     complete = [name for name in measured if evaluation.count(name) == TEST_SETS[name]]
     lines = [

@@ -9,7 +9,6 @@ such (`in_turn`). All are seeded and end as 8-bit values, as those of
 from __future__ import annotations
 
 import io
-import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,19 +19,20 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_baryir.errors import InputError
+from napari_baryir.training.data.images import spread, to_bytes
 from napari_baryir.training.degradations import degrade, line_kernel, noise_level
-from napari_baryir.training.evaluate.cases import Pair, clean_planes, image_paths, spread
+from napari_baryir.training.evaluate.cases import Pair, case_rng, image_paths, read_clean
 
 Array = NDArray[np.float32]
 
 QUALITIES = (10, 20, 30, 40)
-"""Of JPEG, as in Pillow (libjpeg's scale)."""
+"""Qualities of JPEG, as in Pillow (libjpeg's scale)."""
 SIGMAS = (60.0, 75.0)
-"""Of Gaussian noise, of 255: beyond `degradations.SIGMA_MAX`, the strongest in training."""
+"""Standard deviations of Gaussian noise, of 255: beyond training's `degradations.SIGMA_MAX`."""
 SALT_AND_PEPPER = 0.05
 """Share of the pixels that turn black or white."""
 MIXTURE_LEVEL = 0.5
-"""Of each of the two degradations in a mixture."""
+"""Level of each of the two degradations in a mixture."""
 
 
 def jpeg(image: Array, rng: np.random.Generator, *, quality: int) -> Array:
@@ -40,13 +40,13 @@ def jpeg(image: Array, rng: np.random.Generator, *, quality: int) -> Array:
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(_to_bytes(image)).save(buffer, format="JPEG", quality=quality)
+    Image.fromarray(to_bytes(image)).save(buffer, format="JPEG", quality=quality)
     with Image.open(buffer) as decoded:
         return np.asarray(decoded, np.float32) / np.float32(255)
 
 
 def gaussian_noise(image: Array, rng: np.random.Generator, *, sigma: float) -> Array:
-    """White Gaussian noise of a standard deviation (of 255); beyond training's too."""
+    """Add white Gaussian noise of a standard deviation (of 255); beyond training's too."""
     return degrade(image, "noise", rng, level=noise_level(sigma)).image
 
 
@@ -65,7 +65,7 @@ def banding(image: Array, rng: np.random.Generator, *, steps: int) -> Array:
 
 
 def snow(image: Array, rng: np.random.Generator) -> Array:
-    """Bright flakes of three sizes that fall slantwise, and a thin veil; after Snow100K's model."""
+    """Add flakes of three sizes that fall slantwise, and a thin veil; after Snow100K's model."""
     height, width = image.shape[:2]
     mask = np.zeros((height, width), np.float32)
     angle = rng.uniform(-25, 25)
@@ -82,7 +82,7 @@ def snow(image: Array, rng: np.random.Generator) -> Array:
 
 
 def mixture(image: Array, rng: np.random.Generator, *, domains: tuple[str, str]) -> Array:
-    """Two degradations of training on top of each other, the first one first."""
+    """Apply two degradations of training, one after the other."""
     for domain in domains:
         image = degrade(image, domain, rng, level=MIXTURE_LEVEL).image
     return image
@@ -143,10 +143,9 @@ class UnseenCase:
 
     def load(self) -> Pair:
         """Read and degrade; the same seed, name and domain give the same pair."""
-        (clean,) = clean_planes(self.path, "photo")
-        key = zlib.crc32(f"{self.name}\n{self.domain}".encode())
-        image = ALL[self.domain](clean, np.random.default_rng((self.seed, key)))
-        degraded = _to_bytes(image).astype(np.float32) / np.float32(255)
+        (clean,) = read_clean(self.path, "photo")
+        image = ALL[self.domain](clean, case_rng(self.seed, self.name, self.domain))
+        degraded = to_bytes(image).astype(np.float32) / np.float32(255)
         sigma = float(self.domain.split()[1]) / 255 if self.noisy else None
         return Pair(degraded, clean, "YXS", None, sigma)
 
@@ -185,9 +184,5 @@ def list_unseen(
         )
     paths = spread(image_paths(sources), limit)
     for path in paths:
-        clean_planes(path, "photo")  # refuses what is not a photograph before work is spent
+        read_clean(path, "photo")  # refuses what is not a photograph before work is spent
     return [UnseenCase(path, domain, seed) for domain in domains or ALL for path in paths]
-
-
-def _to_bytes(image: Array) -> NDArray[np.uint8]:
-    return np.asarray(np.rint(np.clip(image, 0, 1) * 255), np.uint8)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,11 +12,11 @@ from napari_baryir.devices import is_out_of_memory
 from napari_baryir.errors import DataError, DeviceError
 from napari_baryir.steps import Steps
 from napari_baryir.training.calibrate import CalibrationProgress
-from napari_baryir.training.finetune.card import write_calibrated, write_stopped
+from napari_baryir.training.data import make_batches
+from napari_baryir.training.finetune.card import choose_share, write_calibrated, write_stopped
 from napari_baryir.training.finetune.plan import YOURS
 from napari_baryir.training.finetune.samples import complete
 from napari_baryir.training.finetune.settings import FinetuneSettings
-from napari_baryir.training.finetune.share import choose_share
 from napari_baryir.training.finetune.sources import (
     CleanImages,
     NoisyImages,
@@ -27,16 +26,15 @@ from napari_baryir.training.finetune.sources import (
 )
 from napari_baryir.training.finetune.tuning import (
     FORGIVEN,
-    Run,
     Sample,
+    TuningRun,
     begin,
     check_not_start,
     output_path,
 )
 from napari_baryir.training.log import TrainingLog
-from napari_baryir.training.loop import make_batches, training_step
-from napari_baryir.training.processes import choose_device, refuse_several
-from napari_baryir.training.state import set_rate
+from napari_baryir.training.loop import take_steps
+from napari_baryir.training.processes import refuse_several, training_device
 from napari_baryir.training.validation import Scores, ValidationProgress
 from napari_baryir.weights.files import load_weights
 from napari_baryir.weights.registry import find_weights
@@ -61,9 +59,9 @@ class FinetuneProgress:
     best_step: int
     """The step whose weights are kept so far; 0: the starting model is still the best."""
     before: Scores | None
-    """Of the starting model; None while it is being measured."""
+    """Scores of the starting model; None while it is being measured."""
     best: Scores | None
-    """Of the weights that are kept so far; None while the starting model is being measured."""
+    """Scores of the weights that are kept so far; None while `before` is None."""
     share: float | None = None
     """After the last step, where old domains lost much: the share of the way that was measured."""
     calibrating: CalibrationProgress | None = None
@@ -74,21 +72,21 @@ class FinetuneProgress:
 
 @dataclass(frozen=True)
 class FinetuneResult:
-    """What came of it."""
+    """The result of a fine-tuning."""
 
     path: Path
     """The weights."""
     card: Path
     """The model card."""
     before: Scores
-    """Of the starting model."""
+    """Scores of the starting model."""
     after: Scores
-    """Of the weights that are kept."""
+    """Scores of the weights that are kept."""
     best_step: int
     steps: int
     """Steps that were done."""
     notes: tuple[str, ...]
-    """What was decided for the user."""
+    """Decisions that were made for the user, one sentence each."""
 
 
 def iter_finetune(
@@ -104,8 +102,8 @@ def iter_finetune(
     model
         Name or weights file of the model to start from.
     source
-        `Pairs`, `CleanImages` or `NoisyImages`. Noisy images teach by Neighbor2Neighbor; why not
-        by a blind spot says `napari_baryir.training.finetune.neighbors`.
+        `Pairs`, `CleanImages` or `NoisyImages`. Noisy images teach by Neighbor2Neighbor;
+        `napari_baryir.training.finetune.samples` says why.
     output
         A ``.safetensors`` file; or a bare name, for a file in the user's model folder, whose models
         the plugin lists. A model card of the same name goes beside it. Log and, while it is not
@@ -116,10 +114,8 @@ def iter_finetune(
     Yields
     ------
     FinetuneProgress
-        For every image that the starting model is measured on, then once with its scores, then
-        after every step,
-        and at the end for each share of the way that is tried and while the estimates are
-        calibrated.
+        For every image that the starting model is measured on, once with its scores, after every
+        step, for each share of the way that is tried, and while the estimates are calibrated.
 
     Returns
     -------
@@ -139,7 +135,7 @@ def iter_finetune(
     refuse_several("fine-tuning")
     settings = settings or FinetuneSettings()
     path = output_path(os.fspath(output))
-    device, autocast = choose_device(settings)
+    device, autocast = training_device(settings)
     weights = find_weights(model)
     check_not_start(path, weights)
     start = load_weights(weights, device=device).requires_grad_(False)
@@ -153,7 +149,7 @@ def iter_finetune(
 
 
 @contextlib.contextmanager
-def _memory_explained(run: Run) -> Iterator[None]:
+def _memory_explained(run: TuningRun) -> Iterator[None]:
     """Say what to do where memory runs out."""
     try:
         yield
@@ -166,63 +162,56 @@ def _memory_explained(run: Run) -> Iterator[None]:
         raise
 
 
-def _steps(run: Run) -> Generator[FinetuneProgress, None, None]:
-    """All steps; the best weights are written if it is left before its end."""
+def _steps(run: TuningRun) -> Generator[FinetuneProgress, None, None]:
+    """Take all steps; the best weights are written if it is left before its end."""
     run.folder.mkdir(parents=True, exist_ok=True)
     state, settings = run.state, run.settings
     log = TrainingLog(run.folder / "log.csv", state.step)
-    batches = make_batches(run.plan.dataset, state.step, settings.steps, 0)
-    between_steps, done = True, False
+    batches = (
+        complete(draw, state.model.eval(), run.start, run.device, run.autocast)
+        for draw in make_batches(run.plan.dataset, state.step, settings.steps, 0)
+    )
+    stepping = take_steps(
+        state, settings, settings.steps, batches, run.device, run.autocast, save=run.save
+    )
+    finished = False
     try:
         if run.before is None:
             measuring = Steps(run.measuring())
             for each in measuring:
                 yield replace(_progress(run, {}), validating=each)
             yield _taken_up(run, measuring.result, {}, log)
-        started = time.monotonic()
-        while state.step < settings.steps and run.unimproved < settings.patience:
-            draw = next(batches)
-            between_steps = False
-            batch = complete(draw, state.model.eval(), run.start, run.device, run.autocast)
-            set_rate(state.model_optimizer, settings.optimizer, state.step, settings.steps)
-            terms = training_step(state, settings, batch, run.device, run.autocast)
-            state.step += 1
-            between_steps = True
-            now = time.monotonic()
-            state.seconds += now - started
-            started = now
-            if state.step % settings.validate_every == 0 or state.step == settings.steps:
-                yield _validated(run, terms, log)
-            else:
-                log.write(state.step, terms, None)
-                yield _progress(run, terms)
-        done = True
+        with contextlib.closing(stepping):
+            for terms in stepping if run.unimproved < settings.patience else ():
+                if state.step % settings.validate_every == 0 or state.step == settings.steps:
+                    yield _taken_up(run, run.measure(), terms, log)
+                    if run.unimproved >= settings.patience:
+                        break
+                else:
+                    log.write(state.step, terms, None)
+                    yield _progress(run, terms)
+        finished = True
     finally:
-        batches.close()
-        if not done:
-            if between_steps:  # else the state is one that an uninterrupted run never has
-                run.save()
-            if run.best_step:
-                write_stopped(run)
-
-
-def _validated(run: Run, terms: dict[str, float], log: TrainingLog) -> FinetuneProgress:
-    """Validate, keep the best, write a checkpoint."""
-    return _taken_up(run, run.measure(), terms, log)
+        if not finished and run.best_step:
+            write_stopped(run)
 
 
 def _taken_up(
-    run: Run, scores: Scores, terms: dict[str, float], log: TrainingLog
+    run: TuningRun, scores: Scores, terms: dict[str, float], log: TrainingLog
 ) -> FinetuneProgress:
+    """Keep the best, write a checkpoint."""
     run.consider(scores)
     if run.state.step:
         log.write(run.state.step, terms, scores)
-        run.save()
+    run.save()
     return _progress(run, terms, scores, run.look())
 
 
 def _progress(
-    run: Run, terms: dict[str, float], scores: Scores | None = None, sample: Sample | None = None
+    run: TuningRun,
+    terms: dict[str, float],
+    scores: Scores | None = None,
+    sample: Sample | None = None,
 ) -> FinetuneProgress:
     state = run.state
     return FinetuneProgress(
@@ -231,7 +220,7 @@ def _progress(
     )  # fmt: skip
 
 
-def _finish(run: Run) -> Generator[FinetuneProgress, None, FinetuneResult]:
+def _finish(run: TuningRun) -> Generator[FinetuneProgress, None, FinetuneResult]:
     """Go back where too much is lost, calibrate and write; uncalibrated if left before its end."""
     assert run.before is not None
     assert run.best is not None
@@ -268,7 +257,7 @@ def _finish(run: Run) -> Generator[FinetuneProgress, None, FinetuneResult]:
     )
 
 
-def _notes(run: Run) -> list[str]:
+def _notes(run: TuningRun) -> list[str]:
     if run.share == 1:
         return []
     return [

@@ -1,14 +1,15 @@
 """The user's own images for fine-tuning: found, paired, read and checked before any step.
 
-Everything that is wrong with them is gathered and told at once, with what to do about it.
+One message names everything that is wrong with them, and what to do about it.
 """
 
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_baryir.errors import BaryIRError, DataError
-from napari_baryir.files import is_image_path, read_image
-from napari_baryir.files.formats import FORMATS, known_suffixes, require_format
-from napari_baryir.files.reading import damage_reported
 from napari_baryir.imaging.axes import PlaneLayout, guess_axes
+from napari_baryir.training.data.images import (
+    bare_name,
+    find_images,
+    listed,
+    pair_by_key,
+    read_pixels,
+)
 
 SMALLEST_SIDE = 32
 """Pixels. Patches smaller than this hold less than 4 x 4 cells of the latent grid."""
 
-MAX_PROBLEMS_LISTED = 40
-"""A message lists this many problems before it counts the rest."""
+PARTS = 5
+"""As many as give a fifth for validation."""
+LEAST_SIDE = 64
+"""Pixels; of the parts that a plane is cut into where there are no planes to part."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,17 +44,17 @@ class UserImage:
     path: Path | None = None
     """Where it is read from; None: `array` holds it."""
     array: Any = None
-    """Of any real dtype and 2 to 6 dimensions."""
+    """Pixels of any real dtype and 2 to 6 dimensions."""
     axes: str | None = None
-    """Of `array`; None: guessed."""
+    """Axes of `array`; None: guessed."""
 
     @classmethod
     def of_path(cls, path: str | os.PathLike[str]) -> UserImage:
-        """A file."""
+        """Take a file."""
         return cls(os.fspath(path), Path(path))
 
     def read(self) -> tuple[NDArray[Any], str]:
-        """Pixels and axes.
+        """Read pixels and axes.
 
         Raises
         ------
@@ -55,10 +62,7 @@ class UserImage:
             If the file is missing or damaged, or the axes do not fit.
         """
         if self.path is not None:
-            title = FORMATS[require_format(self.path)].title
-            # Lazy pixels are read here, and damage may show only then.
-            with read_image(self.path) as image, damage_reported(self.path, title):
-                return np.asarray(image.data), image.axes
+            return read_pixels(self.path)
         array = np.asarray(self.array)
         axes = guess_axes(array.shape) if self.axes is None else self.axes
         PlaneLayout.of(array, axes)
@@ -77,43 +81,28 @@ class Opened:
 
     @property
     def layout(self) -> PlaneLayout:
-        """Its planes."""
+        """Layout of its planes."""
         return PlaneLayout.of(self.array, self.axes)
 
 
 def list_images(folder: str | os.PathLike[str]) -> tuple[list[UserImage], list[str]]:
-    """List the images of a folder and the folders in it, OME-Zarrs too, and what is wrong."""
+    """List the images of a folder and the folders in it, and what is wrong with it."""
     root = Path(folder)
-    if not root.is_dir():
-        what = "is a file" if root.exists() else "is not there"
-        return [], [f"{root} {what}; give a folder of images"]
-    found: list[Path] = []
-    for here, folders, files in os.walk(root):
-        inside = Path(here)
-        found += [inside / name for name in (*folders, *files) if is_image_path(inside / name)]
-        # An OME-Zarr is one image; names that begin with a dot are somebody's notes.
-        folders[:] = [
-            name
-            for name in folders
-            if not name.startswith(".") and not is_image_path(inside / name)
-        ]
-    if not found:
-        return [], [
-            f"{root} has no images; put files in it that end in one of {known_suffixes()}, "
-            "or give another folder"
-        ]
-    return [UserImage(p.relative_to(root).as_posix(), p) for p in sorted(found)], []
+    try:
+        found = find_images(root)
+    except DataError as error:
+        return [], [str(error)]
+    return [UserImage(path.relative_to(root).as_posix(), path) for path in found], []
 
 
 def pair_by_name(
     degraded: Sequence[UserImage], clean: Sequence[UserImage], places: tuple[str, str]
 ) -> tuple[list[tuple[UserImage, UserImage]], list[str]]:
     """Pair images whose names are equal but for the suffix; both sides' leftovers are problems."""
-    return _match(
-        [(_bare(image.name), image) for image in degraded],
-        [(_bare(image.name), image) for image in clean],
-        places,
+    first, second = (
+        [(bare_name(image.name), image.name, image) for image in side] for side in (degraded, clean)
     )
+    return pair_by_key(first, second, places)
 
 
 def pair_by_pattern(
@@ -132,7 +121,7 @@ def pair_by_pattern(
         head, tail = pattern.split("*")
         sides.append(
             [
-                (image.name[len(head) : len(image.name) - len(tail)], image)
+                (image.name[len(head) : len(image.name) - len(tail)], image.name, image)
                 for image in images
                 if len(image.name) >= len(head) + len(tail)
                 and fnmatch.fnmatchcase(image.name, pattern)
@@ -144,37 +133,7 @@ def pair_by_pattern(
             f"no image is named {p}; the folder has {images[0].name if images else 'none'}"
             for p in empty
         ]
-    return _match(sides[0], sides[1], patterns)
-
-
-def _match(
-    degraded: Iterable[tuple[str, UserImage]],
-    clean: Iterable[tuple[str, UserImage]],
-    places: tuple[str, str],
-) -> tuple[list[tuple[UserImage, UserImage]], list[str]]:
-    partners: dict[str, list[UserImage]] = {}
-    for key, image in clean:
-        partners.setdefault(key, []).append(image)
-    pairs, problems = [], []
-    for key, image in degraded:
-        found = partners.pop(key, [])
-        if len(found) == 1:
-            pairs.append((image, found[0]))
-        elif found:
-            names = ", ".join(other.name for other in found)
-            problems.append(f"{image.name} could be paired with {names}; keep one of them")
-        else:
-            problems.append(
-                f"{image.name} has no partner in {places[1]}; "
-                "add the clean image of that name, or take it out"
-            )
-    problems += [
-        f"{image.name} has no partner in {places[0]}; "
-        "add the degraded image of that name, or take it out"
-        for left in partners.values()
-        for image in left
-    ]
-    return pairs, problems
+    return pair_by_key(sides[0], sides[1], patterns)
 
 
 def open_image(image: UserImage, problems: list[str]) -> Opened | None:
@@ -236,25 +195,58 @@ def colour_problem(images: Sequence[Opened]) -> str | None:
         return None
     most = sum(rgb) * 2 >= len(rgb)
     odd = [image.name for image, is_rgb in zip(images, rgb, strict=True) if is_rgb != most]
-    shown = ", ".join(odd[:5]) + (f" and {len(odd) - 5} more" if len(odd) > 5 else "")
+    kinds = ("grey", "RGB") if most else ("RGB", "grey")
     return (
-        f"{shown}: {'grey' if most else 'RGB'}, but the others are {'RGB' if most else 'grey'}; "
+        f"{listed(odd, 5)}: {kinds[0]}, but the others are {kinds[1]}; "
         "fine-tune on one kind at a time"
     )
 
 
-def refuse(problems: Sequence[str]) -> None:
-    """Raise one `DataError` that names every problem; nothing if there is none."""
-    if not problems:
-        return
-    shown = list(problems[:MAX_PROBLEMS_LISTED])
-    rest = len(problems) - len(shown)
-    lines = [f"- {problem}" for problem in shown] + [f"- and {rest} more"] * (rest > 0)
-    count = "one problem" if len(problems) == 1 else f"{len(problems)} problems"
-    raise DataError("\n".join([f"{count} with the images for fine-tuning:", *lines]))
+def parts_of(rows: Sequence[tuple[Opened, ...]], problems: list[str]) -> list[tuple[Opened, ...]]:
+    """Part the only row there is along time or depth, else along its longer side.
+
+    The parts keep the intensity map of the whole image, which is the one that restoring uses.
+
+    Parameters
+    ----------
+    rows
+        Images, or pairs of images of the same shape. More than one are left as they are.
+    problems
+        What makes it impossible is added to it.
+    """
+    if len(rows) != 1:
+        return list(rows)
+    (row,) = rows
+    axis, count = _cut(row[0])
+    if count < 2:
+        layout = row[0].layout
+        problems.append(
+            f"{row[0].name} is one plane of {layout.height} x {layout.width} pixels: there is "
+            "nothing left to validate by; give two or more images, a stack, or one plane that is "
+            f"at least {2 * LEAST_SIDE} pixels high or wide"
+        )
+        return []
+    length = row[0].array.shape[axis]
+    bounds = [round(i * length / count) for i in range(count + 1)]
+    return [
+        tuple(_part(image, axis, start, stop) for image in row)
+        for start, stop in itertools.pairwise(bounds)
+    ]
 
 
-def _bare(name: str) -> str:
-    """A name without the suffix of its format, ``.ome`` included."""
-    bare = Path(name).with_suffix("")
-    return (bare.with_suffix("") if bare.suffix.lower() == ".ome" else bare).as_posix()
+def _cut(image: Opened) -> tuple[int, int]:
+    """Dimension to cut, and into how many parts."""
+    lengths = dict(zip(image.axes, image.array.shape, strict=True))
+    planes = {letter: lengths[letter] for letter in "TZ" if lengths.get(letter, 1) > 1}
+    if planes:
+        letter = max(planes, key=lambda name: planes[name])
+        return image.axes.index(letter), min(PARTS, planes[letter])
+    letter = "Y" if lengths["Y"] >= lengths["X"] else "X"
+    return image.axes.index(letter), min(PARTS, lengths[letter] // LEAST_SIDE)
+
+
+def _part(image: Opened, axis: int, start: int, stop: int) -> Opened:
+    slices = [slice(None)] * image.array.ndim
+    slices[axis] = slice(start, stop)
+    name = f"{image.name} [{image.axes[axis]} {start} to {stop - 1}]"
+    return replace(image, name=name, array=image.array[tuple(slices)], whole=image)

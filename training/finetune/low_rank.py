@@ -30,7 +30,7 @@ class LowRank(nn.Module):
         nn.init.kaiming_uniform_(self.right, a=5**0.5)
 
     def forward(self, weight: Tensor) -> Tensor:
-        """The adapted weight, of the shape of `weight`."""
+        """Return the adapted weight, of the shape of `weight`."""
         return weight + (self.left @ self.right).view(weight.shape)
 
 
@@ -67,7 +67,7 @@ def add_low_rank(model: nn.Module, rank: int) -> list[str]:
 
 @torch.no_grad()
 def merged_state(model: nn.Module) -> dict[str, Tensor]:
-    """The state of the same network without adapters, which gives the same answers.
+    """Return the state of the same network without adapters, which gives the same answers.
 
     PyTorch's own way of taking adapters off changes a class that copies of the network share.
     """

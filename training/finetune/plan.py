@@ -1,4 +1,4 @@
-"""Which samples a fine-tuning draws, and what it is validated on."""
+"""The samples that a fine-tuning draws, and the images that it is validated on."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_baryir.domains import CLEAN
 from napari_baryir.network import BaryIR
+from napari_baryir.training.data.images import middle, spread, three_colours
 from napari_baryir.training.data.made_pairs import PairDataset, to_tensor
-from napari_baryir.training.data.made_pairs import three_colours as three
 from napari_baryir.training.degradations import DEGRADATIONS
-from napari_baryir.training.finetune.neighbors import draw_neighbors, take_neighbors
-from napari_baryir.training.finetune.planes import as_clean, restored_plane
+from napari_baryir.training.finetune.planes import as_stored, restored_plane
 from napari_baryir.training.finetune.samples import (
     FinetuneDataset,
     LikeCamera,
@@ -25,10 +23,11 @@ from napari_baryir.training.finetune.samples import (
     Rotation,
     Samples,
     camera_pair,
+    noisy_pair,
 )
 from napari_baryir.training.finetune.settings import FinetuneSettings
 from napari_baryir.training.finetune.sources import Material, Part, Planes
-from napari_baryir.training.validation import Pair, make_pair, middle, spread
+from napari_baryir.training.validation import ValidationPair, make_pair
 
 YOURS = "your images"
 """Under this name the user's validation images are scored, whatever their domain is called."""
@@ -45,16 +44,16 @@ REHEARSED_PLANES = 32
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What one fine-tuning learns from and is judged by."""
+class TuningPlan:
+    """The samples and the validation pairs of one fine-tuning."""
 
     dataset: FinetuneDataset
     samples: list[float]
     """n_k of each domain, per step."""
-    pairs: dict[str, list[Pair]]
+    pairs: dict[str, list[ValidationPair]]
     """Validation: `YOURS`, then the old domains that can be made."""
     rows: list[int]
-    """Of the domains' prototypes, that of each entry of `pairs`."""
+    """Row of the domains' prototypes for each entry of `pairs`."""
     sample: tuple[Tensor, Tensor | None]
     """A degraded validation image (1, 3, H, W) to look at, and the truth where it is known."""
     unrehearsed: tuple[str, ...]
@@ -63,7 +62,7 @@ class Plan:
 
 def make_plan(
     material: Material, start: BaryIR, settings: FinetuneSettings, batch: int, patch: int
-) -> Plan:
+) -> TuningPlan:
     """Turn the user's images into samples and validation pairs.
 
     Parameters
@@ -113,9 +112,9 @@ def make_plan(
         pairs[domain] = [
             make_pair(clean[i], domain, np.random.default_rng((2026, number, i)),
                       material.profile, SIDE)
-            for i in spread(len(clean), OLD_IMAGES)
+            for i in spread(range(len(clean)), OLD_IMAGES)
         ]  # fmt: skip
-    return Plan(
+    return TuningPlan(
         dataset,
         samples,
         pairs,
@@ -126,12 +125,11 @@ def make_plan(
 
 
 def _restored(part: Part, start: BaryIR, material: Material) -> list[Planes]:
-    """What the starting model makes of noisy planes, as clean ones to rehearse on."""
+    """Restore noisy planes by the starting model, as clean ones to rehearse on."""
     planes = [(i, plane) for i, file in enumerate(part.files) for plane in file.degraded]
     files: list[Planes] = [[] for _ in part.files]
-    for number in spread(len(planes), REHEARSED_PLANES):
-        index, plane = planes[number]
-        files[index].append(as_clean(restored_plane(start, plane), material.profile))
+    for index, plane in spread(planes, REHEARSED_PLANES):
+        files[index].append(as_stored(restored_plane(start, plane), material.profile))
     return [planes for planes in files if planes]
 
 
@@ -144,7 +142,7 @@ def _degraded(
 def _own(
     material: Material, train: Part, settings: FinetuneSettings, patch: int
 ) -> Sequence[tuple[int, Samples]]:
-    """Samples of the domains that are learnt."""
+    """Make the samples of the domains that are learnt."""
     indices = [material.domains.index(name) for name in material.targets]
     if train.files and train.files[0].clean:
         return [(indices[0], PairSamples(train.files, patch, settings.seed, settings.turn))]
@@ -162,34 +160,33 @@ def _own(
     ]
 
 
-def _own_pairs(material: Material, part: Part, seed: int) -> list[Pair]:
-    """The user's validation images with their truth; noisy ones with their noisy neighbours."""
+def _own_pairs(material: Material, part: Part, seed: int) -> list[ValidationPair]:
+    """Pair the user's validation images with their truth; noisy ones with noisy neighbours."""
     if not part.files:
         clean = [plane for planes in part.clean for plane in planes]
         return [
             _made_pair(material, clean[i], np.random.default_rng((seed, 2026, i)), number)
-            for number, i in enumerate(spread(len(clean), OWN_IMAGES))
+            for number, i in enumerate(spread(range(len(clean)), OWN_IMAGES))
         ]
-    planes = [(file, i) for file in part.files for i in range(len(file.degraded))]
+    cut = ((file, i) for file in part.files for i in range(len(file.degraded)))
+    planes = [(file, i, number) for number, (file, i) in enumerate(cut)]
     pairs = []
-    for number in spread(len(planes), OWN_IMAGES):
-        file, i = planes[number]
+    for file, i, number in spread(planes, OWN_IMAGES):
         inside = middle(file.degraded[i].shape, SIDE)
         if file.clean:
-            pairs.append(Pair(_tensor(file.degraded[i][inside]), _tensor(file.clean[i][inside])))
+            pairs.append(ValidationPair.of(file.degraded[i][inside], file.clean[i][inside]))
             continue
         noisy = _tensor(file.degraded[i][middle(file.degraded[i].shape, 2 * SIDE)])
         height, width = (side // 16 * 16 for side in noisy.shape[2:])
         rng = np.random.default_rng((seed, 2026, number))
-        choices = torch.from_numpy(draw_neighbors(height, width, rng))[None]
-        first, second = (take_neighbors(noisy[..., :height, :width], choices[:, j]) for j in (0, 1))
-        pairs.append(Pair(first, second, noisy_truth=True))
+        first, second, _ = noisy_pair(noisy[..., :height, :width], rng)
+        pairs.append(ValidationPair(first, second, noisy_truth=True))
     return pairs
 
 
 def _made_pair(
     material: Material, clean: NDArray[np.generic], rng: np.random.Generator, number: int
-) -> Pair:
+) -> ValidationPair:
     if material.noise is None:
         made = material.made[number % len(material.made)]
         return make_pair(clean, made, rng, material.profile, SIDE)
@@ -199,10 +196,10 @@ def _made_pair(
     degraded, truth = camera_pair(
         material.noise, part, rng, microscopy=material.profile == "microscopy"
     )
-    return Pair(_tensor(degraded), _tensor(truth))
+    return ValidationPair.of(degraded, truth)
 
 
-def _sample(material: Material, pairs: list[Pair]) -> tuple[Tensor, Tensor | None]:
+def _sample(material: Material, pairs: list[ValidationPair]) -> tuple[Tensor, Tensor | None]:
     if not pairs[0].noisy_truth:
         return pairs[0].degraded, pairs[0].clean
     plane = material.validation.files[0].degraded[0]
@@ -210,4 +207,4 @@ def _sample(material: Material, pairs: list[Pair]) -> tuple[Tensor, Tensor | Non
 
 
 def _tensor(plane: NDArray[np.float32]) -> Tensor:
-    return to_tensor([three(plane)]).contiguous()
+    return to_tensor([three_colours(plane)]).contiguous()

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from napari_baryir.errors import DataError
-from napari_baryir.imaging.intensity import IntensityMap, choose_intensity
+from napari_baryir.imaging.intensity import IntensityMap
 from napari_baryir.network import BaryIR
-from napari_baryir.training.data.images import Profile
-from napari_baryir.training.data.made_pairs import three_colours
+from napari_baryir.training.data.images import (
+    Profile,
+    as_clean,
+    channel_maps,
+    clean_planes,
+    cut_planes,
+    map_planes,
+    middle,
+    refuse,
+    three_colours,
+    to_bytes,
+)
 from napari_baryir.training.degradations.camera import CameraNoise, fit_camera_noise
-from napari_baryir.training.finetune.images import Opened, UserImage, open_image, refuse
+from napari_baryir.training.finetune.images import Opened, UserImage, open_image
 
 Array = NDArray[np.float32]
 
@@ -26,7 +35,7 @@ LARGEST_REHEARSED = 512
 
 
 @dataclass(frozen=True)
-class PairFile:
+class FilePlanes:
     """The planes of one pair of files, or of one noisy file, in the network's range."""
 
     name: str
@@ -36,37 +45,23 @@ class PairFile:
     """As many, of the same shapes; for noisy files none."""
 
 
-def plane_values(image: Opened, plane: int) -> NDArray[Any]:
-    """One plane as it lies in the file, (H, W) or, for RGB, (H, W, 3), without alpha."""
-    layout = image.layout
-    values = layout.read(image.array, plane)[..., : layout.colours]
-    return values if layout.rgb else values[..., 0]
+def noisy_file(image: Opened) -> FilePlanes:
+    """Map the planes of a noisy image as `restore` does."""
+    return FilePlanes(image.name, map_planes(image.array, image.axes, _maps(image)), [])
 
 
-def channel_maps(image: Opened) -> list[IntensityMap]:
-    """The map of each channel, as `restore` chooses it."""
-    image = image.whole or image
-    layout = image.layout
-    return [
-        choose_intensity(layout.channel_values(image.array, channel), rgb=layout.rgb)
-        for channel in range(layout.channels)
-    ]
+def _maps(image: Opened) -> list[IntensityMap]:
+    whole = image.whole or image
+    return channel_maps(whole.array, whole.axes)
 
 
-def noisy_file(image: Opened) -> PairFile:
-    """Planes of a noisy image."""
-    maps, layout = channel_maps(image), image.layout
-    planes = [maps[layout.channel(i)].apply(plane_values(image, i)) for i in range(layout.planes)]
-    return PairFile(image.name, planes, [])
-
-
-def pair_file(degraded: Opened, clean: Opened, brightness: str) -> tuple[PairFile, bool]:
-    """Planes of a pair, and whether the clean one's brightness was matched to the degraded one's.
+def pair_file(degraded: Opened, clean: Opened, brightness: str) -> tuple[FilePlanes, bool]:
+    """Map the planes of a pair; say whether the clean one's brightness was matched.
 
     Both go through the map of the degraded image, since that is the one that restoring knows; RGB
     images of different types (8 and 16 bits) go each through its own.
     """
-    maps, own, layout = channel_maps(degraded), channel_maps(clean), degraded.layout
+    maps, own, layout = _maps(degraded), _maps(clean), degraded.layout
     matched = brightness == "match" or (
         brightness == "auto"
         and not layout.rgb
@@ -76,51 +71,40 @@ def pair_file(degraded: Opened, clean: Opened, brightness: str) -> tuple[PairFil
         )
     )
     by_own = degraded.array.dtype != clean.array.dtype and layout.rgb
-    before, after = [], []
-    for i in range(layout.planes):
-        channel = layout.channel(i)
-        x = maps[channel].apply(plane_values(degraded, i))
-        y = (own if matched or by_own else maps)[channel].apply(plane_values(clean, i))
-        before.append(x)
-        after.append(_matched(y, x) if matched else y)
-    return PairFile(degraded.name, before, after), matched
+    before = map_planes(degraded.array, degraded.axes, maps)
+    after = map_planes(clean.array, clean.axes, own if matched or by_own else maps)
+    if matched:
+        after = [_matched(y, x) for x, y in zip(before, after, strict=True)]
+    return FilePlanes(degraded.name, before, after), matched
 
 
 def _matched(clean: Array, degraded: Array) -> Array:
-    """The line through the values of `clean` that comes nearest to `degraded`."""
+    """Map `clean` by the line that brings it nearest to `degraded`."""
     x, y = clean.ravel().astype(np.float64), degraded.ravel().astype(np.float64)
     variance = float(x.var())
     slope = float(np.mean((x - x.mean()) * (y - y.mean()))) / variance if variance > 0 else 1.0
     return (clean * np.float32(slope) + np.float32(y.mean() - slope * x.mean())).astype(np.float32)
 
 
-def clean_planes(image: Opened, profile: Profile) -> list[NDArray[np.generic]]:
-    """Planes of a clean image as `PairDataset` has them: uint8 RGB, or float32 about [0, 1]."""
-    layout, planes, seen = image.layout, [], image.whole or image
-    values = [seen.layout.channel_values(seen.array, c) for c in range(layout.channels)]
-    maps = [
-        choose_intensity(v if layout.rgb else np.asarray(v, np.float32), rgb=layout.rgb)
-        for v in values
+def clean_file(image: Opened, profile: Profile) -> list[NDArray[np.generic]]:
+    """Cut a clean image into planes as `PairDataset` has them: uint8 RGB, or float32."""
+    whole = None if image.whole is None else image.whole.array
+    return [
+        as_stored(plane, profile)
+        for plane in clean_planes(image.array, image.axes, profile, whole=whole)
     ]
-    for i in range(layout.planes):
-        planes.append(as_clean(maps[layout.channel(i)].apply(plane_values(image, i)), profile))
-    return planes
 
 
-def as_clean(plane: Array, profile: Profile) -> NDArray[np.generic]:
-    """A plane in the network's range as `PairDataset` has clean ones."""
-    if profile == "photo":
-        return np.rint(255 * np.clip(three_colours(plane), 0, 1)).astype(np.uint8)
-    grey = plane.mean(axis=-1, dtype=np.float32) if plane.ndim == 3 else plane
-    return np.clip(grey, 0, 1.25).astype(np.float32)  # as planes_in_unit_range
+def as_stored(plane: Array, profile: Profile) -> NDArray[np.generic]:
+    """Bring a plane in the network's range to the form in which `PairDataset` has clean ones."""
+    clean = as_clean(plane, profile)
+    return to_bytes(clean) if profile == "photo" else clean
 
 
 @torch.inference_mode()
 def restored_plane(model: BaryIR, plane: Array) -> Array:
-    """What a network makes of (the middle of) a plane in its range, of the plane's dimensions."""
-    top, left = (max(s - LARGEST_REHEARSED, 0) // 2 for s in plane.shape[:2])
-    height, width = (min(s, LARGEST_REHEARSED) // 8 * 8 for s in plane.shape[:2])
-    part = three_colours(plane[top : top + height, left : left + width])
+    """Restore (the middle of) a plane in the network's range; grey stays grey."""
+    part = three_colours(plane[middle(plane.shape, LARGEST_REHEARSED)])
     x = torch.from_numpy(np.ascontiguousarray(part)).permute(2, 0, 1)[None]
     device = next(model.parameters()).device
     answer = model(x.to(device)).restored[0].float().permute(1, 2, 0).cpu().numpy()
@@ -137,16 +121,15 @@ def measure_camera(image: UserImage) -> CameraNoise:
     """
     problems: list[str] = []
     opened = open_image(image, problems)
-    refuse(problems)
+    refuse(problems, "the image")
     assert opened is not None
     return noise_of(opened)
 
 
 def noise_of(image: Opened) -> CameraNoise:
     """Fit the noise of all planes together; `DataError` where there is none to measure."""
-    layout = image.layout
-    values = [plane_values(image, i) for i in range(layout.planes)]
-    planes = [v[..., c] for v in values for c in range(3)] if layout.rgb else values
+    values = list(cut_planes(image.array, image.axes))
+    planes = [v[..., c] for v in values for c in range(3)] if image.layout.rgb else values
     try:
         return fit_camera_noise(planes)
     except DataError as error:
@@ -154,13 +137,13 @@ def noise_of(image: Opened) -> CameraNoise:
 
 
 def seen_by_profile(noise: CameraNoise, image: Opened) -> CameraNoise:
-    """The same noise in the units of clean images: photographs' full range, or dark to bright."""
+    """Convert noise to the units of clean images: full range, or dark to bright."""
     full = float(np.iinfo(image.array.dtype).max) if image.array.dtype.kind in "ui" else 1.0
     return noise.scaled(0.0, full) if image.layout.rgb else noise.scaled(noise.low, noise.high)
 
 
 def in_words(noise: CameraNoise) -> str:
-    """What was measured, for a person who knows the camera."""
+    """Describe what was measured to a person who knows the camera."""
     dark, bright = (
         max(noise.variance + noise.gain * level, 0.0) ** 0.5 for level in (noise.low, noise.high)
     )
@@ -175,5 +158,5 @@ def in_words(noise: CameraNoise) -> str:
 
 
 def _short(value: float) -> str:
-    """Three digits, without a power of ten."""
+    """Write three digits, without a power of ten."""
     return f"{float(f'{value:.3g}'):g}"

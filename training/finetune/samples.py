@@ -1,7 +1,27 @@
-"""What a step of fine-tuning learns from: the user's samples, and rehearsal of the old domains.
+"""The samples of a step of fine-tuning: the user's, and rehearsal of the old domains.
 
 As in training, what a step holds is a function of the seed and the step alone, so that a run that
 was stopped goes on with the very data that it would have seen.
+
+Noisy images alone teach by Neighbor2Neighbor (Huang et al., CVPR 2021).
+
+Why this and not a blind spot. A blind-spot network may not see the pixel that it predicts, so it
+throws away the best witness, and a trained network would have to be rebuilt or trained on a few
+masked pixels per patch. Neighbor2Neighbor takes any network as it is, and every pixel teaches:
+two neighbours of a cell have nearly the same signal but noise of their own, so that one is an
+unbiased target for the other. Both ask for noise that is independent from pixel to pixel; noise
+that is not (after interpolation, sharpening or JPEG) is copied as if it were signal.
+
+The published loss is, for two sub-images g1 y and g2 y of a noisy image y and the network f,
+
+    |f(g1 y) - g2 y|^2 + gamma |f(g1 y) - g2 y - (g1 f(y) - g2 f(y))|^2,
+
+its second term because neighbours differ a little in signal too; f(y) carries no gradient. As a
+function of f(g1 y) this is (1 + gamma) times the square distance to one corrected target,
+
+    t = g2 y + gamma / (1 + gamma) (g1 f(y) - g2 f(y)),
+
+plus a constant. So it is an ordinary pair, (g1 y, t), and the ordinary training step learns it.
 """
 
 from __future__ import annotations
@@ -17,27 +37,81 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from napari_baryir.network import BaryIR
-from napari_baryir.training.data.images import random_square, turn
+from napari_baryir.training.data.images import random_square, three_colours, turn
 from napari_baryir.training.data.made_pairs import (
     Batch,
     PairDataset,
     through_intensity_map,
     to_tensor,
 )
-from napari_baryir.training.data.made_pairs import three_colours as three
 from napari_baryir.training.data.mixtures import GRID, Plan
 from napari_baryir.training.degradations.camera import CameraNoise
-from napari_baryir.training.finetune.neighbors import (
-    corrected_target,
-    draw_neighbors,
-    take_neighbors,
-)
-from napari_baryir.training.finetune.planes import PairFile
+from napari_baryir.training.finetune.planes import FilePlanes
 
 GAIN_SPREAD = 1.5
 """The measured gain is varied by up to this factor: neighbouring exposures should work as well."""
 
+GAMMA = 2.0
+"""Weight of the correction: the larger of the published 1 (strong noise) and 2 (synthetic)."""
+
+_ADJACENT = np.array([[1, 2], [0, 3], [0, 3], [1, 2]])
+"""Pixels 0 1 / 2 3 of a cell: those that share a side with each."""
+
 NO_NOISE = CameraNoise(0.0, 0.0, 0.0, 1.0)
+
+
+def draw_neighbors(height: int, width: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Choose two adjacent pixels in each 2x2 cell.
+
+    Parameters
+    ----------
+    height, width
+        Of the noisy image, even.
+    rng
+        Where the choices come from.
+
+    Returns
+    -------
+    (2, height / 2, width / 2), int64: numbers 0 to 3 of the pixels of g1 and of g2, row by row.
+    """
+    first = rng.integers(4, size=(height // 2, width // 2))
+    other = rng.integers(2, size=first.shape)
+    return np.stack([first, _ADJACENT[first, other]])
+
+
+def take_neighbors(image: Tensor, choice: Tensor) -> Tensor:
+    """Take the chosen pixels: (B, C, H, W) and (B, H/2, W/2) to (B, C, H/2, W/2)."""
+    b, c, h, w = image.shape
+    cells = image.reshape(b, c, h // 2, 2, w // 2, 2).permute(0, 1, 2, 4, 3, 5).flatten(4)
+    index = choice[:, None, :, :, None].expand(-1, c, -1, -1, 1)
+    return cells.gather(4, index).squeeze(4)
+
+
+def noisy_pair(noisy: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Cut a noisy image, (1, C, H, W), H and W even, into g1 y and g2 y; give their choices too."""
+    height, width = noisy.shape[2:]
+    choices = torch.from_numpy(draw_neighbors(height, width, rng))[None]
+    first, second = (take_neighbors(noisy, choices[:, i]) for i in (0, 1))
+    return first, second, choices
+
+
+def corrected_target(
+    noisy: Tensor, restored: Tensor, choices: Tensor, gamma: float = GAMMA
+) -> Tensor:
+    """Compute the target t of the module's docstring.
+
+    Parameters
+    ----------
+    noisy, restored
+        y and f(y), (B, C, H, W).
+    choices
+        (B, 2, H/2, W/2), int64, of `draw_neighbors`.
+    gamma
+        Weight of the correction.
+    """
+    first, second = choices.unbind(dim=1)
+    difference = take_neighbors(restored, first) - take_neighbors(restored, second)
+    return take_neighbors(noisy, second) + gamma / (1 + gamma) * difference.detach()
 
 
 class Draw(NamedTuple):
@@ -47,7 +121,7 @@ class Draw(NamedTuple):
     distilled: Tensor
     """(B,), bool: whether the starting model's own answer is the target."""
     noisy: Tensor | None = None
-    """y of the first N samples, (N, 3, 2P, 2P), where these are noisy images."""
+    """The images y of the first N samples, (N, 3, 2P, 2P), where these are noisy."""
     choices: Tensor | None = None
     """(N, 2, P, P), of `draw_neighbors`."""
 
@@ -56,14 +130,14 @@ class Samples(Protocol):
     """An endless row of single samples."""
 
     def __getitem__(self, number: int) -> Draw | Batch:
-        """A sample, as a batch of one; the same for the same number."""
+        """Make a sample, as a batch of one; the same for the same number."""
 
 
 @dataclass(frozen=True)
 class PairSamples:
     """Patches of the user's pairs, the same place of both."""
 
-    files: Sequence[PairFile]
+    files: Sequence[FilePlanes]
     patch: int
     seed: int
     turned: bool = True
@@ -72,7 +146,9 @@ class PairSamples:
         rng = np.random.default_rng((self.seed, number))
         file = self.files[int(rng.integers(len(self.files)))]
         plane = int(rng.integers(len(file.degraded)))
-        both = np.concatenate([three(file.degraded[plane]), three(file.clean[plane])], axis=2)
+        both = np.concatenate(
+            [three_colours(file.degraded[plane]), three_colours(file.clean[plane])], axis=2
+        )
         # Of two places that with more in it, as much of an image is often empty.
         places = [random_square(both, self.patch, rng) for _ in "12"]
         chosen = max(places, key=lambda place: float(place[..., 3:].std()))
@@ -82,9 +158,9 @@ class PairSamples:
 
 @dataclass(frozen=True)
 class NoisySamples:
-    """Two noisy neighbours of every second pixel; a clean image is neither asked for nor there."""
+    """Pairs of noisy neighbours of every second pixel, without clean images."""
 
-    files: Sequence[PairFile]
+    files: Sequence[FilePlanes]
     patch: int
     seed: int
 
@@ -93,9 +169,8 @@ class NoisySamples:
         file = self.files[int(rng.integers(len(self.files)))]
         plane = file.degraded[int(rng.integers(len(file.degraded)))]
         y = turn(random_square(plane, 2 * self.patch, rng), int(rng.integers(8)))
-        noisy = to_tensor([three(y.astype(np.float32))]).contiguous()
-        choices = torch.from_numpy(draw_neighbors(2 * self.patch, 2 * self.patch, rng))[None]
-        first, second = (take_neighbors(noisy, choices[:, i]) for i in (0, 1))
+        noisy = to_tensor([three_colours(y.astype(np.float32))]).contiguous()
+        first, second, choices = noisy_pair(noisy, rng)
         places = torch.zeros(1, GRID, GRID, dtype=torch.int64)
         return Draw(Batch(first, second, places), torch.zeros(1, dtype=torch.bool), noisy, choices)
 
@@ -123,7 +198,7 @@ class LikeCamera(PairDataset):
 def camera_noise(
     noise: CameraNoise, clean: NDArray[np.float32], rng: np.random.Generator, *, varied: bool
 ) -> NDArray[np.float32]:
-    """Noise of a camera on a clean image in [0, 1]; varied: with its strength as well."""
+    """Add a camera's noise to a clean image in [0, 1]; varied: of a random strength."""
     factor = float(GAIN_SPREAD ** rng.uniform(-1, 1)) if varied else 1.0
     stronger = CameraNoise(noise.gain * factor, noise.variance * factor, noise.low, noise.high)
     return stronger.add(clean, rng)
@@ -131,7 +206,7 @@ def camera_noise(
 
 @dataclass(frozen=True)
 class Rotation:
-    """So many samples a step, of each domain in turn."""
+    """A fixed number of samples a step, of each domain in turn."""
 
     sources: Sequence[tuple[int, Samples]]
     """Index of the domain, and its samples."""
@@ -140,7 +215,7 @@ class Rotation:
     """Whether the starting model's own answers are the targets."""
 
     def draws(self, step: int) -> list[Draw]:
-        """The samples of a step."""
+        """Draw the samples of a step."""
         draws = []
         for number in range(step * self.count, (step + 1) * self.count if self.sources else 0):
             domain, samples = self.sources[number % len(self.sources)]
@@ -210,7 +285,7 @@ def _batch(degraded: NDArray[np.float32], clean: NDArray[np.float32]) -> Batch:
 def camera_pair(
     noise: CameraNoise, clean: NDArray[np.float32], rng: np.random.Generator, microscopy: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """A clean image about [0, 1] with a camera's noise, and itself, as training sees both."""
+    """Pair a clean image about [0, 1] with its noisy self, as training sees both."""
     noisy = camera_noise(noise, clean, rng, varied=False)
     if microscopy:
         return through_intensity_map(noisy, clean, rng)

@@ -1,4 +1,4 @@
-"""How to fine-tune, and what fits into memory."""
+"""The settings of a fine-tuning, and the sizes that fit into memory."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ counted at 87 (gated, width 32) and 4,410 (restormer, width 48); a quarter is fo
 
 
 class FinetuneSettings(BaseModel):
-    """One fine-tuning. Meets `napari_baryir.training.recipe.StepSettings`."""
+    """The settings of one fine-tuning; they meet `napari_baryir.training.recipe.StepSettings`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,7 +40,7 @@ class FinetuneSettings(BaseModel):
     steps: PositiveInt = 1500
     """Most steps; fewer if the validation no longer improves."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Of everything random, the validation split among it."""
+    """Seed of everything random, the validation split among it."""
     device: str = "auto"
     """"auto", "cpu", "cuda", "cuda:1"."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -50,18 +50,18 @@ class FinetuneSettings(BaseModel):
     patch: PositiveInt | None = None
     """Side of the patches, pixels, a multiple of 8; None: what fits."""
     rank: PositiveInt = 8
-    """Of the updates in mode "lora"."""
+    """Rank of the updates in mode "lora"."""
     rate: PositiveFloat | None = None
     """Highest learning rate; None: that of the mode."""
     turn: bool = True
     """Whether patches of pairs are turned and turned over. False where a direction matters, such
     as that of stripes, and there are many images."""
     brightness: Literal["auto", "match", "keep"] = "auto"
-    """Of pairs: "match" maps each clean image linearly onto its degraded one, as images of other
-    exposures need; "keep" takes its values as the goal; "auto" matches grey pairs whose ranges
-    differ by more than a factor of two."""
+    """Brightness of pairs: "match" maps each clean image linearly onto its degraded one, as images
+    of other exposures need; "keep" takes its values as the goal; "auto" matches grey pairs whose
+    ranges differ by more than a factor of two."""
     validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """Of the files; at least one, and these are never trained on."""
+    """Share of the files, at least one, that are never trained on."""
     validate_every: PositiveInt = 100
     """Steps."""
     patience: PositiveInt = 6
@@ -87,12 +87,12 @@ class FinetuneSettings(BaseModel):
 
     @property
     def optimizer(self) -> OptimizerSettings:
-        """How the network and the potentials move."""
+        """Return how the network and the potentials move."""
         rate = self.rate or RATES[self.mode]
         return OptimizerSettings(rate=rate, warm_up=min(50, self.steps // 10), constant=0.5)
 
     def identity(self) -> dict[str, Any]:
-        """What must not change between a stop and its resumption."""
+        """List what must not change between a stop and its resumption."""
         return self.model_dump(
             mode="json", exclude={"device", "precision", "resume", "calibration_scenes"}
         )
@@ -101,7 +101,7 @@ class FinetuneSettings(BaseModel):
 def choose_sizes(
     settings: FinetuneSettings, model: Any, device: torch.device, free: int | None = None
 ) -> tuple[int, int]:
-    """Batch and patch size that fit into free memory, the largest of those that are tried.
+    """Choose the largest batch and patch size that fit into free memory.
 
     Parameters
     ----------

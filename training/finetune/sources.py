@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_baryir.domains import CLEAN
 from napari_baryir.errors import DataError
 from napari_baryir.network import BaryIR
-from napari_baryir.training.data.images import Profile
+from napari_baryir.training.data.images import Profile, refuse
 from napari_baryir.training.degradations import DEGRADATIONS
 from napari_baryir.training.degradations.camera import CameraNoise
 from napari_baryir.training.finetune.images import (
@@ -24,11 +24,11 @@ from napari_baryir.training.finetune.images import (
     pair_by_name,
     pair_by_pattern,
     pair_problem,
-    refuse,
+    parts_of,
 )
 from napari_baryir.training.finetune.planes import (
-    PairFile,
-    clean_planes,
+    FilePlanes,
+    clean_file,
     in_words,
     noise_of,
     noisy_file,
@@ -36,10 +36,9 @@ from napari_baryir.training.finetune.planes import (
     seen_by_profile,
 )
 from napari_baryir.training.finetune.settings import FinetuneSettings
-from napari_baryir.training.finetune.split import parts_of
 
 OWN = "own"
-"""The domain of degradations that nobody named."""
+"""The domain of degradations without a name."""
 
 Planes = list[NDArray[np.generic]]
 
@@ -108,7 +107,7 @@ class CleanImages:
 
 @dataclass(frozen=True)
 class NoisyImages:
-    """Noisy images, of which nobody has clean ones."""
+    """Noisy images without clean ones."""
 
     images: Sequence[UserImage]
     problems: Sequence[str] = ()
@@ -127,7 +126,7 @@ Source = Pairs | CleanImages | NoisyImages
 class Part:
     """Training's or validation's share of the files."""
 
-    files: list[PairFile] = field(default_factory=list)
+    files: list[FilePlanes] = field(default_factory=list)
     """Pairs, or noisy files."""
     clean: list[Planes] = field(default_factory=list)
     """Clean planes by file, where there are clean images."""
@@ -136,10 +135,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Material:
-    """Everything that was read, parted by file."""
+    """All images that were read, parted by file."""
 
     kind: str
-    """What it is made of, for the model card."""
+    """The kind of images, for the model card."""
     profile: Profile
     domains: tuple[str, ...]
     """All of the model to be."""
@@ -150,9 +149,9 @@ class Material:
     train: Part
     validation: Part
     noise: CameraNoise | None = None
-    """Of the user's camera, in units of clean images about [0, 1]."""
+    """Noise of the user's camera, in units of clean images about [0, 1]."""
     notes: tuple[str, ...] = ()
-    """What was decided for the user, one sentence each."""
+    """Decisions that were made for the user, one sentence each."""
 
 
 def gather(source: Source, start: BaryIR, settings: FinetuneSettings) -> Material:
@@ -178,7 +177,7 @@ def gather(source: Source, start: BaryIR, settings: FinetuneSettings) -> Materia
         problems.append("there are no images; give two or more")
     notes: list[str] = []
     noise = _camera(source, problems, notes)
-    refuse(problems)
+    refuse(problems, "the images for fine-tuning")
     profile = _profile(source, start, rows[0][0].layout.rgb)
     made = _made(source) if noise is None else ()
     domains, targets = _domains(source, start, settings, made)
@@ -220,7 +219,7 @@ def _open_pairs(source: Pairs, problems: list[str]) -> list[tuple[Opened, ...]]:
 
 
 def _camera(source: Source, problems: list[str], notes: list[str]) -> CameraNoise | None:
-    """Noise of the image that `like` gives, in units of clean images."""
+    """Measure the noise of the image that `like` gives, in units of clean images."""
     if not isinstance(source, CleanImages) or source.like is None:
         return None
     image = open_image(source.like, problems)
@@ -250,7 +249,7 @@ def _profile(source: Source, start: BaryIR, rgb: bool) -> Profile:
 
 
 def _made(source: Source) -> tuple[str, ...]:
-    """The profile's degradations that clean images are to suffer."""
+    """List the profile's degradations that clean images are to suffer."""
     if not isinstance(source, CleanImages):
         return ()
     return (source.degradation,) if source.degradation else tuple(DEGRADATIONS[source.profile])
@@ -259,7 +258,7 @@ def _made(source: Source) -> tuple[str, ...]:
 def _domains(
     source: Source, start: BaryIR, settings: FinetuneSettings, made: tuple[str, ...]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Domains of the model to be, and those of them that are learnt."""
+    """List the domains of the model to be, and those of them that are learnt."""
     if made:
         targets = (settings.domain,) if settings.domain and len(made) == 1 else made
     else:
@@ -290,5 +289,5 @@ def _part(
         elif isinstance(source, NoisyImages):
             part.files.append(noisy_file(row[0]))
         if not isinstance(source, NoisyImages):
-            part.clean.append(clean_planes(row[-1], profile))
+            part.clean.append(clean_file(row[-1], profile))
     return part

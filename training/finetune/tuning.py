@@ -1,4 +1,4 @@
-"""What changes while fine-tuning: the network, the best so far, and the checkpoint beside it."""
+"""The state of a fine-tuning: the network, the best so far, and the checkpoint beside it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from napari_baryir.errors import DataError, InputError
 from napari_baryir.network import BaryIR
 from napari_baryir.steps import finish
 from napari_baryir.training.checkpoint import (
+    changed_keys,
     load_checkpoint,
     remove_checkpoint,
     save_checkpoint,
 )
 from napari_baryir.training.finetune.low_rank import add_low_rank, merged_state
-from napari_baryir.training.finetune.plan import YOURS, Plan, make_plan
+from napari_baryir.training.finetune.plan import YOURS, TuningPlan, make_plan
 from napari_baryir.training.finetune.settings import FinetuneSettings, choose_sizes
 from napari_baryir.training.finetune.sources import Material
 from napari_baryir.training.state import TrainingState, state_around
@@ -36,7 +37,7 @@ from napari_baryir.weights.registry import REGISTRY
 FORGIVEN = 0.3
 """dB that an old domain may lose; what it loses beyond that counts against the gain."""
 SEEN = 40.0
-"""dB of PSNR, an error of 1 % of the range: what old domains lose above that, nobody sees."""
+"""dB of PSNR, an error of 1 % of the range: a loss of old domains above that is not seen."""
 LEAST_GAIN = 0.01
 """dB that a validation must gain to count as better."""
 
@@ -48,7 +49,7 @@ IDENTITY = {
     "train": "training images",
     "validation": "validation images",
 }
-"""What `Run.identity` compares, in words."""
+"""What `TuningRun.identity` compares, in words."""
 
 
 class Sample(NamedTuple):
@@ -60,18 +61,18 @@ class Sample(NamedTuple):
     after: NDArray[np.float32]
     """As the averaged weights restore it now."""
     clean: NDArray[np.float32] | None
-    """None where nobody has it."""
+    """None where there is none."""
 
 
 @dataclass
-class Run:
+class TuningRun:
     """One fine-tuning between its start and its end."""
 
     settings: FinetuneSettings
     path: Path
     start: BaryIR
     material: Material
-    plan: Plan
+    plan: TuningPlan
     state: TrainingState
     device: torch.device
     autocast: torch.dtype | None
@@ -83,13 +84,13 @@ class Run:
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     best_prototypes: Tensor | None = None
     share: float = 1.0
-    """Of the way from the starting weights to the best ones that `best_model` goes."""
+    """Share of the way from the starting weights to the best ones that `best_model` goes."""
     unimproved: int = 0
     """Validations since the best."""
 
     @property
     def folder(self) -> Path:
-        """Of log and checkpoint: ``worms.run`` beside ``worms.safetensors``."""
+        """Folder of log and checkpoint: ``worms.run`` beside ``worms.safetensors``."""
         return self.path.with_suffix(".run")
 
     def measure(self, model: BaryIR | None = None) -> Scores:
@@ -97,7 +98,7 @@ class Run:
         return finish(self.measuring(model))
 
     def measuring(self, model: BaryIR | None = None) -> Generator[ValidationProgress, None, Scores]:
-        """As `measure`, image by image."""
+        """Validate a network as `measure` does, image by image."""
         if model is None:
             tried, prototypes = self.state.averaged, self.state.prototypes
         else:
@@ -134,7 +135,7 @@ class Run:
         return Sample(_picture(degraded), before, after, truth)
 
     def best_model(self) -> BaryIR:
-        """The best averaged weights, or that `share` of the way, with domains and prototypes."""
+        """Build the network of the best weights, or that `share` of the way to them."""
         best = copy.deepcopy(self.state.averaged).cpu()
         best.load_state_dict(self.best_weights)
         model = self.start.for_domains(self.material.domains)
@@ -151,7 +152,7 @@ class Run:
         return model.eval()
 
     def identity(self) -> dict[str, Any]:
-        """What must be the same for a run to go on."""
+        """List what must be the same for a run to go on."""
         return {
             "settings": self.settings.identity(),
             "sizes": list(self.sizes),
@@ -178,6 +179,7 @@ class Run:
                 "unimproved": self.unimproved,
             },
         )
+        self.state.saved = self.state.step
 
     def resume(self) -> None:
         """Go on with the run that was stopped in the same folder.
@@ -189,7 +191,7 @@ class Run:
         """
         saved = _stopped(self.folder)
         old, new = saved["finetune"], self.identity()
-        changed = [IDENTITY[name] for name in new if old.get(name) != new[name]]
+        changed = [IDENTITY[name] for name in changed_keys(old, new)]
         if changed:
             raise DataError(
                 f"the stopped run in {self.folder} had other {', '.join(changed)}; "
@@ -212,7 +214,7 @@ def begin(
     material: Material,
     device: torch.device,
     autocast: torch.dtype | None,
-) -> Run:
+) -> TuningRun:
     """Set up the network, its potentials and the data of a run."""
     if settings.resume:  # memory may have become free, or scarce, since
         batch, patch = _stopped(path.with_suffix(".run"))["finetune"]["sizes"]
@@ -226,11 +228,11 @@ def begin(
     if start.prototypes is not None:
         for row, name in enumerate(start.domains):
             state.prototypes[material.domains.index(name)] = start.prototypes[row]
-    return Run(settings, path, start, material, plan, state, device, autocast, sizes)
+    return TuningRun(settings, path, start, material, plan, state, device, autocast, sizes)
 
 
 def stopped_settings(output: str, settings: FinetuneSettings) -> FinetuneSettings:
-    """Settings to go on with the run that was stopped beside an output: its own.
+    """Return the own settings of the run that was stopped beside an output.
 
     Device, precision and calibration are those of `settings`.
 
@@ -245,7 +247,7 @@ def stopped_settings(output: str, settings: FinetuneSettings) -> FinetuneSetting
 
 
 def _stopped(folder: Path) -> dict[str, Any]:
-    """The checkpoint of a run that was stopped."""
+    """Load the checkpoint of a run that was stopped."""
     saved = load_checkpoint(folder)
     if saved is None or "finetune" not in saved:
         raise DataError(f"there is no stopped run in {folder} to go on with; start without resume")
@@ -253,7 +255,7 @@ def _stopped(folder: Path) -> dict[str, Any]:
 
 
 def tuned_copy(start: BaryIR, domains: tuple[str, ...], settings: FinetuneSettings) -> BaryIR:
-    """The starting network for these domains, with what is to stay as it is frozen."""
+    """Copy the starting network for these domains, and freeze what does not learn."""
     model = start.for_domains(domains)
     if model.scene_side:  # patches alone say little of scenes: what decides for these stays
         model.get_submodule("decoder.head").requires_grad_(False)
@@ -265,12 +267,12 @@ def tuned_copy(start: BaryIR, domains: tuple[str, ...], settings: FinetuneSettin
 
 
 def merit(scores: Scores, before: Scores) -> float:
-    """Mean PSNR of the user's images, less what was `forgotten`, dB."""
+    """Compute mean PSNR of the user's images, less what was `forgotten`, dB."""
     return scores.restored[YOURS] - forgotten(scores, before)
 
 
 def forgotten(scores: Scores, before: Scores) -> float:
-    """What old domains lost beyond `FORGIVEN` each, dB in all; above `SEEN` nothing is lost.
+    """Add up what old domains lost beyond `FORGIVEN` each, dB; above `SEEN` nothing is lost.
 
     Untouched images are left out: hundredths of a grey value are decibels there.
     """
@@ -283,7 +285,7 @@ def forgotten(scores: Scores, before: Scores) -> float:
 
 
 def output_path(output: str) -> Path:
-    """Where the weights go: a path, or a bare name for the user's model folder.
+    """Return where the weights go; a bare name is put into the user's model folder.
 
     Raises
     ------

@@ -9,36 +9,34 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from napari_baryir.errors import DataError
-from napari_baryir.training.data.images import random_square, turn
+from napari_baryir.training.data.images import middle, random_square, read_photo, spread, turn
 from napari_baryir.training.data.made_pairs import Batch, to_tensor
 from napari_baryir.training.data.mixtures import GRID
 from napari_baryir.training.degradations import degrade, noise_level
 from napari_baryir.training.paper.layouts import PairPaths
 from napari_baryir.training.processes import WHOLE, Share
-from napari_baryir.training.validation import Pair
+from napari_baryir.training.validation import ValidationPair
 
 
 @dataclass(frozen=True)
-class Source:
+class DomainFiles:
     """The files of one domain."""
 
     domain: str
     pairs: tuple[PairPaths, ...]
     sigmas: tuple[float, ...] = ()
-    """Of 255: where given, the pairs are clean files twice, and noise is added to one of the two.
-    """
+    """Standard deviations of 255. Where given, the pairs are clean files twice, and noise is added
+    to one of the two."""
 
     def read(self, number: int, turn_of_sigma: int) -> tuple[NDArray[np.uint8], float | None]:
-        """Degraded and clean image beside each other, (H, W, 6), and the sigma still to be added.
+        """Read degraded and clean image side by side, (H, W, 6), and the sigma still to be added.
 
         Raises
         ------
@@ -46,11 +44,11 @@ class Source:
             If a file cannot be read or the two differ in size.
         """
         pair = self.pairs[number % len(self.pairs)]
-        clean = read_rgb(pair.clean)
+        clean = read_photo(pair.clean)
         if self.sigmas:
             sigma = self.sigmas[turn_of_sigma % len(self.sigmas)]
             return np.concatenate((clean, clean), axis=2), sigma
-        degraded = read_rgb(pair.degraded)
+        degraded = read_photo(pair.degraded)
         if degraded.shape != clean.shape:
             raise DataError(f"{pair.degraded} and {pair.clean} differ in size; a pair must agree")
         return np.concatenate((degraded, clean), axis=2), None
@@ -79,7 +77,7 @@ class PairedDataset(Dataset[Batch]):
         Which samples of every batch to make.
     """
 
-    sources: tuple[Source, ...]
+    sources: tuple[DomainFiles, ...]
     patch: int
     seed: int
     composition: Mapping[str, int]
@@ -100,7 +98,7 @@ class PairedDataset(Dataset[Batch]):
         return Batch(to_tensor(degraded), to_tensor(clean), torch.from_numpy(np.stack(places)))
 
     def _choose(self, sample: int, number: int, rng: np.random.Generator) -> tuple[int, int, int]:
-        """Index of the source, number of the file and turn of the sigma."""
+        """Choose the source, the number of the file and the turn of the sigma."""
         if self.shuffled is None or self.epoch is None:
             for index, source in enumerate(self.sources):
                 count = self.composition[source.domain]
@@ -117,7 +115,7 @@ class PairedDataset(Dataset[Batch]):
         return index, file, turns
 
     def _sample(
-        self, source: Source, file: int, turn_of_sigma: int, rng: np.random.Generator
+        self, source: DomainFiles, file: int, turn_of_sigma: int, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         both, sigma = source.read(file, turn_of_sigma)
         field = turn(random_square(both, self.patch, rng), int(rng.integers(8)))
@@ -130,29 +128,12 @@ class PairedDataset(Dataset[Batch]):
 
 @lru_cache(maxsize=2)  # steps follow each other, and so do epochs
 def _order(seed: int, epoch: int, total: int) -> NDArray[np.int64]:
-    """The shuffled list of an epoch."""
+    """Shuffle the list of an epoch."""
     return np.random.default_rng((seed, 2**32 + epoch)).permutation(total)
 
 
-def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """An 8-bit RGB image, (H, W, 3).
-
-    Raises
-    ------
-    DataError
-        If it cannot be read.
-    """
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"cannot read {path}: {error}; repair it or take it out") from error
-
-
-def validation_of(source: Source, index: int, images: int, side: int) -> list[Pair]:
-    """Pairs of a held-out source, cropped from the centre; the same on every call.
+def validation_of(source: DomainFiles, index: int, images: int, side: int) -> list[ValidationPair]:
+    """Crop pairs of a held-out source from the centre; the same on every call.
 
     Parameters
     ----------
@@ -163,22 +144,13 @@ def validation_of(source: Source, index: int, images: int, side: int) -> list[Pa
     images, side
         How many, spread evenly, and their largest side in pixels.
     """
-    numbers = np.linspace(0, len(source.pairs) - 1, min(images, len(source.pairs)))
     pairs = []
-    for i, number in enumerate(sorted({round(n) for n in numbers})):
+    for i, number in enumerate(spread(range(len(source.pairs)), images)):
         rng = np.random.default_rng((2026, index, i))
         both, sigma = source.read(number, i)
-        top, left = (max(s - side, 0) // 2 for s in both.shape[:2])
-        height, width = (min(s, side) // 8 * 8 for s in both.shape[:2])
-        crop = both[top : top + height, left : left + width]
-        values = crop.astype(np.float32) / np.float32(255)
+        values = both[middle(both.shape, side)].astype(np.float32) / np.float32(255)
         degraded, clean = values[..., :3], values[..., 3:]
         if sigma is not None:
             degraded = degrade(clean, "noise", rng, level=noise_level(sigma)).image
-        pairs.append(Pair(_one(degraded), _one(clean)))
+        pairs.append(ValidationPair.of(degraded, clean))
     return pairs
-
-
-def _one(image: NDArray[np.float32]) -> Tensor:
-    """(H, W, 3) to (1, 3, H, W)."""
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]

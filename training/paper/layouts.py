@@ -10,37 +10,36 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_baryir.errors import DataError
+from napari_baryir.training.data.images import image_paths, listed
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
-"""Of the files that are looked at. WED comes as BMP."""
 LISTED = 5
 """Files of one kind of mistake that a message names before it counts the rest."""
 
 
 def same_stem(stem: str) -> str:
-    """For data sets whose degraded and clean files have one name."""
+    """Return the name, for data sets whose degraded and clean files share it."""
     return stem
 
 
 def before_underscore(stem: str) -> str:
-    """RESIDE: ``0001_0.8_0.2`` is the haze of ``0001``."""
+    """Cut at the underscore, as for RESIDE: ``0001_0.8_0.2`` is the haze of ``0001``."""
     return stem.partition("_")[0]
 
 
 def after_rain(stem: str) -> str:
-    """Rain100L: ``rain-001`` is the rain of ``norain-001``."""
+    """Name the clean file, as for Rain100L: ``rain-001`` is the rain of ``norain-001``."""
     return f"norain-{stem.removeprefix('rain-')}"
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a data set of pairs has its degraded and its clean files."""
+    """The places of a data set's degraded and clean files."""
 
     degraded: str
     """Folder, a glob pattern from the root; files below it are found at any depth."""
     clean: str
-    """Folder of the clean files, from the folder of the degraded ones."""
+    """Folder of the clean files, from the folder of the degraded ones; "." for clean files alone,
+    to which noise is added: each is its own partner."""
     clean_stem: Callable[[str], str] = same_stem
     """Name (without suffix) of a degraded file to that of its clean one."""
 
@@ -55,17 +54,11 @@ class PairPaths:
 
 @dataclass(frozen=True)
 class Found:
-    """What a folder holds of a data set, and what is wrong with it."""
+    """The pairs that a folder holds of a data set, and what is wrong with it."""
 
     pairs: tuple[PairPaths, ...] = ()
     problems: tuple[str, ...] = ()
     """In words; empty when all is well."""
-
-
-def image_files(folder: Path) -> list[Path]:
-    """All image files below a folder, by name."""
-    files = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
-    return sorted(p for p in files if p.is_file() and not p.name.startswith("."))
 
 
 def find_pairs(root: Path, layouts: Sequence[Layout]) -> Found | None:
@@ -96,13 +89,16 @@ def _gather(folders: Iterable[Path], layout: Layout) -> Found:
     problems: list[str] = []
     for folder in folders:
         clean = (folder / layout.clean).resolve()
-        degraded = image_files(folder)
+        degraded = image_paths(folder)
         if not degraded:
-            problems.append(f"{folder} has no images ({', '.join(SUFFIXES)})")
+            problems.append(f"{folder} has no images")
+        if layout.clean == ".":
+            pairs.extend(PairPaths(path, path) for path in degraded)
+            continue
         if not clean.is_dir():
             problems.append(f"{folder} has no clean images beside it: there is no folder {clean}")
             continue
-        partners = {path.stem: path for path in image_files(clean)}
+        partners = {path.stem: path for path in image_paths(clean)}
         found, lonely = [], []
         for path in degraded:
             # Where both are in one layout's folder under other names, input/1.png and target/1.png
@@ -113,9 +109,8 @@ def _gather(folders: Iterable[Path], layout: Layout) -> Found:
             else:
                 found.append(PairPaths(path, partner))
         if lonely:
-            problems.append(
-                f"{len(lonely)} files without a clean one in {clean}: {_listed(lonely)}"
-            )
+            names = listed([path.name for path in lonely], LISTED)
+            problems.append(f"{len(lonely)} files without a clean one in {clean}: {names}")
         pairs.extend(found)
     return Found(tuple(pairs), tuple(problems))
 
@@ -149,7 +144,7 @@ def size_problems(pairs: Iterable[PairPaths], smallest: int = 8) -> Iterator[str
 
 
 def _size(path: Path, smallest: int) -> tuple[int, int] | str:
-    """Width and height of an RGB image from its header, or what is wrong with it."""
+    """Read width and height of an RGB image from its header, or say what is wrong with it."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -162,23 +157,3 @@ def _size(path: Path, smallest: int) -> tuple[int, int] | str:
     if min(size) < smallest:
         return f"{path} is {size[0]} x {size[1]} pixels; every side must have {smallest} or more"
     return size
-
-
-def refuse_problems(what: str, problems: Sequence[str], advice: str) -> None:
-    """Raise one error for a whole list of problems.
-
-    Raises
-    ------
-    DataError
-        If there are any.
-    """
-    if not problems:
-        return
-    shown = "\n".join(f"  - {problem}" for problem in problems[:50])
-    rest = f"\n  - and {len(problems) - 50} more" if len(problems) > 50 else ""
-    raise DataError(f"{what}:\n{shown}{rest}\n{advice}")
-
-
-def _listed(paths: Sequence[Path]) -> str:
-    names = ", ".join(path.name for path in paths[:LISTED])
-    return names + (f" and {len(paths) - LISTED} more" if len(paths) > LISTED else "")

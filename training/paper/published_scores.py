@@ -21,62 +21,24 @@ TEST_SETS: Mapping[str, int] = {
 }
 """Name of a test set, as our reports call it, to its number of images."""
 
-_THREE = ("SOTS outdoor", "Rain100L", "BSD68 sigma 15", "BSD68 sigma 25", "BSD68 sigma 50")
-_FIVE = ("SOTS outdoor", "Rain100L", "BSD68 sigma 25", "GoPro", "LOL-v1")
-
-
-_3D: dict[str, tuple[tuple[float, float], ...]] = {
-    "Restormer, 3D": (
-        (29.92, 0.970),
-        (35.64, 0.971),
-        (33.81, 0.932),
-        (31.00, 0.880),
-        (27.85, 0.792),
-    ),
-    "PromptIR, 3D": (
-        (30.58, 0.974),
-        (36.37, 0.972),
-        (33.97, 0.933),
-        (31.29, 0.888),
-        (28.06, 0.798),
-    ),
-    "BaryIR, 3D": ((31.40, 0.980), (39.02, 0.985), (34.16, 0.935), (31.54, 0.892), (28.25, 0.802)),
-    "BaryIR with PromptIR, 3D": (
-        (31.95, 0.988),
-        (39.36, 0.988),
-        (34.30, 0.936),
-        (31.61, 0.893),
-        (28.45, 0.806),
-    ),
-}
-_5D: dict[str, tuple[tuple[float, float], ...]] = {
-    "Restormer, 5D": (
-        (24.09, 0.927),
-        (34.81, 0.971),
-        (30.78, 0.876),
-        (27.22, 0.829),
-        (20.41, 0.806),
-    ),
-    "PromptIR, 5D": (
-        (30.41, 0.972),
-        (36.17, 0.970),
-        (31.20, 0.885),
-        (27.93, 0.851),
-        (22.89, 0.829),
-    ),
-    "BaryIR, 5D": ((31.20, 0.979), (38.10, 0.982), (31.43, 0.891), (29.51, 0.889), (23.37, 0.854)),
-    "BaryIR with PromptIR, 5D": (
-        (31.68, 0.980),
-        (38.36, 0.984),
-        (31.49, 0.894),
-        (29.84, 0.895),
-        (23.88, 0.862),
-    ),
-}
+_3D = ("SOTS outdoor", "Rain100L", "BSD68 sigma 15", "BSD68 sigma 25", "BSD68 sigma 50")
+_5D = ("SOTS outdoor", "Rain100L", "BSD68 sigma 25", "GoPro", "LOL-v1")
+_SCORES = {
+    "Restormer, 3D": (29.92, .970, 35.64, .971, 33.81, .932, 31.00, .880, 27.85, .792),
+    "PromptIR, 3D": (30.58, .974, 36.37, .972, 33.97, .933, 31.29, .888, 28.06, .798),
+    "BaryIR, 3D": (31.40, .980, 39.02, .985, 34.16, .935, 31.54, .892, 28.25, .802),
+    "BaryIR with PromptIR, 3D": (31.95, .988, 39.36, .988, 34.30, .936, 31.61, .893, 28.45, .806),
+    "Restormer, 5D": (24.09, .927, 34.81, .971, 30.78, .876, 27.22, .829, 20.41, .806),
+    "PromptIR, 5D": (30.41, .972, 36.17, .970, 31.20, .885, 27.93, .851, 22.89, .829),
+    "BaryIR, 5D": (31.20, .979, 38.10, .982, 31.43, .891, 29.51, .889, 23.37, .854),
+    "BaryIR with PromptIR, 5D": (31.68, .980, 38.36, .984, 31.49, .894, 29.84, .895, 23.88, .862),
+}  # fmt: skip
+"""Method to PSNR and SSIM on each test set of its table, in turn."""
 
 PUBLISHED: Mapping[str, Mapping[str, tuple[float, float]]] = {
-    method: dict(zip(names, scores, strict=True))
-    for names, table in ((_THREE, _3D), (_FIVE, _5D))
-    for method, scores in table.items()
+    method: dict(
+        zip(_3D if "3D" in method else _5D, zip(row[::2], row[1::2], strict=True), strict=True)
+    )
+    for method, row in _SCORES.items()
 }
 """Method to test set to PSNR and SSIM. 3D and 5D: trained on three and on five degradations."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from napari_baryir.errors import DataError, InputError
-from napari_baryir.training.evaluate.cases import Case, FilePair, Pair, SyntheticCase, spread
+from napari_baryir.training.data.images import refuse, spread
+from napari_baryir.training.evaluate.cases import Case, FilePair, SyntheticCase
 from napari_baryir.training.paper.layouts import (
     Found,
     Layout,
@@ -16,8 +16,6 @@ from napari_baryir.training.paper.layouts import (
     after_rain,
     before_underscore,
     find_pairs,
-    image_files,
-    refuse_problems,
     size_problems,
 )
 from napari_baryir.training.paper.published_scores import TEST_SETS
@@ -28,7 +26,8 @@ PAPER_SIGMAS = (15.0, 25.0, 50.0)
 """Standard deviations (of 255) of the noise on BSD68."""
 
 # First of each the layout of the authors' README, then those that the data sets come in.
-PAIRED: dict[str, tuple[Layout, ...]] = {
+BSD68 = "BSD68"
+LAYOUTS: dict[str, tuple[Layout, ...]] = {
     "SOTS outdoor": (
         Layout("dehaze/input", "../target", before_underscore),
         Layout("SOTS/outdoor/hazy", "../gt", before_underscore),
@@ -51,37 +50,15 @@ PAIRED: dict[str, tuple[Layout, ...]] = {
         Layout("eval15/low", "../high"),
         Layout("*/eval15/low", "../high"),
     ),
+    BSD68: tuple(
+        Layout(folder, ".")
+        for folder in ("denoise/bsd68", "denoise/BSD68", "CBSD68", "testsets/CBSD68")
+    ),
 }
-"""Test sets of pairs of files."""
-
-BSD68 = "BSD68"
-BSD68_FOLDERS = ("denoise/bsd68", "denoise/BSD68", "CBSD68", "testsets/CBSD68")
-"""Where the clean images of BSD68 may lie, in colour; the noise is made with fixed seeds."""
+"""Name of a test set to its layouts. BSD68 are clean images in colour; their noise is seeded."""
 
 SETS = ("SOTS outdoor", "Rain100L", BSD68, "GoPro", "LOL-v1")
 """In the order of the paper."""
-
-
-@dataclass(frozen=True)
-class NamedCase:
-    """A case that is reported under the name of a test set."""
-
-    case: Case
-    domain: str
-
-    @property
-    def name(self) -> str:
-        """Of the image."""
-        return self.case.name
-
-    @property
-    def noisy(self) -> bool:
-        """Whether denoisers make sense as peers."""
-        return self.case.noisy
-
-    def load(self) -> Pair:
-        """As the case."""
-        return self.case.load()
 
 
 def list_paper_sets(
@@ -124,7 +101,7 @@ def list_paper_sets(
     cases: list[Case] = []
     problems: list[str] = []
     for name in sets or SETS:
-        found = _find(root, name)
+        found = find_pairs(root, LAYOUTS[name])
         if found is None:
             if sets:
                 problems.append(f"{name} is not there: no folder {' or '.join(_places(name))}")
@@ -132,10 +109,10 @@ def list_paper_sets(
                 logger.warning("%s: no folder %s", name, " or ".join(_places(name)))
             continue
         problems += _set_problems(name, found, incomplete)
-        cases += _cases(name, spread(list(found.pairs), limit), seed)
-    refuse_problems(
-        f"the test sets in {root} cannot be measured as they are",
+        cases += _cases(name, spread(found.pairs, limit), seed)
+    refuse(
         problems,
+        f"the test sets in {root}",
         "complete them (training/README.md says where each is had), leave sets out with --sets, "
         "or measure what is there with --incomplete",
     )
@@ -147,18 +124,8 @@ def list_paper_sets(
     return cases
 
 
-def _find(root: Path, name: str) -> Found | None:
-    if name != BSD68:
-        return find_pairs(root, PAIRED[name])
-    folder = next((root / place for place in BSD68_FOLDERS if (root / place).is_dir()), None)
-    if folder is None:
-        return None
-    pairs = tuple(PairPaths(path, path) for path in image_files(folder))
-    return Found(pairs, () if pairs else (f"{folder} has no images",))
-
-
 def _places(name: str) -> list[str]:
-    return list(BSD68_FOLDERS) if name == BSD68 else [lay.degraded for lay in PAIRED[name]]
+    return [layout.degraded for layout in LAYOUTS[name]]
 
 
 def _set_problems(name: str, found: Found, incomplete: bool) -> list[str]:
@@ -176,9 +143,8 @@ def _cases(name: str, pairs: Sequence[PairPaths], seed: int) -> list[Case]:
             for pair in pairs
         ]
     return [
-        NamedCase(
-            SyntheticCase(pair.clean, 0, 1, "photo", "noise", None, sigma, seed),
-            f"{BSD68} sigma {sigma:g}",
+        SyntheticCase(
+            pair.clean, 0, 1, "photo", "noise", None, sigma, seed, f"{BSD68} sigma {sigma:g}"
         )
         for sigma in PAPER_SIGMAS
         for pair in pairs
@@ -186,5 +152,5 @@ def _cases(name: str, pairs: Sequence[PairPaths], seed: int) -> list[Case]:
 
 
 def _name(path: Path) -> str:
-    """With the sequence where a video has one: GoPro's frames are numbered in each."""
+    """Add the sequence where a video has one: GoPro's frames are numbered in each."""
     return f"{path.parts[-3]}/{path.name}" if path.parent.name == "blur" else path.name

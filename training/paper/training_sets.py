@@ -8,8 +8,9 @@ from pathlib import Path
 from torch.utils.data import Dataset
 
 from napari_baryir.errors import DataError
+from napari_baryir.training.data.images import refuse
 from napari_baryir.training.data.made_pairs import Batch
-from napari_baryir.training.paper.file_pairs import PairedDataset, Source, validation_of
+from napari_baryir.training.paper.file_pairs import DomainFiles, PairedDataset, validation_of
 from napari_baryir.training.paper.layouts import (
     Found,
     Layout,
@@ -17,20 +18,18 @@ from napari_baryir.training.paper.layouts import (
     after_rain,
     before_underscore,
     find_pairs,
-    image_files,
-    refuse_problems,
     size_problems,
 )
 from napari_baryir.training.processes import WHOLE, Share
 from napari_baryir.training.recipe import DataSettings
-from napari_baryir.training.validation import Pair
+from napari_baryir.training.validation import ValidationPair
 
 NOISE = "noise"
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Where the files of a domain lie, and how many there are."""
+    """The places of a domain's files, and their number."""
 
     layouts: tuple[Layout, ...]
     files: int
@@ -58,7 +57,7 @@ TRAINING_SETS = {
 
 def load_paper_data(
     settings: DataSettings, seed: int, share: Share = WHOLE
-) -> tuple[Dataset[Batch], dict[str, list[Pair]]]:
+) -> tuple[Dataset[Batch], dict[str, list[ValidationPair]]]:
     """Look through the training data, hold some out for validation, and read none of the rest yet.
 
     Whole scenes are held out: every haze of a clean image, every frame of a sequence. The test sets
@@ -76,10 +75,10 @@ def load_paper_data(
             f"{', '.join(_places(domain) for domain in settings.batch)}"
         )
     problems: list[str] = []
-    training: list[Source] = []
-    validation: dict[str, tuple[int, Source]] = {}
+    training: list[DomainFiles] = []
+    validation: dict[str, tuple[int, DomainFiles]] = {}
     for index, domain in enumerate(settings.batch):
-        found = _find(root, domain)
+        found = find_pairs(root, TRAINING_SETS[domain].layouts)
         problems += _domain_problems(domain, found, settings.incomplete)
         if found is None or not found.pairs:
             continue
@@ -88,11 +87,11 @@ def load_paper_data(
             problems.append(f"{domain}: {len(found.pairs)} files of one scene leave none to train")
             continue
         sigmas = settings.sigmas if domain == NOISE else ()
-        training.append(Source(domain, kept, sigmas))
-        validation[domain] = (index, Source(domain, held_out, sigmas))
-    refuse_problems(
-        f"the training data in {root} cannot be used as they are",
+        training.append(DomainFiles(domain, kept, sigmas))
+        validation[domain] = (index, DomainFiles(domain, held_out, sigmas))
+    refuse(
         problems,
+        f"the training data in {root}",
         "complete them (training/README.md says where each is had), or train on what is there with "
         "data.incomplete=true where only files are missing",
     )
@@ -139,21 +138,12 @@ def hold_out(
 
 
 def _scene(domain: str, pair: PairPaths) -> object:
-    """What a pair has in common with others that look like it."""
+    """Return what a pair has in common with others that look like it."""
     if domain != "blur":
         return pair.clean
     if pair.clean.parents[1].name == "Deblur":  # all in one folder, sequence-frame.png
         return pair.clean.stem.rpartition("-")[0] or pair.clean
     return pair.clean.parent
-
-
-def _find(root: Path, domain: str) -> Found | None:
-    if domain != NOISE:
-        return find_pairs(root, TRAINING_SETS[domain].layouts)
-    folder = root / "Denoise"
-    if not folder.is_dir():
-        return None
-    return Found(tuple(PairPaths(path, path) for path in image_files(folder)))
 
 
 def _places(domain: str) -> str:

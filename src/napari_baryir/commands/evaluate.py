@@ -211,7 +211,7 @@ def _evaluate(args: argparse.Namespace, cases: Sequence[Case]) -> Evaluation:
 
     perceptual = None
     if args.lpips:
-        from napari_baryir.training.evaluate.perceptual import load_lpips
+        from napari_baryir.training.evaluate.peers import load_lpips
 
         perceptual = load_lpips()
     options: dict[str, Any] = {"device": args.device, "precision": args.precision}
