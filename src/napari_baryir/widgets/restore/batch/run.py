@@ -12,8 +12,9 @@ from napari_baryir.errors import DeviceError, WeightsError
 from napari_baryir.restoration.results import Progress
 from napari_baryir.steps import Steps
 from napari_baryir.widgets.dock.problem import Problem
+from napari_baryir.widgets.dock.steps import Failed, Step
 from napari_baryir.widgets.restore.batch.items import BatchSettings, Item
-from napari_baryir.widgets.restore.job import Done, Failed, Step
+from napari_baryir.widgets.restore.job import Done
 
 if TYPE_CHECKING:
     from napari_baryir.commands.restore import Models
