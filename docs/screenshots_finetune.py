@@ -122,14 +122,14 @@ def _folder(dock: Any, folder: Path) -> None:
     tifffile.imwrite(folder / "field-2.tif", rng.integers(0, 4000, (20, 256), np.uint16))
     (folder / "field-3.tif").write_bytes((folder / "field-1.tif").read_bytes()[:999])
     dock.form.kind.value = "noisy"
-    dock.form.place.value = "folders"
+    dock.form.found_in.value = "folders"
     dock.form.folder.value = str(folder)
     dock.form.folder.changed.emit()
 
 
 def _pairs(dock: Any, bad: Any, good: Any, args: argparse.Namespace) -> None:
     dock.form.kind.value = "pairs"
-    dock.form.place.value = "layers"
+    dock.form.found_in.value = "layers"
     dock.form.degraded.value, dock.form.clean.value = bad, good
     dock.form.name.value = "new-camera"
     dock.form.domain.value = "oblique stripes"

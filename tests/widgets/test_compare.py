@@ -70,7 +70,7 @@ def test_what_was_removed_follows_the_strength(dock: RestoreDock, qtbot: QtBot) 
     full = np.array(result.layer.data, int)
     with qtbot.waitSignal(dock.session.comparison.added):
         dock.compare.removed.click()
-    removed = next(layer for layer in dock.viewer.layers if layer.name == "cells removed")
+    removed = result.removed
     np.testing.assert_array_equal(removed.data, IMAGE.astype(int) - full)
     limits = removed.contrast_limits
     dock.form.strength.value = 0.5
@@ -117,7 +117,7 @@ def test_every_kind_of_layer_blends_wipes_and_shows_what_was_removed(
     np.testing.assert_array_equal(np.asarray(shown), image[:, :24])
     with qtbot.waitSignal(dock.session.comparison.added):
         dock.compare.removed.click()
-    removed = next(layer for layer in dock.viewer.layers if layer.name == "cells removed")
+    removed = result.removed
     assert removed.ndim == 2
     assert not removed.rgb
     values = np.asarray(removed.data[0] if kind == "multiscale" else removed.data)
@@ -204,3 +204,66 @@ def test_hidden_original_comes_back_when_the_result_goes(dock: RestoreDock, qtbo
     assert not result.source.visible
     dock.viewer.layers.remove(result.layer)
     assert result.source.visible
+
+
+def test_a_new_result_lies_above_the_earlier_ones_which_are_hidden(
+    dock: RestoreDock, qtbot: QtBot
+) -> None:
+    from napari_baryir.weights.cache import model_folder
+
+    (model_folder() / "other.safetensors").write_bytes(
+        (model_folder() / "tiny.safetensors").read_bytes()
+    )
+    first = restore(dock, qtbot)
+    dock.viewer.add_image(IMAGE, name="somebody else's")
+    dock.form.layer.value = first.source
+    dock.viewer.layers.selection.active = first.layer
+    dock.form.strength.value = 0.41
+    dock.form.refresh_models("other")
+    with qtbot.waitSignal(dock.session.finished) as finished:
+        dock.button.click()
+    second = finished.args[0]
+    names = [layer.name for layer in dock.viewer.layers]
+    assert names == ["cells", "cells · tiny · 0.41", "cells · other · 0.41", "somebody else's"]
+    assert (first.source.visible, first.layer.visible, second.layer.visible) == (True, False, True)
+    qtbot.waitUntil(lambda: dock.viewer.layers.selection.active is second.layer)
+    dock.form.strength.value = 1
+    assert second.layer.name == "cells · other"
+    second.layer.name = "mine"
+    dock.form.strength.value = 0.5
+    assert second.layer.name == "mine"
+
+
+def test_a_part_covers_its_place_and_the_rest_stays_visible(
+    dock: RestoreDock, qtbot: QtBot
+) -> None:
+    dock.viewer.add_image(np.stack([IMAGE, IMAGE]), name="stack", blending="additive")
+    dock.form.region.value = "plane"
+    with qtbot.waitSignal(dock.session.finished) as finished:
+        dock.button.click()
+    result = finished.args[0]
+    assert result.source.visible
+    assert result.layer.visible
+    assert result.layer.blending == "translucent"
+    assert result.source.blending == "additive"
+
+
+def test_what_was_removed_is_one_layer_that_goes_with_its_result(
+    dock: RestoreDock, qtbot: QtBot
+) -> None:
+    result = restore(dock, qtbot)
+    comparison, button = dock.session.comparison, dock.compare.removed
+    with qtbot.waitSignal(comparison.added):
+        button.click()
+    assert list(dock.viewer.layers) == [result.source, result.layer, result.removed]
+    button.click()
+    assert list(dock.viewer.layers) == [result.source, result.layer]
+    with qtbot.waitSignal(comparison.added):
+        button.click()
+    dock.viewer.layers.remove(result.removed)  # by hand
+    assert not button.isChecked()
+    with qtbot.waitSignal(comparison.added):
+        button.click()
+    dock.viewer.layers.remove(result.layer)
+    assert list(dock.viewer.layers) == [result.source]
+    assert not button.isChecked()

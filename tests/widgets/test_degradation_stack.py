@@ -133,7 +133,7 @@ def test_lazy_layers_are_looked_at_as_one_scrolls(
         viewer.dims.set_current_step(0, 3)
     assert counter.tiles <= 3  # plane 0 was asked for above
     qtbot.waitUntil(lambda: result.maps.planes.summary((3,)) is not None)
-    qtbot.waitUntil(lambda: not any(each.busy for each in result.fetchers))
+    qtbot.waitUntil(lambda: not any(each.is_busy for each in result.workers))
     wanted: list[Any] = []
     result.maps.planes.on_wanted = wanted.append
     viewer.dims.set_current_step(0, 2)
@@ -217,7 +217,7 @@ def test_closing_the_dock_stops_within_a_tile_of_the_plane_in_view(
     before = gate.tiles
     viewer.window.remove_dock_widget(map_dock)
     gate.open.set()
-    qtbot.waitUntil(lambda: not any(each.busy for each in result.fetchers))
+    qtbot.waitUntil(lambda: not any(each.is_busy for each in result.workers))
     assert gate.tiles == before
     assert result.maps.planes.known((3,)) is None
 
@@ -244,7 +244,7 @@ def test_contributions_of_lazy_layers_are_made_in_a_thread(
     qtbot.waitUntil(lambda: planes.known((3,)) is not None)
     qtbot.waitUntil(lambda: np.isfinite(found.contributions[0]._slice.image.raw).all())
     assert threading.get_ident() not in counter.threads
-    qtbot.waitUntil(lambda: not any(each.busy for each in found.fetchers))
+    qtbot.waitUntil(lambda: not any(each.is_busy for each in found.workers))
     for layer, other in zip(found.contributions, whole.contributions, strict=True):
         assert layer.name.split(" ", 1)[1] == other.name.split(" ", 1)[1]
         np.testing.assert_allclose(np.asarray(layer.data), other.data, atol=0.05)

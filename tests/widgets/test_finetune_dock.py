@@ -167,7 +167,7 @@ def test_noisy_layers_alone_show_no_clean_picture(dock: FinetuneDock, qtbot: QtB
 @pytest.mark.parametrize("kind", ["pairs", "clean", "noisy"])
 def test_folders_teach_as_well(dock: FinetuneDock, qtbot: QtBot, tmp_path: Path, kind: str) -> None:
     dock.form.kind.value = kind
-    dock.form.place.value = "folders"
+    dock.form.found_in.value = "folders"
     assert "choose the folder" in said(dock).lower()
     assert not dock.button.isEnabled()
     first = write_folder(tmp_path / "first", CLEAN if kind == "clean" else NOISY)
@@ -186,7 +186,7 @@ def test_folders_teach_as_well(dock: FinetuneDock, qtbot: QtBot, tmp_path: Path,
 def test_mistakes_are_listed_before_any_work(
     dock: FinetuneDock, qtbot: QtBot, tmp_path: Path
 ) -> None:
-    dock.form.kind.value, dock.form.place.value = "noisy", "folders"
+    dock.form.kind.value, dock.form.found_in.value = "noisy", "folders"
     folder = write_folder(tmp_path / "noisy", NOISY)
     (folder / "cut.tif").write_bytes((folder / "0.tif").read_bytes()[:400])
     (folder / "1.png").write_bytes(b"no image")
@@ -251,7 +251,7 @@ def test_training_rests_while_something_else_is_computed(
     import threading
 
     from napari_baryir.widgets.dock.run import Run, run_queue
-    from napari_baryir.widgets.restore.job import Success
+    from napari_baryir.widgets.dock.steps import Success
 
     over = threading.Event()
 

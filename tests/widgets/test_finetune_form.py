@@ -165,14 +165,14 @@ def test_controls_are_remembered(form: Any, another_form: Callable[..., Any]) ->
     save_tiny_model()
     form.refresh_models()
     form.model.value = "tiny"
-    form.kind.value, form.place.value = "clean", "folders"
+    form.kind.value, form.found_in.value = "clean", "folders"
     form.degradation.value = "microscopy:stripes"
     form.folder.value = "/data/worms"
     form.name.value, form.steps.value, form.batch.value = "worms", 300, "6"
     form.calibrate.value = False
     form.remember()
     again = another_form(FinetuneForm)
-    for name in ("model", "kind", "place", "degradation", "folder", "name", "steps", "batch"):
+    for name in ("model", "kind", "found_in", "degradation", "folder", "name", "steps", "batch"):
         assert getattr(again, name).value == getattr(form, name).value, name
     assert again.calibrate.value is False
 
@@ -191,7 +191,7 @@ def test_controls_are_remembered(form: Any, another_form: Callable[..., Any]) ->
 def test_only_what_means_something_is_shown(
     form: Any, kind: str, place: str, shown: set[str]
 ) -> None:
-    form.kind.value, form.place.value = kind, place
+    form.kind.value, form.found_in.value = kind, place
     form.degradation.value = "microscopy:noise"
     names = (
         "degraded", "clean", "images", "folder", "partners_folder", "degradation", "like",

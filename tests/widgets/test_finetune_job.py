@@ -12,9 +12,9 @@ from finetuning import always_better, save_tiny_model, stacks, write_folder
 from napari_baryir.errors import InputError
 from napari_baryir.steps import finish
 from napari_baryir.weights.cache import model_folder
+from napari_baryir.widgets.dock.steps import Failed
 from napari_baryir.widgets.finetune import job as finetune_job
 from napari_baryir.widgets.finetune.job import FinetuneJob, LayerImage, Trained, finetune_steps
-from napari_baryir.widgets.restore.job import Failed
 
 CLEAN, NOISY = stacks()
 QUICK: dict[str, Any] = {

@@ -83,7 +83,7 @@ def test_the_log_of_a_stopped_run_is_taken_up(tmp_path: Path) -> None:
 
 
 def test_words_tell_gain_loss_and_why_nothing_is_kept() -> None:
-    from napari_baryir.widgets.finetune.status import gain_text
+    from napari_baryir.widgets.finetune.panel import gain_text
 
     history = trained()
     assert "step 300, 23.00 dB" in gain_text(history)
@@ -196,7 +196,7 @@ def test_all_pictures_show_the_same_place_with_the_same_contrast(preview: Any) -
     drawn = picture(preview)
     parts = [
         drawn[int(p.top()) + 1 : int(p.top()) + 60, int(p.left()) + 2 : int(p.left()) + 100]
-        for p in preview.places()
+        for p in preview.frames()
     ]
     assert np.ptp(parts[1]) > 50
     np.testing.assert_allclose(parts[2].astype(int), parts[3], atol=2)
@@ -208,7 +208,7 @@ def test_zooming_and_moving_stay_inside_the_image(preview: Any) -> None:
 
     preview.show_sample(sample(side=256), "now")
     part = preview.shown_part()
-    assert part.width() == pytest.approx(preview.places()[0].width())  # pixel for pixel
+    assert part.width() == pytest.approx(preview.frames()[0].width())  # pixel for pixel
     preview.centre = QPointF(2.0, -1.0)
     preview._keep_inside()
     part = preview.shown_part()

@@ -13,14 +13,8 @@ from napari_baryir import restore
 from napari_baryir.errors import InputError
 from napari_baryir.files import read_image
 from napari_baryir.steps import Steps
-from napari_baryir.widgets.restore.job import (
-    Done,
-    Failed,
-    RestoreJob,
-    Settings,
-    Step,
-    restore_steps,
-)
+from napari_baryir.widgets.dock.steps import Failed, Step
+from napari_baryir.widgets.restore.job import Done, RestoreJob, Settings, restore_steps
 from napari_baryir.widgets.viewer.regions import Box
 
 RNG = np.random.default_rng(0)

@@ -8,8 +8,11 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from napari_baryir.widgets.estimate import lazy_maps
-from napari_baryir.widgets.estimate.lazy_maps import LazyMap, LazyPlaneMaps, Stopped, kept_parts
+pytest.importorskip("napari")
+
+from napari_baryir.widgets.dock import seen
+from napari_baryir.widgets.dock.seen import Kept, LazyMap, Stopped, computed
+from napari_baryir.widgets.estimate.maps import LazyPlanes
 
 PROBABILITIES = np.random.default_rng(0).dirichlet(np.ones(3), (6, 4, 5)).astype(np.float32)
 SEVERITY = PROBABILITIES[..., 0]
@@ -18,21 +21,21 @@ PLANE = 4 * 4 * 5 * 4
 """Bytes: severity and three probabilities in float32."""
 
 
-def planes() -> LazyPlaneMaps:
+def planes() -> LazyPlanes:
     chunked = da.from_array(SEVERITY, chunks=(1, 2, 5))
     probabilities = da.from_array(np.moveaxis(PROBABILITIES, -1, 1), chunks=(1, 3, 2, 5))
-    return LazyPlaneMaps(chunked, probabilities, DOMAINS)
+    return LazyPlanes(chunked, probabilities, DOMAINS)
 
 
-def shown(made: LazyPlaneMaps) -> LazyMap:
+def shown(made: LazyPlanes) -> LazyMap:
     return LazyMap(made, (0, 1, 2), lambda plane: plane.severity, np.float32, np.nan)
 
 
-@pytest.mark.parametrize(("room", "kept"), [(3 * PLANE, 3), (PLANE + 1, 1), (1, 1)])
+@pytest.mark.parametrize(("room", "kept"), [(3 * PLANE, 3), (2 * PLANE + 1, 2), (1, 2)])
 def test_planes_are_kept_as_far_as_their_bytes_allow(
     monkeypatch: pytest.MonkeyPatch, room: int, kept: int
 ) -> None:
-    monkeypatch.setattr(lazy_maps, "MOST_BYTES", room)
+    monkeypatch.setattr(seen, "MOST_BYTES", room)
     made = planes()
     for n in range(6):
         np.testing.assert_allclose(made.get((n,)).severity, SEVERITY[n])
@@ -41,7 +44,7 @@ def test_planes_are_kept_as_far_as_their_bytes_allow(
 
 
 def test_volume_asks_for_no_more_planes_than_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lazy_maps, "MOST_BYTES", 2 * PLANE)
+    monkeypatch.setattr(seen, "MOST_BYTES", 2 * PLANE)
     made = planes()
     wanted: list[Any] = []
     made.on_wanted = wanted.append
@@ -79,9 +82,10 @@ def test_parts_of_a_plane_are_computed_together() -> None:
         return block
 
     source = da.from_array(SEVERITY, chunks=(1, 4, 5)).map_blocks(counted, dtype=np.float32)
-    made = kept_parts([source + 1, source * 2])
+    both = (source + 1, source * 2)
+    made = Kept(lambda plane, check: computed([each[plane] for each in both], check))
     blocks.clear()
-    first, second = made.get((3,))
+    first, second = made.get((3,), lambda: None)
     assert len(blocks) == 1
     np.testing.assert_allclose(first, SEVERITY[3] + 1)
     np.testing.assert_allclose(second, SEVERITY[3] * 2)

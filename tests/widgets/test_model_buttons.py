@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def test_imported_model_is_chosen(dock: RestoreDock, qtbot: QtBot, tiny_weights: Path) -> None:
     path = tiny_weights.with_name("mine.safetensors")
     path.write_bytes(tiny_weights.read_bytes())
-    with qtbot.waitSignal(dock.models.told) as told:
+    with qtbot.waitSignal(dock.models.said) as told:
         dock.models.import_file(path)
     assert told.args == ["Importing mine.safetensors…"]
     qtbot.waitUntil(lambda: dock.form.model.value == "mine")

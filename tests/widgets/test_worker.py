@@ -12,7 +12,8 @@ import pytest
 
 from napari_baryir.errors import InputError
 from napari_baryir.restoration.results import Progress
-from napari_baryir.widgets.restore.job import Done, Failed, Step
+from napari_baryir.widgets.dock.steps import Failed, Step
+from napari_baryir.widgets.restore.job import Done
 
 if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import napari
 from npe2 import PluginManager
 
-from napari_baryir.commands.demo import Restored
-from napari_baryir.widgets.dock.opening import PLUGIN, open_dock
+from napari_baryir.widgets.dock.dock import open_dock
+from napari_baryir.widgets.dock.settings import PLUGIN
+
+if TYPE_CHECKING:
+    from napari_baryir.sample_data import Sample
 
 DOCK = "Restore"
+
+
+class Restored(Protocol):
+    """A sample and its restored image, as `napari-baryir demo` makes them."""
+
+    @property
+    def sample(self) -> Sample:
+        """The degraded image with its truth."""
+
+    @property
+    def image(self) -> Any:
+        """The restored image."""
 
 
 def show_samples(results: Sequence[Restored], *, run: bool = True) -> Any:
@@ -20,7 +35,7 @@ def show_samples(results: Sequence[Restored], *, run: bool = True) -> Any:
     Parameters
     ----------
     results
-        What `commands.demo.restore_sample` gave.
+        The samples to show.
     run
         Whether to wait until the viewer is closed.
 

@@ -34,7 +34,7 @@ def blurred_timelapse() -> list[LayerData]:
 
 
 def _layers(name: str) -> list[LayerData]:
-    """One image layer with the degraded image of a sample."""
+    """Return one image layer with the degraded image of a sample."""
     from napari_baryir.sample_data import SAMPLES
 
     sample = SAMPLES[name]()

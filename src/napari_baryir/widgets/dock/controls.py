@@ -1,10 +1,8 @@
-"""What the Restore dock's form is made of: choices, layout, reading and remembering controls."""
+"""Parts of the docks' forms: choices, layout, reading and remembering controls."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 from qtpy.QtCore import QSettings, Signal
 from qtpy.QtWidgets import (
@@ -18,11 +16,10 @@ from qtpy.QtWidgets import (
 )
 
 from napari_baryir.errors import InputError
-from napari_baryir.widgets.restore.job import LazyMode, Settings
 from napari_baryir.widgets.viewer.regions import Region
 
-if TYPE_CHECKING:
-    from napari.layers import Image, Shapes
+LazyMode = Literal["lazy", "memory", "zarr"]
+"""What becomes of lazy layers: computed as one scrolls, at once in memory, or into a file."""
 
 REGIONS: dict[str, Region] = {
     "whole layer": "layer",
@@ -36,20 +33,6 @@ LAZY: dict[str, LazyMode] = {
     "at once, in memory": "memory",
     "at once, into OME-Zarr": "zarr",
 }
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What the controls say."""
-
-    source: Image
-    settings: Settings
-    axes: str
-    region: Region
-    shapes: Shapes | None
-    strength: float
-    lazy: LazyMode
-    target: Path | None
 
 
 def lay_out(controls: list[Any]) -> QWidget:
@@ -76,7 +59,7 @@ def set_shown(control: Any, shown: bool) -> None:
 
 
 def store(group: str) -> QSettings:
-    """Where a dock's controls are remembered."""
+    """Return the settings in which a dock's controls are remembered."""
     kept = QSettings(QSettings.Format.IniFormat, QSettings.Scope.UserScope, "napari-baryir", "dock")
     kept.beginGroup(group)
     return kept
@@ -90,7 +73,7 @@ def model_choices() -> list[tuple[str, str]]:
 
 
 def card_text(name: str) -> str:
-    """What there is to know of a model, for a tooltip."""
+    """Return what there is to know about a model, for a tooltip."""
     from napari_baryir.weights.registry import available_models
 
     if name == "auto":
@@ -113,37 +96,24 @@ def read_pixels(name: str, text: str, words: tuple[str, ...]) -> int | str:
     return int(text)
 
 
-def new_folder(path: Path) -> Path:
-    """Check the OME-Zarr folder to write, which could be the one that the layer is read from."""
-    from napari_baryir.files import format_name
-
-    if path == Path():
-        raise InputError("choose the OME-Zarr folder to write (Advanced)")
-    if format_name(path) != "ome-zarr":
-        raise InputError(f"{path} is no name for OME-Zarr; end it in .ome.zarr (Advanced)")
-    if path.exists():
-        raise InputError(f"{path} is there already; choose another name (Advanced)")
-    return path
-
-
 class FolderEdit(QWidget):
     """Asks for a folder.
 
     Parameters
     ----------
     title
-        What it is for.
+        What the folder is for.
     hint
         What belongs there.
     """
 
     chosen = Signal()
-    """Someone has typed or chosen another folder."""
+    """Another folder was typed or chosen."""
 
     def __init__(self, title: str, hint: str) -> None:
         super().__init__()
         self._title = title
-        self._told = ""
+        self._before = ""
         self.edit = QLineEdit()
         self.edit.setPlaceholderText(f"{title}: {hint}")
         self.edit.setToolTip(f"{title}: {hint}")
@@ -166,12 +136,12 @@ class FolderEdit(QWidget):
     @path.setter
     def path(self, path: str) -> None:
         self.edit.setText(path)
-        self._told = path
+        self._before = path
 
     def _on_edited(self) -> None:
         # Qt says so whenever the keyboard goes elsewhere, too.
-        if self.path != self._told:
-            self._told = self.path
+        if self.path != self._before:
+            self._before = self.path
             self.chosen.emit()
 
     def _browse(self) -> None:

@@ -1,4 +1,4 @@
-"""What all docks share: controls, a button that starts and cancels, what it says, and the end."""
+"""What all docks share: controls, a button that starts and cancels, a status and an end."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from superqt import QCollapsible
 from napari_baryir.errors import BaryIRError
 from napari_baryir.widgets.dock.controls import lay_out
 from napari_baryir.widgets.dock.problem import Problem, notify
-from napari_baryir.widgets.dock.settings import cache_folder, defaults
-from napari_baryir.widgets.dock.status import StatusPanel
+from napari_baryir.widgets.dock.settings import PLUGIN, cache_folder, defaults
+from napari_baryir.widgets.dock.status import StatusPanel, describe
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class RunDock(QWidget):
-    """A dock whose button starts a run of its session and, meanwhile, cancels it.
+    """A dock whose button starts a run of its session, and cancels it while it runs.
 
     A subclass makes its own widgets after ``super().__init__``, puts all of them into the dock with
     `_column`, and ends its ``__init__`` with `_begin`.
@@ -39,14 +39,14 @@ class RunDock(QWidget):
     Parameters
     ----------
     viewer
-        The one that it is docked in.
+        The viewer that the dock belongs to.
     form
         A `LayerForm`, or what has its `basic`, `advanced`, `changed`, `problem`, `refresh_layers`
         and `close`.
     session
         A `RunSession`.
     word
-        On the button while nothing runs.
+        What the button says while nothing runs.
     """
 
     form: Any
@@ -85,7 +85,7 @@ class RunDock(QWidget):
             self._complain(Problem.of(error))
 
     def _start(self) -> None:
-        """Start a run; may raise `BaryIRError`, which is told."""
+        """Start a run; a `BaryIRError` is shown as a sentence."""
         raise NotImplementedError
 
     def _on_result(self, result: Any) -> None:
@@ -113,7 +113,7 @@ class RunDock(QWidget):
         return scroll
 
     def _fill(self, content: QWidget) -> None:
-        """Have this fill the dock."""
+        """Make a widget fill the dock."""
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(content)
@@ -180,9 +180,9 @@ class RunDock(QWidget):
         self.button.setText(self._word if run is None else "Cancel")
         if run is not None:
             self.button.setEnabled(run.state != "cancelling")
-            self.status.follow(run, self.session.queue.ahead_of(run))
+            self.status.follow(run, describe(run, self.session.queue.ahead_of(run)))
         else:
-            self._on_form()  # its layer may have gone meanwhile
+            self._on_form()  # its layer may have gone since
 
     def _on_cancelled(self) -> None:
         self.status.say("Cancelled; nothing was added.")
@@ -192,8 +192,20 @@ class RunDock(QWidget):
         self.status.complain(problem)
 
 
+def open_dock(viewer: Any, name: str) -> Any:
+    """Show one of our docks, by its display name in the manifest; None without a window."""
+    window = getattr(viewer, "window", None)
+    if window is None:
+        return None
+    frame, dock = window.add_plugin_dock_widget(PLUGIN, name, tabify=True)
+    frame.setWindowTitle(f"{name} (BaryIR)")  # as from the menu
+    frame.show()
+    frame.raise_()
+    return dock
+
+
 def _folded(page: QWidget) -> QCollapsible:
-    """A page that is folded away until somebody asks for it."""
+    """Return a page that is folded away until the user opens it."""
     advanced = QCollapsible("Advanced")
     advanced.setDuration(0)
     advanced.setCollapsedIcon("▸")

@@ -22,7 +22,13 @@ from napari_baryir.widgets.dock.controls import (
 )
 from napari_baryir.widgets.dock.settings import Defaults, defaults
 from napari_baryir.widgets.viewer import layers
-from napari_baryir.widgets.viewer.regions import axes_of, level_0, why_not
+from napari_baryir.widgets.viewer.regions import (
+    axes_of,
+    box_of,
+    level_0,
+    plane_in_view,
+    why_not,
+)
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -31,33 +37,114 @@ PREFERRED = ("model", "device", "precision")
 """Those that Preferences set, too; the later of the two choices holds."""
 
 
-class LayerForm(QObject):
-    """Controls, to be laid out by `lay_out`; what is asked, checked and remembered.
+class Form(QObject):
+    """The controls that all docks have; what is remembered of them, and how layers are followed.
+
+    A subclass makes its own controls, takes up what is remembered with `_recall`, and follows the
+    viewer from then on with `_follow`.
+    """
+
+    changed = Signal()
+    """A control has changed that decides what can be run."""
+
+    group = ""
+    """Name of the settings in which the controls are remembered."""
+    remembered: tuple[str, ...] = ()
+    """Controls that come back as they were left; axes and layers belong to an image."""
+    devices: tuple[str, ...] = ("auto", "cpu", "cuda", "mps")
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._preferred = defaults()
+        device = self._preferred.device
+        self.model = ComboBox(label="model", choices=model_choices())
+        self.device = ComboBox(
+            label="device", choices=list(self.devices),
+            value=device if device in self.devices else "auto",
+            tooltip="auto: a GPU if there is one.",
+        )  # fmt: skip
+
+    def refresh_layers(self, event: Any = None) -> None:
+        """Offer the layers that are there now."""
+        raise NotImplementedError
+
+    def refresh_models(self, chosen: str | None = None) -> None:
+        """Offer the models that are there now, and choose one."""
+        before = chosen or self.model.value
+        self.model.choices = model_choices()
+        self._choose_model(before)
+
+    def remember(self) -> None:
+        """Keep the controls for the next time."""
+        kept = store(self.group)
+        for name in self.remembered:
+            kept.setValue(name, getattr(self, name).value)
+        for name in PREFERRED:
+            kept.setValue(f"preferred_{name}", getattr(self._preferred, name))
+
+    def close(self) -> None:
+        """Stop listening to the viewer."""
+        for event in self._events():
+            event.disconnect(self.refresh_layers)
+
+    def _events(self) -> list[Any]:
+        events = self._viewer.layers.events
+        return [events.inserted, events.removed, events.reordered, events.renamed]
+
+    def _follow(self) -> None:
+        for event in self._events():
+            event.connect(self.refresh_layers)
+        self.model.changed.connect(self._on_model)
+        self._on_model()
+
+    def _on_model(self) -> None:
+        self.model.tooltip = card_text(self.model.value)
+
+    def _choose_model(self, name: str) -> None:
+        if name not in self.model.choices and Path(name).is_file():
+            self.model.choices = [*model_choices(), (Path(name).stem, name)]
+        if name in self.model.choices:
+            self.model.value = name
+
+    def _recall(self) -> None:
+        kept = store(self.group)
+        for name in self.remembered:
+            control = getattr(self, name)
+            if not kept.contains(name) or self._preferred_since(kept, name):
+                continue
+            value = kept.value(name, type=type(control.value))
+            if name == "model":
+                self._choose_model(value)
+                self._on_model()
+            elif not isinstance(control, ComboBox) or value in control.choices:
+                control.value = value
+
+    def _preferred_since(self, kept: QSettings, name: str) -> bool:
+        """Whether Preferences were changed after a control was remembered."""
+        if name not in PREFERRED:
+            return False
+        before = kept.value(f"preferred_{name}", getattr(Defaults(), name), type=str)
+        return bool(before != getattr(self._preferred, name))
+
+
+class LayerForm(Form):
+    """Controls of a run on a layer, to be laid out by `lay_out`.
 
     A subclass adds its own, and ends its `__init__` with `_begin`.
     """
 
-    changed = Signal()
-    """Something that decides what can be run."""
-
-    group = ""
-    """Of the settings in which the controls are remembered."""
-    remembered: tuple[str, ...] = ()
-    """Controls that come back as they were left; axes and layers belong to an image."""
     done = "restored"
     """What is done with the layer, for saying that it cannot be."""
     lazy_choices: Mapping[str, str] = LAZY
     """What may become of lazy layers."""
 
     def __init__(self, viewer: ViewerModel) -> None:
-        super().__init__()
-        self._viewer = viewer
-        self._preferred = chosen = defaults()
+        super().__init__(viewer)
         self.layer = ComboBox(
             label="image", choices=self._images, nullable=False,
             tooltip="Layer to restore. It is never changed; the result is a new layer above it.",
         )  # fmt: skip
-        self.model = ComboBox(label="model", choices=model_choices())
         self.region = ComboBox(
             label="restore", choices=list(REGIONS.items()),
             tooltip="The whole layer, or a part to try things out.",
@@ -66,13 +153,10 @@ class LayerForm(QObject):
             label="shapes", choices=self._shapes, nullable=True,
             tooltip="Selected shapes, or all of the layer; their common bounding box is restored.",
         )  # fmt: skip
-        self.device = ComboBox(
-            label="device", choices=["auto", "cpu", "cuda", "mps"], value=chosen.device,
-            tooltip="auto: a GPU if there is one.",
-        )  # fmt: skip
         self.precision = ComboBox(
             label="precision", choices=["auto", "float32", "bfloat16", "float16"],
-            value=chosen.precision, tooltip="auto: bfloat16 on NVIDIA GPUs, float32 elsewhere.",
+            value=self._preferred.precision,
+            tooltip="auto: bfloat16 on NVIDIA GPUs, float32 elsewhere.",
         )  # fmt: skip
         self.tile = LineEdit(
             label="tile", value="auto",
@@ -102,19 +186,34 @@ class LayerForm(QObject):
     def _begin(self) -> None:
         """Take up what is remembered, and follow the viewer from now on."""
         self._choose_model(self._preferred.model)
-        self._restore_remembered()
-        self._connect()
+        self._recall()
+        self._follow()
         self._on_layer()
 
-    def _source(self) -> tuple[Any, str]:
-        """The chosen layer and its axes; `InputError` where it is not suitable."""
+    def _job(self) -> dict[str, Any]:
+        """Return what the jobs of all docks say about the layer.
+
+        Raises
+        ------
+        InputError
+            If the layer is not suitable, or the region does not touch it.
+        """
         source, reason = self.source, self.problem()
         if reason is not None or source is None:
             raise InputError((reason or "").rstrip("."))
-        return source, self.axes.value.strip().upper() or axes_of(source)
+        axes = self.axes.value.strip().upper() or axes_of(source)
+        box = box_of(self._viewer, source, axes, self.region.value, self.shapes.value)
+        return {
+            "source": source,
+            "data": level_0(source),
+            "axes": axes,
+            "box": box,
+            "first": plane_in_view(self._viewer, source, axes, box),
+            "lazy": self.lazy.value,
+        }
 
     def _common(self) -> dict[str, Any]:
-        """Arguments that restoring and estimating share."""
+        """Return arguments that restoring and estimating share."""
         return {
             "model": self.model.value,
             "device": self.device.value,
@@ -130,7 +229,7 @@ class LayerForm(QObject):
         return self.layer.value
 
     def problem(self) -> str | None:
-        """Why the chosen layer is not suitable; None if it is."""
+        """Return why the chosen layer is not suitable; None if it is."""
         return why_not(self.source, self.axes.value.strip().upper() or None, self.done)
 
     def refresh_layers(self, event: Any = None) -> None:
@@ -146,39 +245,17 @@ class LayerForm(QObject):
         self._adapt()
         self.changed.emit()
 
-    def refresh_models(self, chosen: str | None = None) -> None:
-        """Offer the models that are there now, and choose one."""
-        before = chosen or self.model.value
-        self.model.choices = model_choices()
-        self._choose_model(before)
-
-    def remember(self) -> None:
-        """Keep the controls for the next time."""
-        kept = store(self.group)
-        for name in self.remembered:
-            kept.setValue(name, getattr(self, name).value)
-        for name in PREFERRED:
-            kept.setValue(f"preferred_{name}", getattr(self._preferred, name))
-
     def close(self) -> None:
         """Stop listening to the viewer."""
-        for event in self._events():
-            event.disconnect(self.refresh_layers)
+        super().close()
         self._viewer.layers.selection.events.active.disconnect(self._on_active)
 
-    def _events(self) -> list[Any]:
-        events = self._viewer.layers.events
-        return [events.inserted, events.removed, events.reordered, events.renamed]
-
-    def _connect(self) -> None:
-        for event in self._events():
-            event.connect(self.refresh_layers)
+    def _follow(self) -> None:
+        super()._follow()
         self._viewer.layers.selection.events.active.connect(self._on_active)
         self.layer.changed.connect(self._on_layer)
         for control in (self.region, self.lazy, self.axes, self.shapes):
             control.changed.connect(self._on_control)
-        self.model.changed.connect(self._on_model)
-        self._on_model()
 
     def _on_layer(self) -> None:
         source = self.source
@@ -197,9 +274,6 @@ class LayerForm(QObject):
     def _on_control(self) -> None:
         self._adapt()
         self.changed.emit()
-
-    def _on_model(self) -> None:
-        self.model.tooltip = card_text(self.model.value)
 
     def _adapt(self) -> None:
         """Show the controls that mean something now."""
@@ -223,31 +297,6 @@ class LayerForm(QObject):
 
     def _shapes(self, _: Any = None) -> list[Any]:
         return [layer for layer in self._viewer.layers if layer.__class__.__name__ == "Shapes"]
-
-    def _choose_model(self, name: str) -> None:
-        if name not in self.model.choices and Path(name).is_file():
-            self.model.choices = [*model_choices(), (Path(name).stem, name)]
-        if name in self.model.choices:
-            self.model.value = name
-
-    def _restore_remembered(self) -> None:
-        kept = store(self.group)
-        for name in self.remembered:
-            control = getattr(self, name)
-            if not kept.contains(name) or self._preferred_since(kept, name):
-                continue
-            value = kept.value(name, type=type(control.value))
-            if name == "model":
-                self._choose_model(value)
-            elif not isinstance(control, ComboBox) or value in control.choices:
-                control.value = value
-
-    def _preferred_since(self, kept: QSettings, name: str) -> bool:
-        """Whether Preferences were changed after a control was remembered."""
-        if name not in PREFERRED:
-            return False
-        before = kept.value(f"preferred_{name}", getattr(Defaults(), name), type=str)
-        return bool(before != getattr(self._preferred, name))
 
 
 def _is_image(layer: Any) -> bool:

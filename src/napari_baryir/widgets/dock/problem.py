@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that went wrong, told to a person."""
+    """Something that went wrong, in words for the user."""
 
     sentence: str
     """What happened and what to do."""
@@ -65,7 +65,7 @@ def _as_sentence(text: str) -> str:
 
 
 def notify(problem: Problem) -> None:
-    """Tell napari's notifications, as a message and never as a traceback."""
+    """Show a problem in napari's notifications, as a message and never as a traceback."""
     from napari.utils.notifications import show_error
 
     logger.log(

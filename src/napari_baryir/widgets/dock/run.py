@@ -14,7 +14,7 @@ from napari.utils import cancelable_progress
 from qtpy.QtCore import QObject, Signal
 
 from napari_baryir.restoration.results import Progress
-from napari_baryir.widgets.restore.job import Failed, Outcome, Step, Success
+from napari_baryir.widgets.dock.steps import Failed, Outcome, Step, Success
 
 State = Literal["waiting", "running", "cancelling", "done", "failed", "cancelled"]
 
@@ -25,7 +25,7 @@ RunSteps = Generator[Step, None, Outcome]
 
 
 class TileWorker(GeneratorWorker[Step, None, Outcome]):
-    """A worker that closes its generator, in its own thread, when it is told to quit."""
+    """A worker that closes its generator, in its own thread, when it has to quit."""
 
     def __init__(self, func: Any, steps: RunSteps) -> None:
         super().__init__(func, steps)
@@ -51,7 +51,7 @@ def _relay(steps: RunSteps) -> RunSteps:
 
 
 class _Bar(cancelable_progress):
-    """Napari's own tells only a loop over it that it was cancelled; this one tells at once."""
+    """A bar whose Cancel calls back at once; napari's own only ends a loop over it."""
 
     def cancel(self) -> None:
         super().cancel()
@@ -76,7 +76,7 @@ class Run(QObject):
     stepped = Signal(object)
     """A `Step`. A run may have several parts, one after the other, which are counted apart."""
     ended = Signal()
-    """Once, whatever the end was; `state` says which."""
+    """Comes once, whatever the end was; `state` says which."""
 
     def __init__(
         self, steps: RunSteps, title: str, stopping: threading.Event | None = None
@@ -100,7 +100,7 @@ class Run(QObject):
 
     @property
     def seconds_left(self) -> float | None:
-        """At the speed so far; None before the first tile."""
+        """Time left at the speed so far; None before the first tile."""
         if self.latest is None or self.latest.progress.done == 0:
             return None
         progress = self.latest.progress
@@ -192,7 +192,7 @@ class Run(QObject):
             self._end("done")
         elif isinstance(self.outcome, Failed) and self.state == "running":
             self._end("failed")
-        else:  # told to quit, by us or by napari
+        else:  # we or napari have stopped it
             self.outcome = None
             self._end("cancelled")
 
@@ -230,7 +230,7 @@ class RunQueue(QObject):
         self.changed.emit()
 
     def ahead_of(self, run: Run) -> int:
-        """How many runs have to end before this one starts."""
+        """Return how many runs have to end before this one starts."""
         if run not in self._waiting:
             return 0
         return self._waiting.index(run) + (self.current is not None)
@@ -251,5 +251,5 @@ class RunQueue(QObject):
 
 @functools.cache
 def run_queue() -> RunQueue:
-    """The queue of this process, shared by all docks and viewers."""
+    """Return the queue of this process, shared by all docks and viewers."""
     return RunQueue()

@@ -1,266 +1,319 @@
-"""Lazy results on the screen: planes are restored in a thread when somebody looks at them.
+"""Lazy planes, computed once each, in a thread, when they are looked at.
 
-napari reads what it draws on the GUI thread. Of a lazy result, that would run the network there,
-and the window would stand still at every step of a slider.
+napari reads what it draws on the GUI thread. If the network ran there, the window would stop at
+every step of a slider.
 """
 
 from __future__ import annotations
 
-import sys
+import operator
 import threading
-import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, Generic, TypeVar
 
-import dask
-import dask.array
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
-from qtpy.QtCore import QObject, QTimer, Signal
+from napari.qt.threading import GeneratorWorker, create_worker
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject, Qt, Signal
 
-from napari_baryir.widgets.dock.part_worker import Part, PartWorker, computed, cut
 from napari_baryir.widgets.dock.problem import Problem, notify
-from napari_baryir.widgets.restore.job import Done, Failed, cores_left_for_the_window
-from napari_baryir.widgets.viewer import layers
-from napari_baryir.widgets.viewer.blending import blend
-
-if TYPE_CHECKING:
-    from napari.components import ViewerModel
-    from napari.layers import Image
-
-lazy: Any = dask.array
-"""Most of dask is not annotated."""
+from napari_baryir.widgets.dock.steps import cores_left_for_the_window
 
 MOST_BYTES = 2**28
-"""Of planes kept per level, original and restored; the latest two are kept whatever their size."""
+"""Most bytes of parts that one `Kept` holds; the latest `LEAST_KEPT` stay whatever their size."""
 
-DRAWING = "napari.layers._scalar_field"
-"""napari's modules that read a layer's values in order to draw them. Should they move, then planes
-are restored on the GUI thread again, as of any dask array; the values stay right."""
+LEAST_KEPT = 2
+"""napari draws an image and its thumbnail, which may be two parts."""
 
-Mix = Callable[[Any, Any], Any]
-"""What to show of an original and its restored counterpart, NumPy or dask."""
-
-
-def seen_levels(done: Done, viewer: ViewerModel) -> list[SeenPlanes]:
-    """The levels of a lazy result, finest first."""
-    originals, restored = done.original, done.data
-    if not isinstance(restored, list):
-        originals, restored = [originals], [restored]
-    return [SeenPlanes(*pair, viewer) for pair in zip(originals, restored, strict=True)]
+PlaneIndex = tuple[int, ...]
+"""Index of a plane: one number per axis other than Y, X and S."""
+Part = TypeVar("Part", bound=Sequence[NDArray[Any]])
+Check = Callable[[], None]
+"""Called before every task, a tile for instance; raises `Stopped` to end the work."""
 
 
-def shown_data(done: Done, seen: Sequence[SeenPlanes]) -> Any:
-    """Data for the layer of a lazy result with these `seen_levels`."""
-    shown = [level.array(partial(blend, strength=1.0)) for level in seen]
-    return shown if isinstance(done.data, list) else shown[0]
+class Stopped(Exception):
+    """The part in work is no longer needed."""
 
 
-class SeenPlanes(QObject):
-    """A level of a lazy result. Lives on the GUI thread; computes in another.
+class Kept(Generic[Part]):
+    """Parts of lazy arrays, computed once each; those seen long ago are dropped.
+
+    Several layers read the same tiles: without this, each would run the network by itself.
 
     Parameters
     ----------
-    original, restored
-        dask arrays of the same shape and dtype.
-    viewer
-        Whose layers show them.
+    compute
+        Makes the arrays of a part from its key.
     """
 
-    busy = Signal(bool)
-    """Whether something in view is being restored."""
-    failed = Signal(object)
-    """A `Problem`, in place of no longer being busy."""
-
-    def __init__(self, original: Any, restored: Any, viewer: ViewerModel) -> None:
-        super().__init__()
-        self.original = original
-        self.restored = restored
-        self._viewer = weakref.ref(viewer)
-        self._kept: OrderedDict[str, list[NDArray[Any]]] = OrderedDict()
-        """Original and, once it is there, restored values of parts; the latest last."""
+    def __init__(self, compute: Callable[[Any, Check | None], Part]) -> None:
+        self._compute = compute
         self._lock = threading.Lock()
-        self._wanted: Part | None = None
-        # Two, since an original should not wait for the tile in work of what was seen before.
-        self._reader = PartWorker(original)
-        self._restorer = PartWorker(restored, cores_left_for_the_window)
-        self._reader.made.connect(self._on_original)
-        self._restorer.made.connect(self._on_restored)
-        for worker in (self._reader, self._restorer):
-            worker.ended.connect(self._on_ended)
-        self._was_shown = False
+        self._recent: OrderedDict[Any, Part] = OrderedDict()
+        self.on_wanted: Callable[[Any], None] | None = None
+        """Has a part computed in a thread; set by a `PartWorker`."""
+
+    def get(self, key: Any, check: Check | None = None) -> Part:
+        """Return a part, computed here if need be."""
+        with self._lock:
+            found = self._recent.get(key)
+            if found is None:
+                found = self._recent[key] = self._compute(key, check)
+            self._recent.move_to_end(key)
+            total = sum(each.nbytes for part in self._recent.values() for each in part)
+            while total > MOST_BYTES and len(self._recent) > LEAST_KEPT:
+                _, oldest = self._recent.popitem(last=False)
+                total -= sum(each.nbytes for each in oldest)
+        return found
+
+    def known(self, key: Any) -> Part | None:
+        """Return a part if it is in memory."""
+        return self._recent.get(key)
+
+    def want(self, key: Any) -> None:
+        """Have a part computed in a thread, if there is a worker."""
+        wanted = self.on_wanted  # read once: closing the dock takes it away
+        if wanted is not None:
+            wanted(key)
+
+
+class KeptPlanes(Kept[Part]):
+    """Planes of lazy arrays (..., h, w).
+
+    Parameters
+    ----------
+    shape
+        Shape of the arrays.
+    values
+        How many float32 values are kept per pixel.
+    compute
+        Makes the arrays of a plane from its `PlaneIndex`.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        values: int,
+        compute: Callable[[PlaneIndex, Check | None], Part],
+    ) -> None:
+        super().__init__(compute)
+        *outer, height, width = (int(n) for n in shape)
+        self.shape, self.sides = tuple(outer), (height, width)
+        self.most = max(1, MOST_BYTES // max(1, 4 * values * height * width))
+        """How many planes can be kept at once."""
+
+
+def computed(arrays: Sequence[Any], check: Check | None = None) -> list[NDArray[Any]]:
+    """Compute dask arrays that share tiles, calling `check` before every task."""
+    import dask
+
+    compute: Any = dask.compute  # type: ignore[attr-defined]
+    if check is None or dask.config.get("scheduler", None) is not None:  # the user's own computers
+        return [np.asarray(each) for each in compute(*arrays)]
+    callbacks = [(None, None, lambda *_: check(), None, None)]
+    # Not napari's callbacks, which keep what was computed: they are not made for two threads.
+    found = compute(*arrays, scheduler="sync", callbacks=callbacks)
+    return [np.asarray(each) for each in found]
+
+
+class PartWorker(QObject):
+    """Computes the wanted parts of a `Kept` in a thread, the latest first.
+
+    What was wanted before and is not wanted now is given up. All signals come on the GUI thread,
+    where the worker must be made.
+    """
+
+    made = Signal()
+    """One more part is known."""
+    busy = Signal(bool)
+    """Whether a part is being computed."""
+    failed = Signal(object)
+    """A `Problem`, in place of no longer being busy; napari was notified."""
+
+    _wanted = Signal()
+
+    def __init__(self, kept: Kept[Any]) -> None:
+        super().__init__()
+        self.kept = kept
+        self._fresh: list[Any] = []
+        """Keys that were asked for since the last look, from any thread."""
+        self._waiting: list[Any] = []
+        self._key: Any = None
+        self._worker: GeneratorWorker[Problem | None, None, None] | None = None
         self._problem: Problem | None = None
         self._complaint = ""
-        # Not at once: napari reads more than once until a new layer is where it belongs.
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(0)
-        self._soon.timeout.connect(self._start)
-        viewer.layers.events.removed.connect(self._on_removed)
+        # Queued: napari may read in a thread of its own, and reads several times in one go.
+        self._wanted.connect(self._take_up, Qt.ConnectionType.QueuedConnection)
+        kept.on_wanted = self._want
 
     @property
     def is_busy(self) -> bool:
-        """Whether something in view is being restored, or about to be."""
-        return self._reader.is_busy or self._restorer.is_busy or self._soon.isActive()
+        """Whether a part is being computed, or about to be."""
+        return self._worker is not None or bool(self._waiting or self._fresh)
 
-    def array(self, mix: Mix) -> SeenArray:
-        """A dask array of what `mix` makes of the level."""
-        return SeenArray.of(mix(self.original, self.restored), self, mix)
+    def stop(self) -> None:
+        """Give up everything, after the tile in work."""
+        self._fresh.clear()
+        self._waiting.clear()
+        if self._worker is not None:
+            self._worker.quit()
 
-    def values(self, part: Part) -> tuple[Any, Any] | None:
-        """Original and restored values as far as they are there, and have the rest made.
+    def close(self) -> None:
+        """Stop, and take no more orders."""
+        self.kept.on_wanted = None
+        self.stop()
 
-        For the GUI thread: takes no time. Before a part is restored, the original stands for it.
-        """
-        if self._was_shown and not self._watching():
-            return self.make(part)  # drawn elsewhere, where we could not draw again
-        with self._lock:
-            kept = self._kept.get(repr(part))
-            if kept is not None:
-                self._kept.move_to_end(repr(part))
-        if kept is None or len(kept) < 2:
-            self._want(part)
-        return (kept[0], kept[-1]) if kept else None
+    def _want(self, key: Any) -> None:
+        self._fresh.append(key)
+        self._wanted.emit()
 
-    def make(self, part: Part) -> tuple[Any, Any]:
-        """Original and restored values, computed here if they are not there; for other threads."""
-        kept = self._kept.get(repr(part), [])
-        if len(kept) < 2:
-            kept = [computed(cut(each, part)) for each in (self.original, self.restored)]
-            self._keep(part, kept)
-        return kept[0], kept[1]
-
-    def _want(self, part: Part) -> None:
-        """Have a part made instead of what is in work, which nobody looks at any more."""
-        self._wanted = None if self._restorer.makes(part) else part
-        for worker in (self._reader, self._restorer):
-            if not worker.makes(part):
-                worker.stop()
-        if self._wanted is not None:
-            self._soon.start()
-
-    def _start(self) -> None:
-        """Read the original of what is wanted, or restore it if that is there."""
-        part = self._wanted
-        if part is None or not self._watching():
-            self._wanted = None
+    def _take_up(self) -> None:
+        wanted, self._fresh = self._fresh, []
+        wanted = [key for key in dict.fromkeys(wanted) if self.kept.known(key) is None]
+        if not wanted:
             return
-        self._was_shown = True
-        known = len(self._kept.get(repr(part), []))
-        worker = self._restorer if known else self._reader
-        if known < 2 and worker.is_busy:
-            return  # its end comes back here
-        if known:
-            self._wanted = None
-        if known < 2:
-            self.busy.emit(True)
-            worker.start(part)
+        self._waiting = wanted
+        if self._worker is not None and self._key not in wanted:
+            self._worker.quit()
+        self._start_next()
 
-    def _on_original(self, part: Part, values: NDArray[Any] | Failed) -> None:
-        self._on_made(part, [], values)
-
-    def _on_restored(self, part: Part, values: NDArray[Any] | Failed) -> None:
-        original = self._kept.get(repr(part), [])[:1]
-        if original:  # else it was dropped meanwhile, as nobody looked for long
-            self._on_made(part, original, values)
-
-    def _on_made(self, part: Part, kept: list[Any], values: NDArray[Any] | Failed) -> None:
-        if isinstance(values, Failed):
-            self._on_failure(part, kept, Problem.of(values.error))
+    def _start_next(self) -> None:
+        while self._waiting and self.kept.known(self._waiting[-1]) is not None:
+            self._waiting.pop()
+        if self._worker is not None or not self._waiting:
             return
-        self._keep(part, [*kept, values])
-        for layer in self._watching():
-            layers.refresh(layer)
+        key = self._key = self._waiting.pop()
 
-    def _on_failure(self, part: Part, kept: list[Any], problem: Problem) -> None:
-        """Say it once; the part stays as it was."""
+        def check() -> None:
+            if worker.abort_requested:
+                raise Stopped
+
+        def compute() -> Generator[Problem | None, None, None]:
+            try:
+                with cores_left_for_the_window():
+                    self.kept.get(key, check)
+            except Stopped:
+                return
+            except Exception as error:  # one that gets out would reach the user as a traceback
+                yield Problem.of(error)
+            else:
+                yield None
+
+        worker = self._worker = create_worker(compute, _start_thread=False, _ignore_errors=True)
+        worker.yielded.connect(self._on_made)
+        worker.finished.connect(self._on_finished)
+        self.busy.emit(True)
+        worker.start()
+
+    def _on_made(self, problem: Problem | None) -> None:
+        if problem is None:
+            self.made.emit()
+            return
+        self._waiting.clear()
         self._problem = problem
-        self._keep(part, 2 * (kept or [np.asarray(0)]))
-        if problem.sentence != self._complaint:
+        if problem.sentence != self._complaint:  # not again at every step of a slider
             notify(problem)
         self._complaint = problem.sentence
 
-    def _on_ended(self) -> None:
+    def _on_finished(self) -> None:
+        self._worker = None
         problem, self._problem = self._problem, None
-        self._start()
+        self._start_next()
         if problem is not None:
             self.failed.emit(problem)
-        elif not self._reader.is_busy and not self._restorer.is_busy:
+        elif self._worker is None:
             self.busy.emit(False)
 
-    def _on_removed(self, event: Any) -> None:
-        if not self._watching():
-            self._reader.stop()
-            self._restorer.stop()
 
-    def _watching(self) -> list[Image]:
-        """The layers that show it, with whatever mix."""
-        viewer = self._viewer()
-        found = layers.images(viewer) if viewer is not None else []
-        return [
-            layer
-            for layer in found
-            if any(getattr(level, "planes", None) is self for level in layers.levels(layer))
+class LazyMap:
+    """An array for a layer: reading a part never waits, reading all of it computes it.
+
+    Planes that are not known are blank, and asked for. ``numpy.asarray``, as for saving, computes
+    all of them.
+
+    Parameters
+    ----------
+    planes
+        Where the values come from.
+    order
+        How the axes of (..., h, w) are transposed.
+    values
+        Takes the values from a plane.
+    dtype
+        Type of the values.
+    blank
+        Stands for values that are not known.
+    """
+
+    def __init__(
+        self,
+        planes: KeptPlanes[Any],
+        order: tuple[int, ...],
+        values: Callable[[Any], NDArray[Any]],
+        dtype: Any,
+        blank: float,
+    ) -> None:
+        self.planes = planes
+        self._order = order
+        self._values = values
+        self._blank = blank
+        full = (*planes.shape, *planes.sides)
+        self.shape = tuple(full[axis] for axis in order)
+        self.ndim = len(self.shape)
+        self.size = int(np.prod(self.shape))
+        self.dtype = np.dtype(dtype)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> NDArray[Any]:
+        """Return a part for basic indexing: integers, slices and an ellipsis."""
+        parts = self._spelled_out(index)
+        wanted: list[Any] = [slice(None)] * self.ndim
+        for part, axis in zip(parts, self._order, strict=True):
+            wanted[axis] = part
+        outer = len(self.planes.shape)
+        ranges = [
+            range(n)[part] if isinstance(part, slice) else range(part, part + 1)
+            for n, part in zip(self.planes.shape, wanted[:outer], strict=True)
         ]
+        block = self._block(ranges)
+        # What is left to do: planes that were asked for by number lose their axis.
+        rest: list[Any] = [slice(None) if isinstance(p, slice) else 0 for p in wanted[:outer]]
+        rest += wanted[outer:]
+        result: NDArray[Any] = block.transpose(self._order)[tuple(rest[a] for a in self._order)]
+        return result
 
-    def _keep(self, part: Part, values: list[Any]) -> None:
-        with self._lock:
-            self._kept[repr(part)] = values
-            self._kept.move_to_end(repr(part))
-            total = sum(each.nbytes for kept in self._kept.values() for each in kept)
-            while total > MOST_BYTES and len(self._kept) > 2:
-                _, oldest = self._kept.popitem(last=False)
-                total -= sum(each.nbytes for each in oldest)
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """Return all values, computed."""
+        block = np.empty((*self.planes.shape, *self.planes.sides), self.dtype)
+        for plane in np.ndindex(*self.planes.shape):
+            block[plane] = self._values(self.planes.get(plane))
+        return block.transpose(self._order).astype(dtype or self.dtype, copy=False)
 
+    def _block(self, ranges: list[range]) -> NDArray[Any]:
+        """Return some planes, (..., h, w); blank where not known."""
+        counts = tuple(len(each) for each in ranges)
+        block = np.full((*counts, *self.planes.sides), self._blank, self.dtype)
+        for asked, number in enumerate(np.ndindex(*counts)):
+            plane = tuple(each[i] for each, i in zip(ranges, number, strict=True))
+            known = self.planes.known(plane)
+            if known is not None:
+                block[number] = self._values(known)
+            # Of a volume, no more than are kept, or each would drop another one for ever.
+            elif asked < self.planes.most:
+                self.planes.want(plane)
+        return block
 
-class SeenArray(lazy.Array):
-    """A dask array like any other, but for napari's drawing, which gets what is there at once."""
-
-    planes: SeenPlanes
-    _mix: Mix
-    _part: Part = ()
-    _before: list[NDArray[Any]]
-    """What was drawn last, in a list that all parts share."""
-
-    @classmethod
-    def of(
-        cls, array: Any, planes: SeenPlanes, mix: Mix, part: Part = (), before: Any = None
-    ) -> SeenArray:
-        """Take over a dask array."""
-        made: SeenArray = cls(array.dask, array.name, array.chunks, meta=array._meta)
-        made.planes, made._mix, made._part = planes, mix, part
-        made._before = [] if before is None else before
-        return made
-
-    def __getitem__(self, key: Any) -> Any:
-        cut = super().__getitem__(key)
-        keys = key if isinstance(key, tuple) else (key,)
-        if not all(isinstance(each, slice | int | np.integer) for each in keys):
-            return cut
-        return self.of(cut, self.planes, self._mix, (*self._part, keys), self._before)
-
-    def __array__(
-        self, dtype: DTypeLike | None = None, copy: bool | None = None, **more: Any
-    ) -> NDArray[Any]:
-        caller = sys._getframe(1).f_globals.get("__name__", "")
-        if not caller.startswith(DRAWING):
-            values: NDArray[Any] = super().__array__(dtype=dtype, copy=copy, **more)
-            return values
-        if threading.current_thread() is threading.main_thread():
-            return np.asarray(self._drawn(), dtype=dtype)
-        # napari's asynchronous slicing can wait.
-        return np.asarray(self._mix(*self.planes.make(self._part)), dtype=dtype)
-
-    def _drawn(self) -> NDArray[Any]:
-        found = self.planes.values(self._part)
-        drawn: NDArray[Any]
-        if found is not None and found[0].ndim:
-            drawn = np.asarray(self._mix(*found))
-        else:
-            drawn = self._before[0] if self._before else np.zeros(0)
-            if (drawn.shape, drawn.dtype) != (self.shape, self.dtype):
-                drawn = np.zeros(self.shape, self.dtype)
-        self._before[:] = [drawn]
-        return drawn
+    def _spelled_out(self, index: Any) -> list[Any]:
+        """Return one integer (from 0) or slice per axis."""
+        parts = list(index) if isinstance(index, tuple) else [index]
+        at = next((i for i, part in enumerate(parts) if part is Ellipsis), len(parts))
+        left = self.ndim - len(parts) + (at < len(parts))
+        parts[at : at + 1] = [slice(None)] * left
+        return [
+            part if isinstance(part, slice) else range(n)[operator.index(part)]
+            for part, n in zip(parts, self.shape, strict=True)
+        ]

@@ -1,4 +1,4 @@
-"""What all sessions share: one run at a time, told to whoever follows, ended with the dock."""
+"""What all sessions share: one run at a time, which ends with the dock."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_baryir.errors import InputError
 from napari_baryir.widgets.dock.problem import Problem, notify
 from napari_baryir.widgets.dock.run import Run, RunQueue, RunSteps, run_queue
-from napari_baryir.widgets.restore.job import Failed, Outcome, Step, Success
+from napari_baryir.widgets.dock.steps import Failed, Outcome, Step, Success
 
 
 class RunSession(QObject):
@@ -22,7 +22,7 @@ class RunSession(QObject):
     Parameters
     ----------
     queue
-        In which its runs wait for others; None: that of all docks that restore or estimate.
+        The queue in which its runs wait; None: the one of all docks that restore or estimate.
     """
 
     changed = Signal()

@@ -1,4 +1,4 @@
-"""What the dock says: a progress bar with time left, a sentence, and details behind a button."""
+"""The status of a dock: a progress bar with time left, a sentence, details behind a button."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from napari_baryir.widgets.dock.run import Run
 class StatusPanel(QWidget):
     """Progress and messages of one dock."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._details = ""
         self._reason: str | None = None
         self.bar = QProgressBar()
@@ -64,10 +64,11 @@ class StatusPanel(QWidget):
         self._details = problem.details
         self.details_button.setVisible(bool(problem.details))
 
-    def follow(self, run: Run, ahead: int) -> None:
-        """Show how far a run is."""
-        self.say(_describe(run, ahead))
+    def follow(self, run: Run, sentence: str) -> None:
+        """Show how far a run is, with a bar and in a sentence."""
+        self.say(sentence)
         step = run.latest
+        # Without a number of steps, the bar says that something is going on.
         self.bar.setRange(0, step.progress.total if step is not None else 0)
         self.bar.setValue(step.progress.done if step is not None else 0)
         self.bar.setVisible(run.state != "waiting")
@@ -79,7 +80,8 @@ class StatusPanel(QWidget):
         show_text(self, "Details", text, (720, 360))
 
 
-def _describe(run: Run, ahead: int) -> str:
+def describe(run: Run, ahead: int) -> str:
+    """Return how far a run is, in a sentence; `ahead` runs come before it."""
     if run.state == "waiting":
         return f"Waiting for {ahead} other run{'s' * (ahead != 1)}."
     if run.state == "cancelling":
@@ -97,7 +99,7 @@ def _describe(run: Run, ahead: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words that fit their size; number and unit stay on one line."""
+    """Return seconds in words that fit their size; number and unit stay on one line."""
     if seconds < 90:
         return f"{max(1, round(seconds))}\N{NO-BREAK SPACE}s"
     if seconds < 5400:
@@ -111,11 +113,11 @@ def show_text(parent: QWidget, title: str, text: QWidget, size: tuple[int, int])
     Parameters
     ----------
     parent
-        It stays in front of it.
+        The window stays in front of this widget.
     title
-        Of the window.
+        Title of the window.
     text
-        What it shows.
+        The text to show.
     size
         Width and height, pixels.
     """

@@ -1,4 +1,4 @@
-"""Tells in napari's status bar what was estimated under the cursor."""
+"""Adds what was estimated under the cursor to napari's status bar."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class CursorValues:
-    """Adds the estimate to whatever napari says of the place under the cursor.
+    """Adds the estimate to whatever napari says about the pixel under the cursor.
 
     napari asks the selected layer alone, and in a thread; ours is rarely the selected one. So this
     completes every status as it comes.
@@ -25,7 +25,7 @@ class CursorValues:
     def __init__(self, viewer: ViewerModel, session: EstimateSession) -> None:
         self._viewer = viewer
         self._session = session
-        self._told: dict[str, Any] = {}
+        self._latest: dict[str, Any] = {}
         """The latest status of ours, which comes back as an event as soon as it is set."""
         viewer.events.status.connect(self._on_status)
 
@@ -34,7 +34,7 @@ class CursorValues:
         self._viewer.events.status.disconnect(self._on_status)
 
     def text(self) -> str:
-        """What was estimated under the cursor; empty where nothing was."""
+        """Return what was estimated under the cursor; empty where nothing was."""
         result = self._session.result
         if result is None or not (result.severity.visible or result.domains.visible):
             return ""
@@ -46,18 +46,18 @@ class CursorValues:
 
     def _on_status(self, event: Any) -> None:
         status = event.value
-        if not isinstance(status, dict) or "coordinates" not in status or status == self._told:
+        if not isinstance(status, dict) or "coordinates" not in status or status == self._latest:
             return
         text = self.text()
         if text:
-            self._told = {**status, "coordinates": f"{status['coordinates']}; {text}"}
-            self._viewer.status = self._told
+            self._latest = {**status, "coordinates": f"{status['coordinates']}; {text}"}
+            self._viewer.status = self._latest
 
 
 def values_at(
     viewer: ViewerModel, result: MapResult, position: Any
 ) -> tuple[float, dict[str, float]] | None:
-    """Severity and probabilities at a position of the viewer; None outside of the maps."""
+    """Return severity and probabilities at a position of the viewer; None outside of the maps."""
     layer = result.severity
     if viewer.dims.ndisplay != 2 or len(position) < layer.ndim:
         return None
@@ -66,5 +66,5 @@ def values_at(
     if any(not 0 <= at < n for at, n in zip(cells, shape, strict=True)):
         return None
     where = dict(zip(result.maps.axes, (int(at) for at in cells), strict=True))
-    place = tuple(where[letter] for letter in result.maps.outer)
-    return result.maps.at(place, where["Y"], where["X"])
+    plane = tuple(where[letter] for letter in result.maps.outer)
+    return result.maps.at(plane, where["Y"], where["X"])

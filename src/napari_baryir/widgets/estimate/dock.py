@@ -9,7 +9,7 @@ from napari_baryir.widgets.dock.dock import RunDock
 from napari_baryir.widgets.dock.status import duration
 from napari_baryir.widgets.estimate.cursor import CursorValues
 from napari_baryir.widgets.estimate.form import EstimateForm
-from napari_baryir.widgets.estimate.lazy_maps import LazyPlaneMaps
+from napari_baryir.widgets.estimate.maps import LazyPlanes
 from napari_baryir.widgets.estimate.panel import MapPanel
 from napari_baryir.widgets.estimate.session import EstimateSession, MapResult
 
@@ -39,21 +39,13 @@ class DegradationDock(RunDock):
         self._begin()
 
     def _start(self) -> None:
-        wish = self.form.wish()
+        job = self.form.job()
         self.form.remember()
-        self.session.estimate(
-            wish.source,
-            wish.settings,
-            axes=wish.axes,
-            region=wish.region,
-            shapes=wish.shapes,
-            parts=wish.parts,
-            lazy=wish.lazy,
-        )
+        self.session.estimate(job)
 
     def _on_result(self, result: MapResult) -> None:
         estimate = result.estimate
-        lazily = isinstance(result.maps.planes, LazyPlaneMaps)
+        lazily = isinstance(result.maps.planes, LazyPlanes)
         done = "Other planes are looked at as you scroll" if lazily else "Estimated"
         took = "" if lazily else f" in {duration(estimate.seconds)}"
         self.status.say(f"{done} with {estimate.model} on {estimate.device}{took}.")

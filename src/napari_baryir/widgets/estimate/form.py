@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from magicgui.widgets import ComboBox
 
 from napari_baryir.widgets.dock.form import LayerForm
-from napari_baryir.widgets.estimate.job import EstimateSettings, LazyMaps, Parts
-from napari_baryir.widgets.viewer.regions import Region
+from napari_baryir.widgets.estimate.job import EstimateJob, LazyMaps, Parts
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image, Shapes
 
 PARTS: dict[str, Parts] = {
     "none": "none",
@@ -26,19 +23,6 @@ LAZY: dict[str, LazyMaps] = {
     "estimate as one scrolls": "lazy",
     "at once, in memory": "memory",
 }
-
-
-@dataclass(frozen=True)
-class EstimateWish:
-    """What the controls say."""
-
-    source: Image
-    settings: EstimateSettings
-    axes: str
-    region: Region
-    shapes: Shapes | None
-    parts: Parts
-    lazy: LazyMaps
 
 
 class EstimateForm(LayerForm):
@@ -60,7 +44,7 @@ class EstimateForm(LayerForm):
         self.region.tooltip = "The whole layer, or a part of it."
         self.shapes.tooltip = "Selected shapes, or all; their common bounding box is looked at."
         self.lazy.tooltip = (
-            "For dask and zarr layers. As one scrolls: the maps are blank where nobody looked yet."
+            "For dask and zarr layers. As one scrolls: planes that are not yet in view are blank."
         )
         self.parts = ComboBox(
             label="contributions", choices=list(PARTS.items()),
@@ -76,21 +60,12 @@ class EstimateForm(LayerForm):
         ]  # fmt: skip
         self._begin()
 
-    def wish(self) -> EstimateWish:
-        """What is asked for.
+    def job(self) -> EstimateJob:
+        """Return what is asked for.
 
         Raises
         ------
         InputError
             If a control holds something that is not possible.
         """
-        source, axes = self._source()
-        return EstimateWish(
-            source=source,
-            settings=EstimateSettings(**self._common()),
-            axes=axes,
-            region=self.region.value,
-            shapes=self.shapes.value if self.region.value == "shapes" else None,
-            parts=self.parts.value,
-            lazy=self.lazy.value,
-        )
+        return EstimateJob(**self._job(), settings=self._common(), parts=self.parts.value)

@@ -1,23 +1,33 @@
-"""One run of estimating what is wrong with a layer, as a generator without Qt or napari."""
+"""One run of estimating what is wrong with a layer, as a generator."""
 
 from __future__ import annotations
 
 import operator
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_baryir.imaging.checks import is_dask
 from napari_baryir.steps import Steps
-from napari_baryir.widgets.estimate.lazy_maps import LazyMap, LazyPlaneMaps, Stopped, kept_parts
-from napari_baryir.widgets.estimate.maps import DegradationMaps, maps_of
-from napari_baryir.widgets.restore.job import Outcome, Step, Success, guarded, read_data
+from napari_baryir.widgets.dock.seen import (
+    Check,
+    KeptPlanes,
+    LazyMap,
+    PlaneIndex,
+    Stopped,
+    computed,
+)
+from napari_baryir.widgets.dock.steps import Outcome, Step, Success, guarded, read_data
+from napari_baryir.widgets.estimate.maps import DegradationMaps, LazyPlanes, maps_of
 from napari_baryir.widgets.viewer.regions import Box
 
 if TYPE_CHECKING:
+    from napari.layers import Image
+
     from napari_baryir.degradation import DegradationEstimate
 
 Parts = Literal["none", "additive", "differences", "both"]
@@ -32,19 +42,7 @@ Family = list[tuple[str, Any]]
 """Names and values of maps that belong together."""
 
 MOST_VALUES = 10**6
-"""Of a map, from which its contrast limits are found."""
-
-
-@dataclass(frozen=True)
-class EstimateSettings:
-    """How to estimate; arguments of `napari_baryir.estimate_degradation`."""
-
-    model: str = "auto"
-    device: str = "auto"
-    precision: str = "auto"
-    tile: int | str = "auto"
-    overlap: int | str = "auto"
-    intensity: Any = "auto"
+"""Most values of a map that its contrast limits are found from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,11 +53,14 @@ class EstimateJob:
     """Level 0: NumPy, dask, zarr or anything that NumPy can read."""
     axes: str
     box: Box
-    settings: EstimateSettings = EstimateSettings()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of `napari_baryir.estimate_degradation`."""
     parts: Parts = "none"
     first: tuple[int | None, ...] = ()
     """Plane in view, within the box; begun with."""
     lazy: LazyMaps = "lazy"
+    source: Image | None = None
+    """The layer that the data belong to."""
     stopping: threading.Event = field(default_factory=threading.Event)
     """Set when it is to stop; heard at every tile, also of a lazy plane."""
 
@@ -75,7 +76,7 @@ class Contribution:
 
     name: str
     data: Any
-    """Of the shape of what was looked at, but without colour samples: their mean."""
+    """Its shape is that of the image without colour samples; it is their mean."""
     limit: float
     """Greatest absolute value but for outliers; the same for maps that belong together."""
 
@@ -107,14 +108,14 @@ def _estimate(job: EstimateJob) -> Generator[Step, None, Estimated]:
             contributions=job.parts != "none",
             first_plane=int(np.ravel_multi_index(first, outer)) if outer else 0,
             at_once=job.lazy == "memory",
-            **vars(job.settings),
+            **job.settings,
         )
     )
     for progress in steps:
         yield Step(progress, None)
     estimate = steps.result
     maps = maps_of(estimate, job.axes)
-    if isinstance(maps.planes, LazyPlaneMaps):
+    if isinstance(maps.planes, LazyPlanes):
         maps.planes.get(first, job.check)  # so that there is something to show
     families = [
         [(name, _grey(values, job.axes)) for name, values in family]
@@ -126,7 +127,7 @@ def _estimate(job: EstimateJob) -> Generator[Step, None, Estimated]:
 
 
 def _families(parts: Parts, estimate: DegradationEstimate) -> list[Family]:
-    """The maps that were asked for, those together that have the same limits."""
+    """Return the maps that were asked for; those in one family have the same limits."""
     found = estimate.contributions
     if found is None:
         return []
@@ -155,7 +156,12 @@ def _lazily(
     inner = "".join(letter for letter in letters if letter not in "YX") + "YX"
     there = [letters.index(letter) for letter in inner]
     back = tuple(inner.index(letter) for letter in letters)
-    planes = kept_parts([values.transpose(there) for family in families for _, values in family])
+    maps = [values.transpose(there) for family in families for _, values in family]
+
+    def compute(plane: PlaneIndex, check: Check | None) -> list[NDArray[Any]]:
+        return computed([each[plane] for each in maps], check)
+
+    planes = KeptPlanes(maps[0].shape, len(maps), compute)
     seen = planes.get(first, job.check)  # it stands for all in finding the limits
     number = 0
     for family in families:
@@ -167,7 +173,7 @@ def _lazily(
 
 
 def _grey(values: Any, axes: str) -> Any:
-    """The mean over colours; alpha, which is never changed, counts as none."""
+    """Return the mean over colours; alpha, which is never changed, counts as none."""
     if "S" not in axes:
         return values
     axis = axes.index("S")
@@ -178,7 +184,7 @@ def _grey(values: Any, axes: str) -> Any:
 
 
 def _limit(values: Any) -> float:
-    """A round figure that nearly all absolute values are below."""
+    """Return a figure that nearly all absolute values are below."""
     array = np.asarray(values).reshape(-1)
     some = np.abs(array[:: max(1, array.size // MOST_VALUES)])
     finite = some[np.isfinite(some)]

@@ -2,7 +2,7 @@
 
 They are made here and put into the viewer by `layers`.
 
-The domain map is a Labels layer and not an RGBA image: its places keep their names, which napari
+The domain map is a Labels layer and not an RGBA image: its cells keep their names, which napari
 shows under the cursor, which region tools can measure, and which a file keeps. napari has one
 opacity per label, not per pixel; so a label says the severity, too, in ten steps.
 """
@@ -29,27 +29,27 @@ if TYPE_CHECKING:
     from napari_baryir.widgets.estimate.job import Contribution
 
 OPACITY = 0.7
-"""Of the maps: the image stays visible below them."""
+"""Opacity of the maps: the image stays visible below them."""
 
 
 def placement(source: Image, box: Box, axes: str, cell: int = 1) -> dict[str, Any]:
-    """Arguments of a layer whose pixels are cells of a source's.
+    """Return arguments of a layer whose pixels are cells of a source's.
 
     Parameters
     ----------
     source
-        Of any scale, translation, rotation, shear and affine.
+        The image; its scale, translation, rotation, shear and affine may be any.
     box
         The part of it that the cells cover, from its first pixel on.
     axes
-        Of the source, without S.
+        Axes of the source, without S.
     cell
         Side of a cell in pixels, along Y and X. Cell 0 is centred on pixel (cell - 1) / 2.
     """
     from napari.utils.transforms import Affine
 
     sides = np.array([cell if letter in "YX" else 1 for letter in axes], dtype=np.float64)
-    place = Affine(
+    transform = Affine(
         scale=source.scale, rotate=source.rotate, shear=source.shear, translate=source.translate
     )
     kept = {
@@ -57,7 +57,7 @@ def placement(source: Image, box: Box, axes: str, cell: int = 1) -> dict[str, An
     }
     return {
         "scale": source.scale * sides,
-        "translate": np.asarray(place(box.start[: len(axes)] + (sides - 1) / 2)),
+        "translate": np.asarray(transform(box.start[: len(axes)] + (sides - 1) / 2)),
         "rotate": source.rotate,
         "shear": source.shear,
         "affine": source.affine.affine_matrix,
@@ -102,7 +102,7 @@ def add_domains(
     *,
     record: dict[str, Any],
 ) -> Labels:
-    """Add the domain map: one named colour per domain, as opaque as the place is severe."""
+    """Add the domain map: one named colour per domain, as opaque as the cell is severe."""
     from napari.layers import Labels
 
     layer = Labels(
@@ -132,23 +132,16 @@ def add_contribution(
     record: dict[str, Any],
 ) -> Image:
     """Add a map of what an embedding does to the image, hidden; 0 is black."""
-    from napari.layers import Image
-
-    layer = Image(
+    return layers.add_difference(
+        viewer,
+        below,
         contribution.data,
         name=f"{source.name} {contribution.name}",
-        rgb=False,
-        multiscale=False,
-        colormap=layers.signed_colormap(),
-        contrast_limits=(-contribution.limit, contribution.limit),
-        blending="translucent",
+        limit=contribution.limit,
+        record={**record, "kind": "contribution", "map": contribution.name},
+        placement=placement(source, box, axes),
         visible=False,
-        metadata={layers.KEY: {**record, "kind": "contribution", "map": contribution.name}},
-        **placement(source, box, axes),
     )
-    layers.insert_above(viewer, below, layer)
-    layers.show_colorbar(layer)
-    return layer
 
 
 def show_domain(layer: Labels, maps: DegradationMaps, only: str | None) -> None:
@@ -163,7 +156,7 @@ def _colormap(maps: DegradationMaps, only: str | None) -> Any:
 
 
 def _features(maps: DegradationMaps) -> dict[str, list[Any]]:
-    """What napari says of a label under the cursor."""
+    """Return what napari says of a label under the cursor."""
     rows: list[tuple[int, str, str]] = [(0, "clean", ""), (PENDING, "not looked at yet", "")]
     for number, domain in enumerate(maps.domains, start=1):
         for level in range(LEVELS):

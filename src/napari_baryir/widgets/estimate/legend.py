@@ -19,7 +19,7 @@ GAP = 6
 class LegendRow(QAbstractButton):
     """Colour, name, bar and percentage of one domain; checked while it is shown alone."""
 
-    def __init__(self, domain: str, color: str, parent: QWidget | None = None) -> None:
+    def __init__(self, domain: str, color: str, parent: QWidget) -> None:
         super().__init__(parent)
         self.domain = domain
         self.share: float | None = None
@@ -29,15 +29,15 @@ class LegendRow(QAbstractButton):
         self.setCheckable(True)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
-        told = {
+        meanings = {
             CLEAN: "Nothing wrong: transparent in the map.",
             UNKNOWN: "Something is wrong, but nothing that the model was trained on.",
         }
-        meaning = told.get(domain, "The fainter its colour in the map, the milder it is there.")
+        meaning = meanings.get(domain, "The fainter its colour in the map, the milder it is there.")
         self.setToolTip(f"{meaning} Click to see only {domain} in the map.")
 
     def sizeHint(self) -> QSize:
-        """Of a line of text with some air."""
+        """Return the size of a line of text with some air."""
         text = self.fontMetrics()
         return QSize(text.horizontalAdvance("background 100 %") + 100, text.height() + 8)
 
@@ -107,8 +107,8 @@ class Legend(QWidget):
     only_changed = Signal(object)
     """The domain to show alone, or None."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.rows: dict[str, LegendRow] = {}
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
@@ -152,13 +152,13 @@ class Legend(QWidget):
 
 
 def percent(share: float) -> str:
-    """A share as people read it."""
+    """Return a share as people read it."""
     if 0 < share < 0.01:
         return "<1 %"
     return f"{round(100 * share)} %"
 
 
 def in_words(shares: Mapping[str, float], least: float = 0.05) -> str:
-    """Shares as in "haze 62 %, noise 30 %", those worth naming."""
+    """Return shares as in "haze 62 %, noise 30 %", those worth naming."""
     named = [f"{d} {percent(share)}" for d, share in shares.items() if share >= least]
     return ", ".join(named) or "nothing stands out"

@@ -1,34 +1,29 @@
-"""Estimates laid out for layers and panels: plane by plane, lazy where the image is.
-
-Knows neither Qt nor napari.
-"""
+"""Estimates laid out for layers and panels: plane by plane, lazy where the image is."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_baryir.domains import CLEAN, colors_of
 from napari_baryir.imaging.checks import is_dask
+from napari_baryir.widgets.dock.seen import Check, KeptPlanes, LazyMap, PlaneIndex, computed
 
 if TYPE_CHECKING:
     from napari_baryir.degradation import DegradationEstimate
 
 LEVELS = 10
-"""Steps of severity that the domain map tells apart.
+"""Steps of severity in the domain map.
 
-A place of domain number k (from 1) and severity s has the label 10 k + floor(10 s): its tens are
+A cell of domain number k (from 1) and severity s has the label 10 k + floor(10 s): its tens are
 the domain, its ones the severity. Clean is 0."""
 
 PENDING = 1
-"""Label of places that nobody has looked at yet, in lazy maps; in none that is complete."""
-
-Place = tuple[int, ...]
-"""Index of a plane: one number per axis other than Y, X and S."""
+"""Label of cells that are not known yet, in lazy maps; complete maps have none."""
 
 
 @dataclass(frozen=True)
@@ -36,20 +31,18 @@ class PlaneSummary:
     """A plane, or several, in a few figures."""
 
     shares: Mapping[str, float]
-    """Of the domains, most first; sums to 1."""
+    """Shares of the domains, most first; they sum to 1."""
     severity: float
     """Mean, in [0, 1]."""
 
 
-@dataclass(frozen=True, eq=False)
-class PlaneMaps:
+class PlaneMaps(NamedTuple):
     """The maps of one plane."""
 
     severity: NDArray[np.float32]
     """(h, w), in [0, 1]."""
     probabilities: NDArray[np.float32]
     """(K, h, w), sums to 1 over K."""
-    summary: PlaneSummary
 
 
 class Planes:
@@ -60,7 +53,7 @@ class Planes:
     severity, probabilities
         (..., h, w) and (..., K, h, w).
     summary, severities
-        Of the estimate: per plane.
+        The estimate's own, per plane.
     """
 
     def __init__(
@@ -72,19 +65,50 @@ class Planes:
         self._summary = summary
         self._severities = severities
 
-    def get(self, place: Place) -> PlaneMaps:
-        """The maps of a plane."""
-        number = int(np.ravel_multi_index(place, self.shape)) if place else 0
-        summary = PlaneSummary(self._summary[number], float(self._severities[number]))
-        return PlaneMaps(self._severity[place], self._probabilities[place], summary)
+    def get(self, plane: PlaneIndex) -> PlaneMaps:
+        """Return the maps of a plane."""
+        return PlaneMaps(self._severity[plane], self._probabilities[plane])
 
-    def known(self, place: Place) -> PlaneMaps | None:
-        """The maps of a plane where that takes no time; else None."""
-        return self.get(place)
+    def known(self, plane: PlaneIndex) -> PlaneMaps | None:
+        """Return the maps of a plane where that takes no time; else None."""
+        return self.get(plane)
 
-    def summary(self, place: Place) -> PlaneSummary | None:
-        """What was found in a plane; None where nobody has looked at it."""
-        return self.get(place).summary
+    def summary(self, plane: PlaneIndex) -> PlaneSummary | None:
+        """Return what was found in a plane; None where it is not known."""
+        number = int(np.ravel_multi_index(plane, self.shape)) if plane else 0
+        return PlaneSummary(self._summary[number], float(self._severities[number]))
+
+
+class LazyPlanes(KeptPlanes[PlaneMaps], Planes):
+    """The planes of an estimate of dask arrays, judged when they are looked at.
+
+    Parameters
+    ----------
+    severity, probabilities
+        (..., h, w) and (..., K, h, w), dask.
+    domains
+        K names.
+    """
+
+    def __init__(self, severity: Any, probabilities: Any, domains: tuple[str, ...]) -> None:
+        KeptPlanes.__init__(self, severity.shape, 1 + len(domains), self._judge)
+        self._severity = severity
+        self._probabilities = probabilities
+        self._domains = domains
+        self._summaries: dict[PlaneIndex, PlaneSummary] = {}
+
+    def summary(self, plane: PlaneIndex) -> PlaneSummary | None:
+        """Return what was found in a plane that has been looked at, also long ago."""
+        return self._summaries.get(plane)
+
+    def _judge(self, plane: PlaneIndex, check: Check | None) -> PlaneMaps:
+        from napari_baryir.degradation.planes import mean_severity, shares
+
+        arrays = [self._severity[plane], self._probabilities[plane]]
+        severity, probabilities = computed(arrays, check)
+        found = PlaneSummary(shares(probabilities, self._domains), mean_severity(severity))
+        self._summaries[plane] = found
+        return PlaneMaps(severity, probabilities)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,12 +118,12 @@ class DegradationMaps:
     domains: tuple[str, ...]
     """Degradations, then clean, then unknown."""
     axes: str
-    """Of the layer that was looked at, without S."""
+    """Axes of the layer that was looked at, without S."""
     cell: int
-    """Side of a place, in pixels."""
+    """Side of a cell, in pixels."""
     planes: Planes
     severity: Any
-    """float32 in [0, 1], axes as `axes`; NumPy, or a `LazyMap` with NaN where nobody looked yet."""
+    """float32 in [0, 1], axes as `axes`; NumPy, or a `LazyMap` with NaN where it is not known."""
     labels: Any
     """Labels as `LEVELS` says, axes as `axes`; NumPy, or a `LazyMap` with `PENDING`."""
 
@@ -108,18 +132,18 @@ class DegradationMaps:
         """Axes that count planes."""
         return "".join(letter for letter in self.axes if letter not in "YX")
 
-    def matching(self, place: tuple[int | None, ...]) -> Iterator[Place]:
-        """Places of which this is one, None standing for all along that axis."""
+    def matching(self, plane: tuple[int | None, ...]) -> Iterator[PlaneIndex]:
+        """Yield the planes that an index means; None stands for all along that axis."""
         ranges = [
             range(n) if at is None else range(at, at + 1)
-            for at, n in zip(place, self.planes.shape, strict=True)
+            for at, n in zip(plane, self.planes.shape, strict=True)
         ]
         for number in np.ndindex(*(len(each) for each in ranges)):
             yield tuple(each[i] for each, i in zip(ranges, number, strict=True))
 
-    def summary(self, place: tuple[int | None, ...]) -> PlaneSummary | None:
-        """Mean of those planes that are known; None if none is."""
-        summaries = (self.planes.summary(each) for each in self.matching(place))
+    def summary(self, plane: tuple[int | None, ...]) -> PlaneSummary | None:
+        """Return the mean of those planes that are known; None if none is."""
+        summaries = (self.planes.summary(each) for each in self.matching(plane))
         found = [each for each in summaries if each is not None]
         if len(found) <= 1:  # no mean to take: a plot along a long stack asks for many
             return found[0] if found else None
@@ -130,18 +154,18 @@ class DegradationMaps:
         ordered = dict(sorted(shares.items(), key=lambda item: -item[1]))
         return PlaneSummary(ordered, float(np.mean([each.severity for each in found])))
 
-    def at(self, place: Place, row: int, column: int) -> tuple[float, dict[str, float]] | None:
-        """Severity and probabilities, most first, of one place; None where not known or outside."""
-        plane = self.planes.known(place)
-        if plane is None:
+    def at(self, plane: PlaneIndex, row: int, column: int) -> tuple[float, dict[str, float]] | None:
+        """Return severity and probabilities of a cell, most first; None if not known or outside."""
+        known = self.planes.known(plane)
+        if known is None:
             return None
-        h, w = plane.severity.shape
+        h, w = known.severity.shape
         if not (0 <= row < h and 0 <= column < w):
             return None
-        values = plane.probabilities[:, row, column]
+        values = known.probabilities[:, row, column]
         order = np.argsort(-values, kind="stable")
         chances = {self.domains[k]: float(values[k]) for k in order}
-        return float(plane.severity[row, column]), chances
+        return float(known.severity[row, column]), chances
 
 
 def maps_of(estimate: DegradationEstimate, axes: str) -> DegradationMaps:
@@ -150,9 +174,9 @@ def maps_of(estimate: DegradationEstimate, axes: str) -> DegradationMaps:
     Parameters
     ----------
     estimate
-        Of NumPy or dask arrays.
+        Its arrays are NumPy or dask.
     axes
-        Of the image that was looked at.
+        Axes of the image that was looked at.
     """
     domains = tuple(estimate.domains)
     wanted = axes.replace("S", "")
@@ -163,9 +187,7 @@ def maps_of(estimate: DegradationEstimate, axes: str) -> DegradationMaps:
         return labels_of(severity, probabilities, domains).astype(dtype)
 
     if is_dask(estimate.severity):
-        from napari_baryir.widgets.estimate.lazy_maps import LazyMap, LazyPlaneMaps
-
-        lazy = LazyPlaneMaps(estimate.severity, estimate.probabilities, domains)
+        lazy = LazyPlanes(estimate.severity, estimate.probabilities, domains)
 
         def marked(plane: PlaneMaps) -> NDArray[Any]:
             return labels(plane.severity, plane.probabilities)
@@ -193,7 +215,7 @@ def maps_of(estimate: DegradationEstimate, axes: str) -> DegradationMaps:
 def labels_of(
     severity: NDArray[np.float32], probabilities: NDArray[np.float32], domains: tuple[str, ...]
 ) -> NDArray[np.int64]:
-    """Most probable domain and severity as one number, as `LEVELS` says.
+    """Return the most probable domain and the severity as one number, as `LEVELS` says.
 
     Parameters
     ----------
@@ -214,7 +236,7 @@ def labels_of(
 def label_colors(
     domains: Sequence[str], only: str | None = None
 ) -> dict[int | None, tuple[float, float, float, float]]:
-    """Colour and opacity of each label of the domain map; opacity is severity.
+    """Return colour and opacity of each label of the domain map; opacity is severity.
 
     Parameters
     ----------

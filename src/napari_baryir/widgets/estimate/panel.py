@@ -13,7 +13,6 @@ from qtpy.QtWidgets import (
     QLabel,
     QPushButton,
     QVBoxLayout,
-    QWidget,
 )
 
 from napari_baryir.domains import CLEAN
@@ -38,10 +37,8 @@ VIEWS = {
 class MapPanel(QGroupBox):
     """Shown when there is a result."""
 
-    def __init__(
-        self, viewer: ViewerModel, session: EstimateSession, parent: QWidget | None = None
-    ) -> None:
-        super().__init__("Estimate", parent)
+    def __init__(self, viewer: ViewerModel, session: EstimateSession) -> None:
+        super().__init__("Estimate")
         self._viewer = viewer
         self._session = session
         self.headline = QLabel()
@@ -52,7 +49,7 @@ class MapPanel(QGroupBox):
         self.axis.setToolTip("Axis along which the planes are plotted.")
         self.views = QButtonGroup(self)
         self._plotted: Any = None
-        """What is in the plot: a result, its axis and the place along the other axes."""
+        """What is in the plot: a result, its axis and the indices along the other axes."""
         self._lay_out()
         self.views.buttonClicked.connect(self._on_view)
         self.legend.only_changed.connect(self._on_only)
@@ -122,7 +119,7 @@ class MapPanel(QGroupBox):
         """Axis of the plot; empty where there is but one plane."""
         return str(self.axis.currentText()[-1:])
 
-    def _place(self, result: MapResult) -> tuple[int | None, ...]:
+    def _plane(self, result: MapResult) -> tuple[int | None, ...]:
         return plane_in_view(self._viewer, result.source, result.axes, result.box)
 
     def _refresh(self, _: Any = None) -> None:
@@ -130,15 +127,15 @@ class MapPanel(QGroupBox):
         result = self._session.result
         if result is None or result.source.ndim > self._viewer.dims.ndim:
             return
-        place = self._place(result)
-        summary = result.maps.summary(place)
-        self.headline.setText(_headline(summary, stack=None in place))
+        plane = self._plane(result)
+        summary = result.maps.summary(plane)
+        self.headline.setText(_headline(summary, stack=None in plane))
         self.legend.set_shares(summary.shares if summary is not None else None)
         if not self._letter:
             return
         along = result.maps.outer.index(self._letter)
-        self._plot(result, place[:along], place[along + 1 :])
-        self.plot.set_current(place[along] or 0)
+        self._plot(result, plane[:along], plane[along + 1 :])
+        self.plot.set_current(plane[along] or 0)
 
     def _plot(
         self, result: MapResult, before: tuple[int | None, ...], after: tuple[int | None, ...]

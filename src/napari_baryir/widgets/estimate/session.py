@@ -1,4 +1,4 @@
-"""From a wish to maps: makes the job, follows its run, has the maps put into the viewer."""
+"""From a job to maps: follows its run, and has the maps put into the viewer."""
 
 from __future__ import annotations
 
@@ -7,26 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
 
-from napari_baryir.widgets.dock.plane_fetcher import PlaneFetcher
 from napari_baryir.widgets.dock.run import Run
+from napari_baryir.widgets.dock.seen import KeptPlanes, LazyMap, PartWorker
 from napari_baryir.widgets.dock.session import RunSession
 from napari_baryir.widgets.estimate import layers as degradation_layers
-from napari_baryir.widgets.estimate.job import (
-    Estimated,
-    EstimateJob,
-    EstimateSettings,
-    LazyMaps,
-    Parts,
-    estimate_steps,
-)
-from napari_baryir.widgets.estimate.lazy_maps import KeptPlanes, LazyMap
+from napari_baryir.widgets.estimate.job import Estimated, EstimateJob, estimate_steps
 from napari_baryir.widgets.estimate.maps import DegradationMaps
 from napari_baryir.widgets.viewer import layers
-from napari_baryir.widgets.viewer.regions import Box, Region, level_0, plane_in_view, suitable_box
+from napari_baryir.widgets.viewer.regions import Box
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image, Labels, Layer, Shapes
+    from napari.layers import Image, Labels, Layer
 
 
 @dataclass(eq=False)
@@ -36,15 +28,15 @@ class MapResult:
     source: Image
     box: Box
     axes: str
-    """Of the source, with S."""
+    """Axes of the source, with S."""
     estimate: Any
     """A `napari_baryir.DegradationEstimate`."""
     maps: DegradationMaps
     severity: Image
     domains: Labels
     contributions: list[Image]
-    fetchers: list[PlaneFetcher] = field(default_factory=list)
-    """Of lazy maps, and of lazy contributions."""
+    workers: list[PartWorker] = field(default_factory=list)
+    """They look at planes of lazy maps, and of lazy contributions."""
     only: str | None = None
     """The domain that is shown alone; None for all."""
 
@@ -70,43 +62,16 @@ class EstimateSession(RunSession):
         self.viewer = viewer
         self.result: MapResult | None = None
         self.results: list[MapResult] = []
-        self._source: Image | None = None
         self._job: EstimateJob | None = None
         viewer.layers.events.removed.connect(self._on_layer_removed)
         viewer.layers.selection.events.active.connect(self._on_active)
 
-    def estimate(
-        self,
-        source: Image,
-        settings: EstimateSettings,
-        *,
-        axes: str,
-        region: Region = "layer",
-        shapes: Shapes | None = None,
-        parts: Parts = "none",
-        lazy: LazyMaps = "lazy",
-    ) -> Run:
-        """Queue a run.
-
-        Raises
-        ------
-        InputError
-            If the layer cannot be looked at, or there is a run already.
-        """
+    def estimate(self, job: EstimateJob) -> Run:
+        """Queue a run; `InputError` if there is one already."""
         self._check_free()
-        box = suitable_box(self.viewer, source, axes, region, shapes)
-        self._source = source
-        self._job = EstimateJob(
-            data=level_0(source),
-            axes=axes,
-            box=box,
-            settings=settings,
-            parts=parts,
-            first=plane_in_view(self.viewer, source, axes, box),
-            lazy=lazy,
-        )
-        steps, title = estimate_steps(self._job), f"Looking at {source.name}"
-        return self._submit(steps, title, self._job.stopping)
+        assert job.source is not None
+        self._job = job
+        return self._submit(estimate_steps(job), f"Looking at {job.source.name}", job.stopping)
 
     def show_only(self, domain: str | None) -> None:
         """Show one domain of the result, or all."""
@@ -122,16 +87,17 @@ class EstimateSession(RunSession):
         self.results, self.result = [], None
 
     def _give_up(self) -> None:
-        self._source = self._job = None
+        self._job = None
 
     def _finish(self, done: Estimated) -> None:
-        source, job = self._source, self._job
-        self._source = self._job = None
-        assert source is not None
+        job, self._job = self._job, None
         assert job is not None
+        source = job.source
+        assert source is not None
         record = make_record(done.estimate, job, source)
-        place = (self.viewer, source)
-        severity = degradation_layers.add_severity(*place, job.box, done.maps, record=record)
+        severity = degradation_layers.add_severity(
+            self.viewer, source, job.box, done.maps, record=record
+        )
         domains = degradation_layers.add_domains(
             self.viewer, severity, source, job.box, done.maps, record=record
         )
@@ -144,33 +110,33 @@ class EstimateSession(RunSession):
         result = MapResult(
             source, job.box, job.axes, done.estimate, done.maps, severity, domains, contributions
         )
-        self._fetch_as_seen(result)
+        self._look_as_seen(result)
         self.results.append(result)
         self._look_at(result)
         self.finished.emit(result)
 
-    def _fetch_as_seen(self, result: MapResult) -> None:
-        """Look at planes of lazy maps as one scrolls to them."""
+    def _look_as_seen(self, result: MapResult) -> None:
+        """Look at planes of lazy maps as the user scrolls to them."""
         lazy = {id(planes): planes for planes in map(_planes_of, result.layers) if planes}
-        result.fetchers = [PlaneFetcher(planes) for planes in lazy.values()]
-        for fetcher in result.fetchers:
+        result.workers = [PartWorker(planes) for planes in lazy.values()]
+        for worker in result.workers:
             # Methods, since PySide6 keeps functions with all that they refer to: here, the maps.
-            fetcher.fetched.connect(self._on_fetched)
-            fetcher.failed.connect(self._complain)
-            self._draw(result, fetcher)  # asks for what has come into view since the run began
+            worker.made.connect(self._on_made)
+            worker.failed.connect(self.failed)
+            self._draw(result, worker)  # asks for what has come into view since the run began
 
-    def _draw(self, result: MapResult, fetcher: PlaneFetcher) -> None:
+    def _draw(self, result: MapResult, worker: PartWorker) -> None:
         """Draw maps of which more is known."""
         for layer in result.layers:
-            if _planes_of(layer) is fetcher.planes:
+            if _planes_of(layer) is worker.kept:
                 layers.refresh(layer)
         self.computed.emit()
 
-    def _on_fetched(self) -> None:
+    def _on_made(self) -> None:
         for result in self.results:
-            for fetcher in result.fetchers:
-                if fetcher is self.sender():
-                    self._draw(result, fetcher)
+            for worker in result.workers:
+                if worker is self.sender():
+                    self._draw(result, worker)
 
     def _look_at(self, result: MapResult | None) -> None:
         self.result = result
@@ -184,7 +150,7 @@ class EstimateSession(RunSession):
 
     def _on_layer_removed(self, event: Any) -> None:
         layer = event.value
-        if layer is self._source:
+        if self._job is not None and layer is self._job.source:
             self.cancel()
         gone = [r for r in self.results if layer is r.severity or layer is r.domains]
         for result in gone:
@@ -196,17 +162,17 @@ class EstimateSession(RunSession):
 
 def _let_go(result: MapResult) -> None:
     """Look at no more planes of a result."""
-    for fetcher in result.fetchers:
-        fetcher.close()
+    for worker in result.workers:
+        worker.close()
 
 
 def _planes_of(layer: Layer) -> KeptPlanes[Any] | None:
-    """Where the values of a lazy map come from; None for other layers."""
+    """Return where the values of a lazy map come from; None for other layers."""
     return layer.data.planes if isinstance(layer.data, LazyMap) else None
 
 
 def make_record(estimate: Any, job: EstimateJob, source: Image) -> dict[str, Any]:
-    """What is kept in the maps' metadata: plain JSON values, enough to repeat the run."""
+    """Return what is kept in the maps' metadata: plain JSON values, enough to repeat the run."""
     path = getattr(source.source, "path", None)
     return {
         **estimate.record,

@@ -26,8 +26,8 @@ class StackPlot(QWidget):
     picked = Signal(int)
     """A plane was clicked."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.current = 0
         self.only: str | None = None
         self._letter = ""
@@ -68,13 +68,13 @@ class StackPlot(QWidget):
         self.update()
 
     def plane_at(self, x: float) -> int:
-        """The plane whose bar is at a horizontal position, in pixels."""
+        """Return the plane whose bar is at a horizontal position, in pixels."""
         area = self._area()
         number = int((x - area.left()) / max(area.width(), 1) * len(self._planes))
         return min(max(number, 0), max(len(self._planes) - 1, 0))
 
     def bar(self, plane: int) -> QRectF:
-        """Where a plane's bar may be, up to the highest severity."""
+        """Return where a plane's bar may be, up to the highest severity."""
         area = self._area()
         width = area.width() / max(len(self._planes), 1)
         return QRectF(area.left() + plane * width, area.top(), width, area.height())
@@ -123,26 +123,26 @@ class StackPlot(QWidget):
         painter.drawText(below, Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop, middle)
 
     def _draw_plane(self, painter: QPainter, number: int, text: QColor) -> None:
-        place = self.bar(number)
-        gap = 1.0 if place.width() >= 4 else 0.0
-        place = QRectF(place.left(), place.top(), max(place.width() - gap, 1.0), place.height())
+        bar = self.bar(number)
+        gap = 1.0 if bar.width() >= 4 else 0.0
+        bar = QRectF(bar.left(), bar.top(), max(bar.width() - gap, 1.0), bar.height())
         plane = self._planes[number]
         if plane is None:
             faint = QColor(text)
             faint.setAlpha(70)
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(QBrush(faint, Qt.BrushStyle.BDiagPattern))
-            painter.drawRect(place)
+            painter.drawRect(bar)
             return
-        height = place.height() * min(plane.severity / self.highest, 1.0)
-        bottom = place.bottom()
+        height = bar.height() * min(plane.severity / self.highest, 1.0)
+        bottom = bar.bottom()
         for domain, share in self._parts(plane):
-            part = QRectF(place.left(), bottom - height * share, place.width(), height * share)
+            part = QRectF(bar.left(), bottom - height * share, bar.width(), height * share)
             painter.fillRect(part, self._colors[domain])
             bottom -= height * share
 
     def _parts(self, plane: PlaneSummary) -> list[tuple[str, float]]:
-        """Domains of a bar from the bottom up, with their parts of its height."""
+        """Return the domains of a bar from the bottom up, with their parts of its height."""
         wrong = {d: plane.shares.get(d, 0.0) for d in self._colors if d != CLEAN}
         total = sum(wrong.values())
         parts = [(d, share / total) for d, share in wrong.items()] if total > 1e-6 else []
@@ -185,7 +185,7 @@ class StackPlot(QWidget):
         self.picked.emit(min(max(self.current + step, 0), len(self._planes) - 1))
 
     def event(self, event: Any) -> bool:
-        """Tell of the plane under the cursor."""
+        """Describe the plane under the cursor."""
         if event.type() == QEvent.Type.ToolTip and self._planes:
             number = self.plane_at(event.pos().x())
             QToolTip.showText(event.globalPos(), self._describe(number), self)

@@ -1,4 +1,4 @@
-"""A line that tells the gain and offset of the camera, measured on a noisy image."""
+"""A line with the gain and offset of the camera, measured on a noisy image."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from napari.qt.threading import create_worker
-from qtpy.QtWidgets import QLabel, QWidget
+from qtpy.QtWidgets import QLabel
 
 from napari_baryir.widgets.dock.problem import Problem
 from napari_baryir.widgets.dock.torch_ahead import load_libraries
@@ -21,8 +21,8 @@ class _Measured(NamedTuple):
 class CameraLine(QLabel):
     """Hidden unless there is an image to measure. Measures in a thread."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._number = 0
         self.setWordWrap(True)
         self.setToolTip(
@@ -32,7 +32,7 @@ class CameraLine(QLabel):
         self.hide()
 
     def measure(self, image: LayerImage | Path | None) -> None:
-        """Measure an image; what was asked before no longer counts."""
+        """Measure an image; an earlier measurement is dropped."""
         self._number += 1
         self.setVisible(image is not None)
         if image is None:

@@ -53,7 +53,7 @@ NOT_IN_NAMES = '/\\:*?"<>|'
 
 
 def degradation_choices(model: str) -> list[tuple[str, str]]:
-    """What can be made for a model, as labels and ``profile:name``."""
+    """Return what can be made for a model, as labels and ``profile:name``."""
     kind = image_kind(model)
     profiles = [name for name in PROFILES if kind in (name, "any")]
     one = len(profiles) == 1
@@ -66,7 +66,7 @@ def degradation_choices(model: str) -> list[tuple[str, str]]:
 
 
 def image_kind(model: str) -> str:
-    """The images that a model was trained on: "photo", "microscopy" or "any"."""
+    """Return the images that a model was trained on: "photo", "microscopy" or "any"."""
     from napari_baryir.weights.registry import available_models
 
     kinds = {card.name: card.image_kind for card in available_models()}
@@ -74,7 +74,7 @@ def image_kind(model: str) -> str:
 
 
 def weights_path(name: str) -> Path:
-    """Where a model of that name will be.
+    """Return where a model of that name will be.
 
     Raises
     ------
@@ -153,7 +153,7 @@ class PathControl:
         self.native.path = str(path)
 
     def folder(self, what: str) -> Path:
-        """The folder; `InputError` if there is none."""
+        """Return the folder; `InputError` if there is none."""
         if not self.value:
             raise InputError(f"choose the folder of the {what} images")
         path = Path(self.value).expanduser()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, ComboBox, LineEdit, Select, SpinBox
-from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QSizePolicy
 
-from napari_baryir.widgets.dock.controls import FolderEdit, model_choices
+from napari_baryir.widgets.dock.controls import FolderEdit
+from napari_baryir.widgets.dock.form import Form
 from napari_baryir.widgets.finetune.choices import (
     BRIGHTNESS,
     FROM_FOLDERS,
@@ -21,21 +21,33 @@ from napari_baryir.widgets.finetune.choices import (
 )
 from napari_baryir.widgets.finetune.layers import LayerChoices
 
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
 FIRST_NAME = "my-model"
 LIST_HEIGHT = 76
-"""Of the list of layers, in pixels; longer ones scroll."""
+"""Height of the list of layers, in pixels; longer ones scroll."""
 
 
-class FinetuneControls(QObject):
+class FinetuneControls(Form):
     """Two lists of controls, `basic` and `advanced`, to be laid out by `lay_out`."""
 
-    def __init__(self, layers: LayerChoices) -> None:
-        super().__init__()
-        self.layers = layers
+    group = "finetune"
+    remembered = (
+        "model", "kind", "found_in", "folder", "partners_folder", "degradation", "like_file",
+        "name", "steps", "domain", "mode", "device", "batch", "patch", "validate_every",
+        "brightness", "turn", "calibrate",
+    )  # fmt: skip
+    devices = ("auto", "cpu", "cuda")
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        super().__init__(viewer)
+        self.model.label = "start from"
+        self.layers = LayerChoices(viewer)
         self._make_sources()
         self._make_settings()
         self.basic = [
-            self.model, self.kind, self.place, self.degraded, self.clean, self.images,
+            self.model, self.kind, self.found_in, self.degraded, self.clean, self.images,
             self.folder, self.partners_folder, self.degradation, self.like, self.like_file,
             self.name, self.steps,
         ]  # fmt: skip
@@ -45,14 +57,13 @@ class FinetuneControls(QObject):
         ]  # fmt: skip
 
     def _make_sources(self) -> None:
-        # Functions, since magicgui offers anew what it was given whenever a control is laid out.
-        self.model = ComboBox(label="start from", choices=_models)
         self.kind = ComboBox(label="learn from", choices=list(KINDS.items()))
-        self.place = ComboBox(
+        self.found_in = ComboBox(
             label="found in", choices=[FROM_LAYERS, FROM_FOLDERS],
             tooltip="Layers of this viewer, which stay as they are, or folders of TIFF, PNG, JPEG "
             "or OME-Zarr.",
         )  # fmt: skip
+        # A function, since magicgui offers its choices anew whenever a control is laid out.
         choices = self.layers.choices
         self.degraded = ComboBox(
             label="degraded", choices=choices, nullable=False,
@@ -105,9 +116,6 @@ class FinetuneControls(QObject):
             tooltip="All but the encoder: the usual. Low-rank updates: the least memory for large "
             "models. Everything: for many images.",
         )  # fmt: skip
-        self.device = ComboBox(
-            label="device", choices=["auto", "cpu", "cuda"], tooltip="auto: a GPU if there is one."
-        )
         self.batch = LineEdit(
             label="batch", value="auto",
             tooltip="Patches per step, half of them rehearsal of what the model knows; auto: what "
@@ -134,7 +142,3 @@ class FinetuneControls(QObject):
             label="", text="calibrate the degradation map", value=True,
             tooltip="At the end, about two minutes; needs at least 8 clean planes.",
         )  # fmt: skip
-
-
-def _models(_: Any = None) -> list[tuple[str, str]]:
-    return model_choices()

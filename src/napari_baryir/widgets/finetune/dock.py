@@ -9,16 +9,14 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidge
 
 from napari_baryir.errors import BaryIRError, InputError
 from napari_baryir.widgets.dock.controls import lay_out
-from napari_baryir.widgets.dock.dock import RunDock
-from napari_baryir.widgets.dock.opening import open_dock
+from napari_baryir.widgets.dock.dock import RunDock, open_dock
 from napari_baryir.widgets.dock.problem import Problem
 from napari_baryir.widgets.estimate.dock import DegradationDock
 from napari_baryir.widgets.finetune.camera import CameraLine
 from napari_baryir.widgets.finetune.form import FinetuneForm
 from napari_baryir.widgets.finetune.job import Trained
-from napari_baryir.widgets.finetune.panel import FinetunePanel
+from napari_baryir.widgets.finetune.panel import FinetunePanel, progress_text, result_text
 from napari_baryir.widgets.finetune.session import FinetuneSession
-from napari_baryir.widgets.finetune.status import follow_training, result_text
 from napari_baryir.widgets.restore.dock import RestoreDock
 
 if TYPE_CHECKING:
@@ -115,7 +113,7 @@ class FinetuneDock(RunDock):
 
     def _on_session(self) -> None:
         if self.session.run is not None:
-            follow_training(self.status, self.session)
+            self.status.follow(self.session.run, progress_text(self.session))
         self._set_buttons()
 
     def _set_buttons(self) -> None:

@@ -5,17 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import ComboBox
 from qtpy.QtCore import Signal
 
 from napari_baryir.errors import InputError
-from napari_baryir.widgets.dock.controls import (
-    card_text,
-    read_pixels,
-    set_shown,
-    store,
-)
-from napari_baryir.widgets.dock.settings import defaults
+from napari_baryir.widgets.dock.controls import read_pixels, set_shown
 from napari_baryir.widgets.finetune.choices import (
     EXPLAINED,
     FROM_LAYERS,
@@ -26,51 +19,41 @@ from napari_baryir.widgets.finetune.choices import (
 )
 from napari_baryir.widgets.finetune.controls import FinetuneControls
 from napari_baryir.widgets.finetune.job import FinetuneJob, Images, Kind
-from napari_baryir.widgets.finetune.layers import LayerChoices, pair_reason
+from napari_baryir.widgets.finetune.layers import pair_reason
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-GROUP = "finetune"
-REMEMBERED = (
-    "model", "kind", "place", "folder", "partners_folder", "degradation", "like_file", "name",
-    "steps", "domain", "mode", "device", "batch", "patch", "validate_every", "brightness", "turn",
-    "calibrate",
-)  # fmt: skip
 SIZES = ("batch", "patch")
-SCENES = 960
-"""Pictures that the estimates are calibrated on, as by `FinetuneSettings`."""
 
 
 class FinetuneForm(FinetuneControls):
-    """What the controls say, together."""
+    """The controls, and the job that they ask for."""
 
-    changed = Signal()
-    """Something that decides what can be run."""
     like_changed = Signal()
     """Another noisy image is to be measured, or none."""
 
     def __init__(self, viewer: ViewerModel) -> None:
-        super().__init__(LayerChoices(viewer))
+        super().__init__(viewer)
         self._recall()
-        self._connect()
+        self._follow()
         self.refresh_layers()
 
     @property
     def source_kind(self) -> Kind:
-        """What it is to learn from."""
+        """What kind of images the model learns from."""
         kind: Kind = self.kind.value
         return kind
 
     @property
     def explanation(self) -> str:
-        """What that needs, in a sentence."""
+        """What the images must be like, in a sentence."""
         return EXPLAINED[self.source_kind]
 
     @property
     def of_layers(self) -> bool:
         """Whether the images are layers."""
-        return bool(self.place.value == FROM_LAYERS)
+        return bool(self.found_in.value == FROM_LAYERS)
 
     @property
     def can_resume(self) -> bool:
@@ -78,7 +61,7 @@ class FinetuneForm(FinetuneControls):
         return has_stopped_run(self.name.value.strip())
 
     def like_image(self) -> Any:
-        """The noisy image to be measured, a layer or a path; None if there is none."""
+        """Return the noisy image to be measured, a layer or a path; None if there is none."""
         if not self._measures_noise():
             return None
         if not self.of_layers:
@@ -86,20 +69,20 @@ class FinetuneForm(FinetuneControls):
         return self.like.value
 
     def problem(self) -> str | None:
-        """Why nothing can be learnt from what is chosen; None if it can be tried."""
+        """Return why nothing can be learnt from what is chosen; None if it can be tried."""
         try:
             self._sources()
             path = weights_path(self.name.value)
         except InputError as error:
-            told = str(error)
-            return told[0].upper() + told[1:] + "."
+            reason = str(error)
+            return reason[0].upper() + reason[1:] + "."
         if path.exists():
             on = "Resume goes on with it; or choose" if self.can_resume else "Choose"
             return f"There is a model “{path.stem}” already. {on} another name."
         return None
 
     def job(self, *, resume: bool = False) -> FinetuneJob:
-        """What is asked for.
+        """Return what is asked for.
 
         Raises
         ------
@@ -130,7 +113,7 @@ class FinetuneForm(FinetuneControls):
             "validate_every": self.validate_every.value,
             "brightness": self.brightness.value,
             "turn": self.turn.value,
-            "calibration_scenes": SCENES if self.calibrate.value else 0,
+            **({} if self.calibrate.value else {"calibration_scenes": 0}),
             **{name: value for name, value in sizes.items() if value != "auto"},
         }
 
@@ -165,57 +148,22 @@ class FinetuneForm(FinetuneControls):
             self.like_changed.emit()
         self._on_control()
 
-    def refresh_models(self) -> None:
-        """Offer the models that are there now."""
-        before = self.model.value
-        self.model.reset_choices()
-        if before in self.model.choices:
-            self.model.value = before
-
     def propose_name(self) -> None:
         """Propose a name that is free, after the one that was used."""
         self.name.value = free_name(self.name.value.strip())
 
-    def remember(self) -> None:
-        """Keep the controls for the next time."""
-        kept = store(GROUP)
-        for name in REMEMBERED:
-            kept.setValue(name, getattr(self, name).value)
-
-    def close(self) -> None:
-        """Stop listening to the viewer."""
-        self.layers.close(self.refresh_layers)
-
-    def _recall(self) -> None:
-        self.device.value = {"cpu": "cpu", "cuda": "cuda"}.get(defaults().device, "auto")
-        kept = store(GROUP)
-        for name in REMEMBERED:
-            control = getattr(self, name)
-            if not kept.contains(name):
-                continue
-            if name == "degradation":
-                self._offer_degradations()
-            value = kept.value(name, type=type(control.value))
-            if not isinstance(control, ComboBox) or value in control.choices:
-                control.value = value
-
-    def _connect(self) -> None:
-        self.layers.follow(self.refresh_layers)
-        self.model.changed.connect(self._on_model)
+    def _follow(self) -> None:
+        super()._follow()
         for control in (
-            self.kind, self.place, self.degraded, self.clean, self.images, self.folder,
+            self.kind, self.found_in, self.degraded, self.clean, self.images, self.folder,
             self.partners_folder, self.name,
         ):  # fmt: skip
             control.changed.connect(self._on_control)
-        for control in (self.kind, self.place, self.degradation, self.like, self.like_file):
+        for control in (self.kind, self.found_in, self.degradation, self.like, self.like_file):
             control.changed.connect(self._on_like)
-        self._on_model()
 
     def _on_model(self) -> None:
-        self.model.tooltip = card_text(self.model.value)
-        self._offer_degradations()
-
-    def _offer_degradations(self) -> None:
+        super()._on_model()
         before = self.degradation.value
         self.degradation.reset_choices()
         if before in self.degradation.choices:

@@ -1,4 +1,4 @@
-"""What a fine-tuning has said so far: losses, scores, the sample to look at."""
+"""What a fine-tuning has reported so far: losses, scores, the sample to look at."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOSS = "fidelity"
 
 @dataclass
 class History:
-    """Of one run; steps are counted from 1."""
+    """The news of one run; steps are counted from 1."""
 
     steps: int = 0
     """Most steps."""
@@ -48,13 +48,13 @@ class History:
     kept_sample: Any = None
     """The `Sample` of the best step."""
     share: float | None = None
-    """Of the way from the starting weights, the last that was tried or chosen; None before."""
+    """Share of the way from the starting weights that was tried or chosen last; None before."""
     validating: ValidationProgress | None = None
     """While the starting model is measured: how far that is."""
     _first: tuple[int, float] | None = None
 
     def add(self, news: FinetuneProgress) -> None:
-        """Take up what one step says."""
+        """Take up the news of one step."""
         self.validating = news.validating
         if news.before is None or news.best is None:
             return
@@ -79,11 +79,11 @@ class History:
 
     @property
     def gain(self) -> float:
-        """Of the weights that are kept over the starting model, dB."""
+        """Gain of the weights that are kept over the starting model, dB."""
         return self.best[YOURS] - self.before[YOURS] if self.best else 0.0
 
     def most_lost(self, scores: Mapping[str, float]) -> tuple[str, float] | None:
-        """The old domain that suffered most, and by how many dB; None if there is none.
+        """Return the old domain that suffered most, and by how many dB; None if there is none.
 
         Untouched images are left out: hundredths of a grey value are decibels there.
         """
@@ -99,7 +99,7 @@ class History:
 
     @property
     def seconds_left(self) -> float | None:
-        """If it goes on to the last step, at the speed so far."""
+        """Time to the last step at the speed so far."""
         if self._first is None or self.step <= self._first[0]:
             return None
         step, seconds = self._first

@@ -1,4 +1,4 @@
-"""One fine-tuning as a generator that knows neither Qt nor napari: from a wish to weights."""
+"""One fine-tuning as a generator that knows neither Qt nor napari: from a job to weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from napari_baryir.errors import BaryIRError, InputError
 from napari_baryir.restoration.results import Progress
-from napari_baryir.widgets.restore.job import (
+from napari_baryir.widgets.dock.steps import (
     Failed,
     Outcome,
     Step,
@@ -67,7 +67,7 @@ class FinetuneJob:
     free: threading.Event = field(default_factory=threading.Event)
     """Set while the run may compute; the window clears it to pause the run."""
     latest: FinetuneProgress | None = None
-    """The last that it said, when it is over; the window may have missed it."""
+    """The last news, when the run is over; the window may have missed it."""
     problem: Exception | None = None
     """What went wrong while a stopped run wrote what it had."""
 
@@ -95,12 +95,12 @@ class Trained(Success):
 
     @property
     def name(self) -> str:
-        """In the list of models."""
+        """Name in the list of models."""
         return self.path.stem
 
 
 def finetune_steps(job: FinetuneJob) -> Generator[Step, None, Outcome]:
-    """Fine-tune, yielding after every step; errors are returned, so that nobody else reports them.
+    """Fine-tune, yielding after every step; return errors, so that napari does not report them.
 
     Closing the generator keeps the best so far.
     """
@@ -108,7 +108,7 @@ def finetune_steps(job: FinetuneJob) -> Generator[Step, None, Outcome]:
         with cores_left_for_the_window():
             return (yield from _finetune(job))
     except Exception as error:
-        job.problem = error  # when it was closed, nobody gets what is returned
+        job.problem = error  # a closed generator returns nothing
         return Failed(error)
 
 
@@ -117,7 +117,7 @@ def _finetune(job: FinetuneJob) -> Generator[Step, None, Trained]:
     steps = None
     try:
         while True:
-            # Polled, since napari tells the worker itself to quit when the window closes.
+            # Polled, since napari itself stops the worker when the window closes.
             while not job.free.wait(PAUSE_SECONDS):
                 yield FinetuneStep(done, None, paused=True)
             if steps is None:
@@ -162,11 +162,11 @@ def _settings(job: FinetuneJob) -> FinetuneSettings:
     try:
         settings = FinetuneSettings(**job.settings)
     except ValidationError as error:
-        told = "; ".join(
+        wrong = "; ".join(
             " ".join([*map(str, each["loc"]), each["msg"].removeprefix("Value error, ")])
             for each in error.errors()
         )
-        raise InputError(told) from None
+        raise InputError(wrong) from None
     return stopped_settings(str(job.output), settings) if job.resume else settings
 
 
@@ -194,21 +194,21 @@ def _source(job: FinetuneJob) -> Source:
 
 
 def as_image(image: LayerImage | Path) -> UserImage:
-    """A layer, or a file, as training reads it."""
+    """Return a layer, or a file, as training reads it."""
     from napari_baryir.training.finetune.images import UserImage
 
     return of_layer(image) if isinstance(image, LayerImage) else UserImage.of_path(image)
 
 
 def of_layer(layer: LayerImage) -> UserImage:
-    """A layer as training reads it; it is not copied, and not changed."""
+    """Return a layer as training reads it; it is not copied, and not changed."""
     from napari_baryir.training.finetune.images import UserImage
 
     return UserImage(layer.name, array=read_data(layer.data), axes=layer.axes)
 
 
 def _automatic(job: FinetuneJob) -> str:
-    """The model for images of this kind."""
+    """Return the model for images of this kind."""
     from napari_baryir.weights.registry import choose_model
 
     if job.kind == "clean":
@@ -224,6 +224,6 @@ def _automatic(job: FinetuneJob) -> str:
         try:
             with read_image(found.path) as first:
                 return choose_model("S" in first.axes)
-        except (BaryIRError, OSError):  # told with all else that is wrong
+        except (BaryIRError, OSError):  # reported with all else that is wrong
             break
     return choose_model(rgb=False)

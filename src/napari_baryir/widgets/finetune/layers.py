@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +42,7 @@ class LayerChoices:
         ]
 
     def choices_or_none(self, _: Any = None) -> list[Any]:
-        """The same, and none of them."""
+        """Return the same, and none of them."""
         return [(NONE, None), *((layer.name, layer) for layer in self.choices())]
 
     def refresh(self, control: Any) -> None:
@@ -72,13 +71,13 @@ class LayerChoices:
                     return
 
     def nothing_chosen(self) -> str:
-        """Why no layer is chosen, and what to do."""
+        """Return why no layer is chosen, and what to do."""
         if self.choices():
             return "choose one or more layers"
         return "open an image first (File > Open), or learn from folders"
 
     def image_of(self, layer: Image | None) -> LayerImage:
-        """A layer to learn from; `InputError` if it cannot be used."""
+        """Return a layer to learn from; `InputError` if it cannot be used."""
         reason = self.nothing_chosen() if layer is None else why_not(layer)
         if layer is None or reason is not None:
             raise InputError((reason or "").rstrip("."))
@@ -99,22 +98,8 @@ class LayerChoices:
         return image
 
     def image(self, chosen: Any) -> LayerImage | Path:
-        """A layer, or the path of a file."""
+        """Return a layer, or the path of a file."""
         return Path(chosen).expanduser() if isinstance(chosen, str) else self.image_of(chosen)
-
-    def follow(self, tell: Callable[[Any], None]) -> None:
-        """Tell when layers come, go or are renamed."""
-        for event in self._events():
-            event.connect(tell)
-
-    def close(self, tell: Callable[[Any], None]) -> None:
-        """Tell no more."""
-        for event in self._events():
-            event.disconnect(tell)
-
-    def _events(self) -> list[Any]:
-        events = self._viewer.layers.events
-        return [events.inserted, events.removed, events.reordered, events.renamed]
 
 
 def pair_reason(degraded: LayerImage, clean: LayerImage) -> str | None:
@@ -123,8 +108,8 @@ def pair_reason(degraded: LayerImage, clean: LayerImage) -> str | None:
     colours = ["RGB" if "S" in image.axes else "grey" for image in (degraded, clean)]
     if shapes[0] == shapes[1] and colours[0] == colours[1]:
         return None
-    told = [
+    described = [
         f"“{image.name}” is {colour}, {' x '.join(map(str, shape))}"
         for image, shape, colour in zip((degraded, clean), shapes, colours, strict=True)
     ]
-    return f"{told[0]}, but {told[1]}; choose two layers of the same size, pixel on pixel"
+    return f"{described[0]}, but {described[1]}; choose two layers of the same size, pixel on pixel"

@@ -15,23 +15,23 @@ from napari_baryir.widgets.finetune.history import History
 LEFT, RIGHT, TITLE, BOTTOM, GAP = 52, 8, 18, 20, 10
 """Margins, in pixels; each of the two plots has a title above it."""
 SCORE_SHARE = 0.58
-"""Of the height, for the scores."""
+"""Share of the height that the scores take."""
 
 SCORE, LOSS, BEST = "#56b4e9", "#e69f00", "#2fc08a"
-"""Colours that colour-blind eyes tell apart (Okabe and Ito)."""
+"""Colours that colour-blind eyes can distinguish (Okabe and Ito)."""
 
 SMOOTHING = 0.9
-"""Of the drawn loss: single steps scatter too much to see where they are going."""
+"""Memory of the drawn loss: single steps scatter too much to show a trend."""
 
 LEAST_RANGE = 0.5
 """dB; smaller differences of scores must not look like mountains."""
 
 
 class FinetunePlot(QWidget):
-    """Draws a `History`; what is under the cursor is told in a tooltip."""
+    """Draws a `History`; a tooltip describes the step under the cursor."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._history = History()
         self._smooth: dict[int, float] = {}
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -57,7 +57,7 @@ class FinetunePlot(QWidget):
         return min(room, max(history.steps, done))
 
     def areas(self) -> tuple[QRectF, QRectF]:
-        """Where scores and loss are drawn."""
+        """Return where scores and loss are drawn."""
         inside = QRectF(self.rect()).adjusted(LEFT, TITLE, -RIGHT, -BOTTOM)
         height = inside.height() - GAP - TITLE
         scores = QRectF(inside.left(), inside.top(), inside.width(), SCORE_SHARE * height)
@@ -85,7 +85,7 @@ class FinetunePlot(QWidget):
         _draw_frame(painter, area, text, (low, high), "PSNR of your validation images, dB")
         if before is not None:
             painter.setPen(QPen(text, 1, Qt.PenStyle.DashLine))
-            y = _place(before, low, high, area)
+            y = _height(before, low, high, area)
             painter.drawLine(QPointF(area.left(), y), QPointF(area.right(), y))
             rather_low = y > area.center().y()
             label = QRectF(area.left(), y - 17 if rather_low else y + 1, area.width() - 3, 16)
@@ -102,7 +102,7 @@ class FinetunePlot(QWidget):
 
     def _draw_best(self, painter: QPainter, area: QRectF, limits: tuple[float, float]) -> None:
         step = self._history.best_step
-        point = QPointF(self._x(step, area), _place(self._history.scores[step], *limits, area))
+        point = QPointF(self._x(step, area), _height(self._history.scores[step], *limits, area))
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.setPen(QPen(QColor(BEST), 2))
         painter.drawEllipse(point, 6.0, 6.0)
@@ -131,43 +131,43 @@ class FinetunePlot(QWidget):
     def _points(
         self, values: Mapping[int, float], low: float, high: float, area: QRectF
     ) -> list[QPointF]:
-        """A point per value, but not more than there are pixels to draw them in."""
+        """Return a point per value, but not more than there are pixels to draw them in."""
         steps = sorted(values)
         stride = max(1, len(steps) // max(int(area.width()), 1))
         chosen = steps[::stride] + (steps[-1:] if steps and (len(steps) - 1) % stride else [])
         return [
-            QPointF(self._x(step, area), _place(values[step], low, high, area)) for step in chosen
+            QPointF(self._x(step, area), _height(values[step], low, high, area)) for step in chosen
         ]
 
     def _x(self, step: int, area: QRectF) -> float:
         return float(area.left() + step / self.last_step * area.width())
 
     def event(self, event: Any) -> bool:
-        """Tell of the step under the cursor."""
+        """Describe the step under the cursor."""
         if event.type() == QEvent.Type.ToolTip:
             area, _ = self.areas()
             share = (event.pos().x() - area.left()) / max(area.width(), 1.0)
-            told = self.describe(round(share * self.last_step))
-            QToolTip.showText(event.globalPos(), told, self)
+            text = self.describe(round(share * self.last_step))
+            QToolTip.showText(event.globalPos(), text, self)
             return True
         return bool(super().event(event))
 
     def describe(self, step: int) -> str:
-        """The nearest validation, and the loss there, in words."""
+        """Return the nearest validation, and the loss there, in words."""
         history = self._history
         if not history.scores:
             return "PSNR on images that are never trained on; higher is better."
         nearest = min(history.scores, key=lambda known: abs(known - step))
         score = history.scores[nearest]
-        told = f"step {nearest}: {score:.2f} dB"
+        text = f"step {nearest}: {score:.2f} dB"
         if 0 in history.scores and nearest:
-            told += f", {score - history.scores[0]:+.2f} dB over the starting model"
+            text += f", {score - history.scores[0]:+.2f} dB over the starting model"
         if nearest == history.best_step and nearest:
-            told += "; this one is kept"
+            text += "; this one is kept"
         if self._smooth and nearest:
             near = min(self._smooth, key=lambda known: abs(known - nearest))
-            told += f"\nloss {self._smooth[near]:.3f}"
-        return told
+            text += f"\nloss {self._smooth[near]:.3f}"
+        return text
 
 
 def smoothed(values: Mapping[int, float]) -> dict[int, float]:
@@ -181,7 +181,7 @@ def smoothed(values: Mapping[int, float]) -> dict[int, float]:
 
 
 def _range(values: list[float], least: float, *, outliers: bool = False) -> tuple[float, float]:
-    """Limits with some room around the values."""
+    """Return limits with some room around the values."""
     finite = sorted(value for value in values if math.isfinite(value))
     if not finite:
         return 0.0, 1.0
@@ -191,7 +191,7 @@ def _range(values: list[float], least: float, *, outliers: bool = False) -> tupl
     return low - room, high + room
 
 
-def _place(value: float, low: float, high: float, area: QRectF) -> float:
+def _height(value: float, low: float, high: float, area: QRectF) -> float:
     return float(area.bottom() - (value - low) / (high - low) * area.height())
 
 

@@ -1,4 +1,4 @@
-"""A validation image before and after: the same place four times, to zoom and to move."""
+"""A validation image before and after: the same part four times, to zoom and to move."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_ZOOM = 16.0
 """Screen pixels per image pixel."""
 DARK, BRIGHT = 0.2, 99.0
 """Percentiles of the range that is shown of grey images; all four share it."""
-NOBODY = "Nobody has the clean image: judge by eye."
+NO_CLEAN = "There is no clean image: judge by eye."
 
 
 class FinetunePreview(QWidget):
@@ -28,14 +28,14 @@ class FinetunePreview(QWidget):
     The wheel zooms, dragging moves, a double click shows the whole; all four go together.
     """
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._pictures: list[tuple[str, str, QImage | None]] = []
         self._size = (0, 0)
         self.zoom: float | None = None
         """Screen pixels per image pixel; None: as large as the whole image fits."""
         self.centre = QPointF(0.5, 0.5)
-        """Of what is shown, as shares of width and height."""
+        """Centre of the shown part, as shares of width and height."""
         self._held: QPointF | None = None
         policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         policy.setHeightForWidth(True)
@@ -44,7 +44,7 @@ class FinetunePreview(QWidget):
         self.setToolTip("Wheel: zoom. Drag: move. Double click: the whole image, or 1 to 1.")
 
     def show_sample(self, sample: Sample, after: str) -> None:
-        """Show a sample; `after` is what the learnt one is called."""
+        """Show a sample; `after` is the caption of the learnt picture."""
         arrays = [sample.degraded, sample.clean, sample.before, sample.after]
         names = ["your image", "clean", "starting model", after]
         limits = limits_of(sample)
@@ -68,7 +68,7 @@ class FinetunePreview(QWidget):
         return QSize(260, self.heightForWidth(260))
 
     def heightForWidth(self, width: int) -> int:
-        """As high as two pictures of half the width."""
+        """Return the height of two pictures of half the width."""
         columns, rows = self._size if all(self._size) else (1, 1)
         side = (width - GAP) / 2
         return int(2 * (CAPTION + side * min(rows / columns, 1.25)) + GAP)
@@ -77,8 +77,8 @@ class FinetunePreview(QWidget):
         """Pictures keep their shape."""
         return True
 
-    def places(self) -> list[QRectF]:
-        """Where the four pictures are."""
+    def frames(self) -> list[QRectF]:
+        """Return where the four pictures are."""
         width = (self.width() - GAP) / 2
         height = (self.height() - GAP) / 2 - CAPTION
         return [
@@ -88,16 +88,16 @@ class FinetunePreview(QWidget):
         ]
 
     def shown_part(self) -> QRectF:
-        """The part of the images that is shown, in their pixels."""
-        place, (columns, rows) = self.places()[0], self._size
-        scale = self._scale(place)
-        width, height = place.width() / scale, place.height() / scale
+        """Return the part of the images that is shown, in their pixels."""
+        frame, (columns, rows) = self.frames()[0], self._size
+        scale = self._scale(frame)
+        width, height = frame.width() / scale, frame.height() / scale
         x, y = self.centre.x() * columns, self.centre.y() * rows
         return QRectF(x - width / 2, y - height / 2, width, height)
 
-    def _scale(self, place: QRectF) -> float:
+    def _scale(self, frame: QRectF) -> float:
         columns, rows = self._size
-        whole = min(place.width() / columns, place.height() / rows)
+        whole = min(frame.width() / columns, frame.height() / rows)
         return float(max(whole if self.zoom is None else self.zoom, whole, 1e-3))
 
     def paintEvent(self, _: Any) -> None:
@@ -107,11 +107,11 @@ class FinetunePreview(QWidget):
         painter = QPainter(self)
         text = self.palette().color(self.foregroundRole())
         part = self.shown_part()
-        for place, (name, score, image) in zip(self.places(), self._pictures, strict=True):
-            above = QRectF(place.left(), place.top() - CAPTION, place.width(), CAPTION - 2)
+        for frame, (name, score, image) in zip(self.frames(), self._pictures, strict=True):
+            above = QRectF(frame.left(), frame.top() - CAPTION, frame.width(), CAPTION - 2)
             painter.setPen(text)
             shown = self.fontMetrics().elidedText(
-                name, Qt.TextElideMode.ElideRight, int(place.width())
+                name, Qt.TextElideMode.ElideRight, int(frame.width())
             )
             painter.drawText(
                 above, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignBottom, shown
@@ -120,22 +120,22 @@ class FinetunePreview(QWidget):
                 faint = QColor(text)
                 faint.setAlpha(90)
                 painter.setPen(QPen(faint, 1, Qt.PenStyle.DashLine))
-                painter.drawRect(place.adjusted(0, 0, -1, -1))
+                painter.drawRect(frame.adjusted(0, 0, -1, -1))
                 painter.setPen(text)
                 centred = QTextOption(Qt.AlignmentFlag.AlignCenter)
-                painter.drawText(place.adjusted(8, 8, -8, -8), NOBODY, centred)
+                painter.drawText(frame.adjusted(8, 8, -8, -8), NO_CLEAN, centred)
             else:
-                self._draw(painter, place, image, part)
-                _write(painter, place, score)
+                self._draw(painter, frame, image, part)
+                _write(painter, frame, score)
         painter.end()
 
-    def _draw(self, painter: QPainter, place: QRectF, image: QImage, part: QRectF) -> None:
+    def _draw(self, painter: QPainter, frame: QRectF, image: QImage, part: QRectF) -> None:
         """Draw the shown part; single pixels stay squares."""
         inside = part.intersected(QRectF(image.rect()))
-        scale = place.width() / part.width()
+        scale = frame.width() / part.width()
         target = QRectF(
-            place.left() + (inside.left() - part.left()) * scale,
-            place.top() + (inside.top() - part.top()) * scale,
+            frame.left() + (inside.left() - part.left()) * scale,
+            frame.top() + (inside.top() - part.top()) * scale,
             inside.width() * scale,
             inside.height() * scale,
         )
@@ -148,7 +148,7 @@ class FinetunePreview(QWidget):
         """Zoom about the middle."""
         if not self._pictures:
             return
-        scale = self._scale(self.places()[0])
+        scale = self._scale(self.frames()[0])
         factor = 1.25 ** (event.angleDelta().y() / 120)
         self.zoom = min(scale * factor, MOST_ZOOM)
         self._keep_inside()
@@ -165,7 +165,7 @@ class FinetunePreview(QWidget):
             return
         moved = event.position() - self._held
         self._held = event.position()
-        scale = self._scale(self.places()[0])
+        scale = self._scale(self.frames()[0])
         self.centre -= QPointF(moved.x() / scale / self._size[0], moved.y() / scale / self._size[1])
         self._keep_inside()
 
@@ -201,20 +201,20 @@ def _between(share: float, half: float) -> float:
 
 
 def _score(array: NDArray[np.float32] | None, clean: NDArray[np.float32] | None) -> str:
-    """The PSNR where it can be known."""
+    """Return the PSNR where it can be known."""
     if array is None or clean is None or array is clean:
         return ""
     error = float(np.square(np.clip(array, 0, 1) - np.clip(clean, 0, 1)).mean())
     return f"{-10 * np.log10(max(error, 1e-10)):.1f} dB"
 
 
-def _write(painter: QPainter, place: QRectF, text: str) -> None:
+def _write(painter: QPainter, frame: QRectF, text: str) -> None:
     """Write into the corner of a picture, readable on bright and dark ones."""
     if not text:
         return
     metrics = painter.fontMetrics()
     width, height = metrics.horizontalAdvance(text) + 8, metrics.height() + 2
-    box = QRectF(place.left(), place.bottom() - height, width, height)
+    box = QRectF(frame.left(), frame.bottom() - height, width, height)
     painter.fillRect(box, QColor(0, 0, 0, 170))
     painter.setPen(QColor("white"))
     painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)

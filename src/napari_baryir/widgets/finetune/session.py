@@ -1,4 +1,4 @@
-"""From a wish to a model: queues the training, follows it, makes way for other runs."""
+"""From a job to a model: queues the training, follows it, makes way for other runs."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from qtpy.QtCore import Signal
 
 from napari_baryir.widgets.dock.run import Run, RunQueue, run_queue
 from napari_baryir.widgets.dock.session import RunSession
+from napari_baryir.widgets.dock.steps import Failed
 from napari_baryir.widgets.finetune.history import History
 from napari_baryir.widgets.finetune.job import FinetuneJob, FinetuneStep, Trained, finetune_steps
-from napari_baryir.widgets.restore.job import Failed
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -90,7 +90,7 @@ class FinetuneSession(RunSession):
         super()._on_ended()
 
     def _kept(self, job: FinetuneJob) -> Trained | Failed | None:
-        """What a training that was stopped has written; None if nothing was better yet."""
+        """Return what a training that was stopped has written; None if nothing was better yet."""
         if job.problem is not None:
             return Failed(job.problem)
         history = self.history

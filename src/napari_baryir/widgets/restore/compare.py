@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +12,7 @@ from napari.qt.threading import create_worker
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_baryir.imaging.checks import is_dask
-from napari_baryir.widgets.restore.job import LazyMode, Settings
-from napari_baryir.widgets.restore.record import with_strength
+from napari_baryir.widgets.restore.record import name_of, with_strength
 from napari_baryir.widgets.viewer import layers
 from napari_baryir.widgets.viewer.blending import LiveBlend, blend, removed
 from napari_baryir.widgets.viewer.regions import Box
@@ -23,22 +21,13 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-    from napari_baryir.widgets.dock.seen import Mix, SeenPlanes
+    from napari_baryir.widgets.restore.seen import Mix, SeenLevel
 
 SETTLE_MS = 300
 """Pause of the strength slider, milliseconds, after which the values are worked out for good."""
 
 SMALL = 2**20
 """Values that are mixed in some milliseconds, at once; more than that goes to a thread."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """How a result was asked for, so that the same can be asked for again."""
-
-    settings: Settings
-    lazy: LazyMode
-    target: Path | None
 
 
 @dataclass(eq=False)
@@ -53,16 +42,16 @@ class Result:
     """Levels, finest first; one for a layer that is not multiscale."""
     restored: Sequence[Any]
     """The same at full strength."""
-    asked: Asked
-    seen: Sequence[SeenPlanes] = ()
-    """Levels that are restored when somebody looks at them."""
+    seen: Sequence[SeenLevel] = ()
+    """Levels that are restored when they are looked at."""
     strength: float = 1.0
     """That its layer has, or is about to have."""
+    shows_removed: bool = False
     removed: Image | None = None
-    """The layer that shows what was removed, once somebody asked for it."""
+    """The layer that shows what was removed, while it is asked for."""
 
     def mixed(self, mix: Mix) -> list[Any]:
-        """What `mix` makes of original and restored, level by level."""
+        """Return what `mix` makes of original and restored, level by level."""
         if self.seen:
             return [level.array(mix) for level in self.seen]
         return [mix(*pair) for pair in zip(self.originals, self.restored, strict=True)]
@@ -74,7 +63,7 @@ class Comparison(QObject):
     settled = Signal()
     """The layer holds the values that its strength asks for."""
     added = Signal()
-    """The layer with what was removed is there."""
+    """The layer with what was removed has been added."""
 
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
@@ -83,6 +72,8 @@ class Comparison(QObject):
         self.strength = 1.0
         self._closed = False
         self._wipe: Image | None = None
+        self._removed: set[Result] = set()
+        """The results whose removed layer is in the viewer."""
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(SETTLE_MS)
@@ -99,7 +90,7 @@ class Comparison(QObject):
             before.source.visible = True  # nothing else shows it any more
         self.result = result
         self.strength = 1.0
-        if result is not None and result.layer.blending not in ("opaque", "translucent"):
+        if result is not None and result.layer.blending not in layers.COVERING:
             result.source.visible = False  # their sum would be shown
         self.set_strength(strength)
 
@@ -119,7 +110,10 @@ class Comparison(QObject):
         self.strength = result.strength = strength
         record = layers.record_of(result.layer)
         if record is not None:
-            layers.set_record(result.layer, with_strength(record, strength))
+            changed = with_strength(record, strength)
+            if result.layer.name == name_of(record):  # and the user has not renamed it
+                result.layer.name = name_of(changed)
+            layers.set_record(result.layer, changed)
         quick = strength == 1 or is_dask(result.restored[0]) or result.restored[0].size <= SMALL
         if quick:
             self._put(result, result.mixed(partial(blend, strength=strength)))
@@ -133,17 +127,11 @@ class Comparison(QObject):
         if self.result is None:
             return
         source, layer = self.result.source, self.result.layer
+        covers = layer.blending in layers.COVERING
         if layer.visible:
-            layers.show_only(source, layer)
-        elif layer.blending in ("opaque", "translucent"):
-            layer.visible = True
+            layers.show_of({source: True, layer: False})
         else:
-            layers.show_only(layer, source)
-
-    @property
-    def shows_after(self) -> bool:
-        """Whether the result is shown and not its original."""
-        return self.result is not None and self.result.layer.visible
+            layers.show_of({layer: True, source: source.visible and covers})
 
     @property
     def wipe_layer(self) -> Image | None:
@@ -173,11 +161,30 @@ class Comparison(QObject):
         else:
             layers.show_data(self.wipe_layer, data)
 
-    def add_removed(self) -> None:
-        """Add a layer with what restoring took away; from then on it follows the strength."""
-        if self.result is not None:
-            then = partial(self._add_removed, self.result, self.strength)
-            self._work_out_removed(self.result, then)
+    @property
+    def shows_removed(self) -> bool:
+        """Whether there is a layer with what was removed, or there will be."""
+        return self.result is not None and self.result.shows_removed
+
+    def show_removed(self, shown: bool) -> None:
+        """Add a layer with what restoring took away, which follows the strength; or remove it."""
+        result = self.result
+        if result is None or result.shows_removed == shown:
+            return
+        result.shows_removed = shown
+        if shown:
+            self._work_out_removed(result, partial(self._add_removed, result, self.strength))
+        else:
+            layers.remove(self._viewer, result.removed)
+
+    def forget(self, layer: Any) -> None:
+        """Follow the removal of a layer: what was removed goes with its result."""
+        for result in list(self._removed):
+            if layer is result.layer:
+                layers.remove(self._viewer, result.removed)
+            if layer in (result.layer, result.removed):
+                result.shows_removed = False
+                self._removed.discard(result)
 
     def _work_out_removed(self, result: Result, then: Callable[[list[Any]], None]) -> None:
         strength, rgb = result.strength, result.layer.rgb
@@ -188,7 +195,8 @@ class Comparison(QObject):
         self._in_thread(partial(result.mixed, mix), then)
 
     def _add_removed(self, result: Result, strength: float, made: list[Any]) -> None:
-        if self._closed or result.layer not in self._viewer.layers:
+        gone = self._closed or result.layer not in self._viewer.layers
+        if gone or not result.shows_removed or result.removed in self._viewer.layers:
             return
         layer = layers.add_difference(
             self._viewer,
@@ -199,6 +207,7 @@ class Comparison(QObject):
             record={"kind": "removed", "result": result.layer.name},
         )
         result.removed = layer
+        self._removed.add(result)
         if strength != result.strength:
             self._renew_removed(result)
         self.added.emit()
@@ -250,7 +259,7 @@ class Comparison(QObject):
 
 
 def _first(array: Any, axis: int, fraction: float) -> Any:
-    """The beginning of an array along an axis; a view."""
+    """Return the beginning of an array along an axis; a view."""
     length = max(1, min(array.shape[axis], round(fraction * array.shape[axis])))
     return array[(slice(None),) * axis + (slice(0, length),)]
 

@@ -13,7 +13,6 @@ from qtpy.QtWidgets import (
     QLabel,
     QPushButton,
     QSlider,
-    QWidget,
 )
 
 from napari_baryir.widgets.restore.compare import Comparison
@@ -31,15 +30,16 @@ TOGGLE = "B"
 class ComparePanel(QGroupBox):
     """Shown when there is a result."""
 
-    def __init__(self, comparison: Comparison, parent: QWidget | None = None) -> None:
-        super().__init__("Result", parent)
+    def __init__(self, comparison: Comparison) -> None:
+        super().__init__("Result")
         self._comparison = comparison
         self.before = QPushButton(f"Before/after ({TOGGLE})")
         self.before.setToolTip(f"Hides and shows the result; the key {TOGGLE} does the same.")
         self.before.clicked.connect(self.toggle)
         self.removed = QPushButton("Show removed")
-        self.removed.setToolTip("Adds a layer with the original minus the result.")
-        self.removed.clicked.connect(comparison.add_removed)
+        self.removed.setToolTip("A layer with the original minus the result; again: without it.")
+        self.removed.setCheckable(True)
+        self.removed.toggled.connect(comparison.show_removed)
         self.wipe = QSlider(Qt.Orientation.Horizontal)
         self.wipe.setRange(0, 100)
         self.wipe.setToolTip("Shows the original from the left edge up to here.")
@@ -63,6 +63,7 @@ class ComparePanel(QGroupBox):
         """Show or hide the panel."""
         there = self._comparison.result is not None
         self.setVisible(there)
+        self.removed.setChecked(self._comparison.shows_removed)
         if self._comparison.wipe_layer is None and self.wipe.value():
             self.wipe.blockSignals(True)
             self.wipe.setValue(0)
@@ -98,7 +99,7 @@ class BoundKeys:
         self._bound: dict[str, Any] = {}
 
     def bind(self) -> None:
-        """Bind those keys that nobody else has."""
+        """Bind those keys that are still free."""
         for key, action in self._actions.items():
             if key in self._bound:
                 continue
@@ -108,7 +109,7 @@ class BoundKeys:
 
             try:
                 self._viewer.bind_key(key, pressed)
-            except ValueError:  # somebody else's; theirs stays
+            except ValueError:  # another plugin has it
                 continue
             self._bound[key] = pressed
 

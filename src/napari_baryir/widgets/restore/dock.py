@@ -1,4 +1,4 @@
-"""The Restore dock: connects its controls to runs, runs to layers, and tells what happens."""
+"""The Restore dock: connects its controls to runs, runs to layers, and says what happens."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QTabWidget
 
-from napari_baryir.errors import BaryIRError
 from napari_baryir.widgets.dock.controls import lay_out
 from napari_baryir.widgets.dock.dock import RunDock
-from napari_baryir.widgets.dock.problem import Problem
 from napari_baryir.widgets.dock.status import duration
 from napari_baryir.widgets.restore.batch.tab import BatchTab
 from napari_baryir.widgets.restore.compare import Result
@@ -48,18 +46,9 @@ class RestoreDock(RunDock):
         self._begin()
 
     def _start(self) -> None:
-        wish = self.form.wish()
+        job = self.form.job()
         self.form.remember()
-        self.session.restore(
-            wish.source,
-            wish.settings,
-            axes=wish.axes,
-            region=wish.region,
-            shapes=wish.shapes,
-            strength=wish.strength,
-            lazy=wish.lazy,
-            target=wish.target,
-        )
+        self.session.restore(job)
 
     def _lay_out(self) -> None:
         page = self._column(
@@ -82,9 +71,8 @@ class RestoreDock(RunDock):
     def _connect(self) -> None:
         self.form.strength_changed.connect(self.session.comparison.set_strength)
         self.session.looking.connect(self._on_looking)
-        self.summary.again.connect(self._restore_again)
         self.models.failed.connect(self._complain)
-        self.models.told.connect(self.status.say)
+        self.models.said.connect(self.status.say)
 
     def showEvent(self, event: Any) -> None:
         """Bind the keys."""
@@ -109,15 +97,6 @@ class RestoreDock(RunDock):
         self.form.refresh_layers()
         self.status.say(f"{done} with {settings['model']} on {settings['device']}{took}.")
         self.compare.refresh()
-
-    def _restore_again(self) -> None:
-        """Restore what was just restored, all of it; the controls stay as they are."""
-        if self.session.run is not None:
-            return
-        try:
-            self.session.restore_again()
-        except BaryIRError as error:
-            self._complain(Problem.of(error))
 
     def _on_looking(self, looking: bool) -> None:
         if self.session.run is None:

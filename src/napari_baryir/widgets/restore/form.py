@@ -9,12 +9,14 @@ from magicgui.types import FileDialogMode
 from magicgui.widgets import CheckBox, FileEdit, FloatSlider
 from qtpy.QtCore import Signal
 
-from napari_baryir.widgets.dock.controls import Wish, new_folder, set_shown
+from napari_baryir.errors import InputError
+from napari_baryir.widgets.dock.controls import set_shown
 from napari_baryir.widgets.dock.form import LayerForm
-from napari_baryir.widgets.restore.job import Settings
+from napari_baryir.widgets.restore.job import RestoreJob, Settings
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+    from napari.layers import Image
 
 
 class RestoreForm(LayerForm):
@@ -53,7 +55,7 @@ class RestoreForm(LayerForm):
         self._begin()
 
     def arguments(self) -> dict[str, Any]:
-        """Arguments of `napari_baryir.restore` that hold for any image, for a batch.
+        """Return arguments of `napari_baryir.restore` that hold for any image, for a batch.
 
         Raises
         ------
@@ -62,24 +64,25 @@ class RestoreForm(LayerForm):
         """
         return {**vars(self._settings()), "strength": float(self.strength.value)}
 
-    def wish(self) -> Wish:
-        """What is asked for.
+    def job(self) -> RestoreJob:
+        """Return what is asked for.
 
         Raises
         ------
         InputError
             If a control holds something that is not possible.
         """
-        source, axes = self._source()
-        return Wish(
-            source=source,
+        job = self._job()
+        source = job["source"]
+        scale = (float(step) for step in source.scale)
+        return RestoreJob(
+            **job,
             settings=self._settings(),
-            axes=axes,
-            region=self.region.value,
-            shapes=self.shapes.value if self.region.value == "shapes" else None,
+            coarser=tuple(source.data[1:]) if source.multiscale else (),
+            target=_new_folder(Path(str(self.target.value or ""))) if self.streams else None,
+            scale=dict(zip(job["axes"], scale, strict=False)),
+            units=_units(source, job["axes"]),
             strength=float(self.strength.value),
-            lazy=self.lazy.value,
-            target=new_folder(Path(str(self.target.value or ""))) if self.streams else None,
         )
 
     def _settings(self) -> Settings:
@@ -93,3 +96,22 @@ class RestoreForm(LayerForm):
     def _adapt(self) -> None:
         super()._adapt()
         set_shown(self.target, self.streams)
+
+
+def _new_folder(path: Path) -> Path:
+    """Check the OME-Zarr folder to write, which could be the one that the layer is read from."""
+    from napari_baryir.files import format_name
+
+    if path == Path():
+        raise InputError("choose the OME-Zarr folder to write (Advanced)")
+    if format_name(path) != "ome-zarr":
+        raise InputError(f"{path} is no name for OME-Zarr; end it in .ome.zarr (Advanced)")
+    if path.exists():
+        raise InputError(f"{path} is there already; choose another name (Advanced)")
+    return path
+
+
+def _units(source: Image, axes: str) -> dict[str, str]:
+    """Return the units of those axes that have a physical one."""
+    named = zip(axes, (str(unit) for unit in getattr(source, "units", ()) or ()), strict=False)
+    return {letter: unit for letter, unit in named if unit not in ("pixel", "dimensionless")}

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_baryir.imaging.checks import as_array, is_dask
+from napari_baryir.imaging.checks import is_dask
 from napari_baryir.steps import Steps
-from napari_baryir.widgets.dock.torch_ahead import load_libraries
+from napari_baryir.widgets.dock.steps import Failed, Step, Success, guarded, read_data
 from napari_baryir.widgets.viewer.regions import Box
 
 if TYPE_CHECKING:
-    from napari_baryir.restoration.results import Progress, Restoration
+    from napari.layers import Image
 
-LazyMode = Literal["lazy", "memory", "zarr"]
-"""What becomes of lazy layers: restored as one scrolls, at once in memory, or into a file."""
+    from napari_baryir.restoration.results import Restoration
+    from napari_baryir.widgets.dock.controls import LazyMode
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to restore; the arguments of `napari_baryir.restore` that the dock offers."""
+    """How to restore: the arguments of `napari_baryir.restore` that the dock offers."""
 
     model: str = "auto"
     device: str = "auto"
@@ -56,20 +54,10 @@ class RestoreJob:
     """Step between pixels per axis letter, for files."""
     units: Mapping[str, str] = field(default_factory=dict)
     """Their units in full."""
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """One more tile."""
-
-    progress: Progress
-    image: Any
-    """The result so far, written in place; zeros where nothing is done. None if not in memory."""
-
-
-@dataclass(frozen=True, eq=False)
-class Success:
-    """A run is over and went well; its children say what came of it."""
+    source: Image | None = None
+    """The layer that the data belong to."""
+    strength: float = 1.0
+    """How the result is blended with the original when it is shown."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,25 +66,14 @@ class Done(Success):
 
     restoration: Restoration
     data: Any
-    """Of the result: an array, or a list of arrays for a multiscale layer."""
+    """The result: an array, or a list of arrays for a multiscale layer."""
     original: Any
     """What was restored, in the same form."""
 
     @property
     def lazy(self) -> bool:
-        """Whether the network has still to run, where somebody looks."""
+        """Whether the network has still to run, where the user looks."""
         return self.restoration.non_finite is None
-
-
-@dataclass(frozen=True, eq=False)
-class Failed:
-    """The run is over and went wrong."""
-
-    error: Exception
-
-
-Outcome = Success | Failed
-Ended = TypeVar("Ended", bound=Success)
 
 
 def restore_steps(job: RestoreJob) -> Generator[Step, None, Done | Failed]:
@@ -107,23 +84,13 @@ def restore_steps(job: RestoreJob) -> Generator[Step, None, Done | Failed]:
     return guarded(_restore(job))
 
 
-def guarded(steps: Generator[Step, None, Ended]) -> Generator[Step, None, Ended | Failed]:
-    """The same steps with a core left; errors are returned, so that nobody else reports them."""
-    try:
-        with cores_left_for_the_window():
-            return (yield from steps)
-    except Exception as error:
-        # A frame of the traceback would keep the image, and on a GPU its memory, alive.
-        return Failed(error.with_traceback(None) if isinstance(error, MemoryError) else error)
-
-
 def _restore(job: RestoreJob) -> Generator[Step, None, Done]:
     image = read_data(job.data)[job.box.slices]
     if is_dask(image) and job.lazy == "lazy":
         return (yield from _lazily(job, image))
     if job.lazy == "zarr" and job.target is not None:
         return (yield from _into_file(job, image, job.target))
-    out = np.zeros(image.shape, image.dtype)
+    out = np.array(image)  # planes that are not restored yet show the original
     restoration = yield from _steps(job, image, out)
     if not job.coarser:
         return Done(restoration, out, image)
@@ -134,8 +101,8 @@ def _steps(job: RestoreJob, image: Any, out: Any, **changed: Any) -> Generator[S
     """Run `iter_restore`, wrapping what it yields."""
     from napari_baryir.restoration import iter_restore
 
-    told = {**vars(job.settings), "axes": job.axes, "out": out, "first": job.first, **changed}
-    steps = Steps(iter_restore(image, **told))
+    options = {**vars(job.settings), "axes": job.axes, "out": out, "first": job.first, **changed}
+    steps = Steps(iter_restore(image, **options))
     shown = out if isinstance(out, np.ndarray) else None
     for progress in steps:
         yield Step(progress, shown)
@@ -143,7 +110,7 @@ def _steps(job: RestoreJob, image: Any, out: Any, **changed: Any) -> Generator[S
 
 
 def _lazily(job: RestoreJob, image: Any) -> Generator[Step, None, Done]:
-    """A lazy result; levels that are seen from afar are restored by themselves when seen."""
+    """Return a lazy result; levels that are seen from afar are restored by themselves when seen."""
     restoration = yield from _steps(job, image, None)
     if not job.coarser:
         return Done(restoration, restoration.image, image)
@@ -197,33 +164,9 @@ def _pyramid(job: RestoreJob, fine: Any) -> list[Any]:
     return levels
 
 
-def read_data(data: Any) -> Any:
-    """The array behind a layer's data; xarray's is inside of it."""
-    if hasattr(data, "dims") and hasattr(data, "data"):
-        data = data.data
-    return as_array(data)
-
-
 def _lazy(array: Any) -> Any:
     import dask.array
 
     lazy: Any = dask.array
     array = read_data(array)
     return array if is_dask(array) else lazy.from_array(array)
-
-
-@contextmanager
-def cores_left_for_the_window() -> Iterator[None]:
-    """Leave a core to the GUI thread where there are more than two."""
-    load_libraries()
-    import torch
-
-    before = torch.get_num_threads()
-    cores = os.cpu_count() or 1
-    if cores > 2:
-        torch.set_num_threads(max(1, min(before, cores - 1)))
-    try:
-        yield
-    finally:
-        if torch.get_num_threads() != before:
-            torch.set_num_threads(before)

@@ -16,7 +16,7 @@ from napari_baryir.errors import InputError
 from napari_baryir.weights.cache import model_folder
 from napari_baryir.widgets.dock.form import LayerForm
 from napari_baryir.widgets.dock.problem import Problem
-from napari_baryir.widgets.restore.job import Failed
+from napari_baryir.widgets.dock.steps import Failed
 
 
 class ModelButtons(QWidget):
@@ -24,11 +24,11 @@ class ModelButtons(QWidget):
 
     failed = Signal(object)
     """A `Problem`."""
-    told = Signal(str)
+    said = Signal(str)
     """A sentence."""
 
-    def __init__(self, form: LayerForm, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, form: LayerForm) -> None:
+        super().__init__()
         self._form = form
         self.import_button = QPushButton("Import model…")
         self.import_button.setToolTip(
@@ -47,7 +47,7 @@ class ModelButtons(QWidget):
     def import_file(self, path: Path) -> Any:
         """Copy or convert a file in a thread; the model is chosen when it is there."""
         self.import_button.setEnabled(False)
-        self.told.emit(f"Importing {path.name}…")
+        self.said.emit(f"Importing {path.name}…")
         worker = create_worker(_import, path, _start_thread=False, _ignore_errors=True)
         worker.returned.connect(self._on_imported)
         worker.finished.connect(self._on_finished)
@@ -74,11 +74,11 @@ class ModelButtons(QWidget):
             self.failed.emit(Problem.of(outcome.error))
             return
         self._form.refresh_models(outcome.stem)
-        self.told.emit(f"Imported {outcome.stem}.")
+        self.said.emit(f"Imported {outcome.stem}.")
 
 
 def _import(path: Path) -> Path | Failed:
-    """Put a model into the user's folder; errors are returned, so that nobody else reports them."""
+    """Put a model into the user's folder; return errors, so that napari does not report them."""
     try:
         from napari_baryir.weights.header import read_header, refuse_auto
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from napari_baryir.widgets.viewer.regions import Box
@@ -12,7 +13,7 @@ from napari_baryir.widgets.viewer.regions import Box
 def make_record(
     restoration: Any, *, source: str, path: str | None, box: Box, strength: float
 ) -> dict[str, Any]:
-    """What is kept in a result's metadata: plain JSON values, enough to repeat the run.
+    """Return what is kept in a result's metadata: plain JSON values, enough to repeat the run.
 
     Parameters
     ----------
@@ -37,8 +38,15 @@ def make_record(
 
 
 def with_strength(record: Mapping[str, Any], strength: float) -> dict[str, Any]:
-    """The record of the same run blended with another strength."""
+    """Return the record of the same run blended with another strength."""
     return {**record, "settings": {**record["settings"], "strength": round(float(strength), 4)}}
+
+
+def name_of(record: Mapping[str, Any]) -> str:
+    """Return a result's name, which says what differs: the model, and a strength below 1."""
+    strength = record["settings"]["strength"]
+    parts = [record["source"], Path(record["model"]).stem]
+    return " · ".join([*parts, f"{strength:.2f}"] if strength < 1 else parts)
 
 
 def as_python(record: Mapping[str, Any]) -> str:
@@ -69,7 +77,7 @@ def as_python(record: Mapping[str, Any]) -> str:
 
 
 def as_command(record: Mapping[str, Any]) -> str:
-    """The command that restores the same file the same way; a remark says what it cannot."""
+    """Return the command that restores the same file the same way; a remark says what it cannot."""
     settings = record["settings"]
     path = record.get("path") or "IMAGE.tif"
     words = ["napari-baryir", "restore", path, "-o", "restored/"]

@@ -1,4 +1,4 @@
-"""Mixing original and restored values, at once or where somebody looks; arrays only."""
+"""Mixing original and restored values, at once or where they are read; arrays only."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _blend_floats(original: NDArray[Any], restored: NDArray[Any], strength: floa
 def _blend_wide_integers(
     original: NDArray[Any], restored: NDArray[Any], strength: float
 ) -> NDArray[Any]:
-    """64-bit integers, of which float64 would lose the last digits; modulo 2**64."""
+    """Blend 64-bit integers modulo 2**64; float64 would lose their last digits."""
     start = np.ascontiguousarray(original).view(np.uint64)
     change = (np.ascontiguousarray(restored).view(np.uint64) - start).view(np.int64)
     steps = np.rint(change * np.float64(strength)).astype(np.int64).view(np.uint64)
@@ -95,7 +95,7 @@ class LiveBlend:
 
 
 def removed(original: Any, shown: Any, *, rgb: bool) -> Any:
-    """What restoring took away: original minus result, float32, the mean over colours of RGB.
+    """Return what restoring took away: original minus result, for RGB the mean over colours.
 
     Parameters
     ----------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,13 @@ if TYPE_CHECKING:
     from napari_baryir.widgets.viewer.regions import Box
 
 KEY = "napari_baryir"
-"""Of what we keep in a layer's metadata."""
+"""Key of what we keep in a layer's metadata."""
+
+_images: weakref.WeakKeyDictionary[Layer, weakref.ref[Layer]] = weakref.WeakKeyDictionary()
+"""The image that each layer of ours was made of."""
+
+COVERING = ("opaque", "translucent", "translucent_no_depth")
+"""Blendings that hide what lies below; others show the sum, the least or the greatest."""
 
 COPIED = (
     "colormap",
@@ -39,7 +46,7 @@ COPIED = (
 
 
 def copied_properties(source: Image, box: Box) -> dict[str, Any]:
-    """Arguments of a layer that lies exactly on `box` of `source` and looks like it."""
+    """Return arguments of a layer that lies exactly on `box` of `source` and looks like it."""
     kept = {name: getattr(source, name) for name in COPIED if hasattr(source, name)}
     kept["affine"] = source.affine.affine_matrix
     kept["rgb"] = source.rgb
@@ -48,16 +55,16 @@ def copied_properties(source: Image, box: Box) -> dict[str, Any]:
 
 
 def _translate(source: Image, box: Box) -> Any:
-    """Where the first pixel of the box is, before the layer's affine."""
+    """Return where the first pixel of the box is, before the layer's affine."""
     from napari.utils.transforms import Affine
 
     start = box.start[: source.ndim]
     if not start.any():
         return source.translate
-    place = Affine(
+    transform = Affine(
         scale=source.scale, rotate=source.rotate, shear=source.shear, translate=source.translate
     )
-    return np.asarray(place(start))
+    return np.asarray(transform(start))
 
 
 def add_result(
@@ -70,7 +77,7 @@ def add_result(
     record: dict[str, Any] | None = None,
     below: Layer | None = None,
 ) -> Image:
-    """Add a restored image that looks like its source right above it.
+    """Add a restored image that looks like its source, above all that we made of the same image.
 
     Parameters
     ----------
@@ -79,7 +86,7 @@ def add_result(
     data
         An array, or a list of them for a multiscale layer.
     name
-        Of the layer.
+        Name of the layer.
     record
         Kept as ``metadata["napari_baryir"]``.
     below
@@ -91,10 +98,12 @@ def add_result(
         data,
         name=name,
         multiscale=isinstance(data, list),
+        visible=not _waits_to_be_seen(data),
         metadata={KEY: record} if record else {},  # now, since docks follow the layers that appear
         **copied_properties(source, box),
     )
-    insert_above(viewer, source if below is None else below, layer)
+    insert_above(viewer, below or made_of(viewer, source)[-1], layer)
+    layer.visible = True
     return layer
 
 
@@ -105,30 +114,35 @@ def add_difference(
     *,
     name: str,
     limit: float,
-    record: dict[str, Any] | None = None,
+    record: dict[str, Any],
+    placement: Mapping[str, Any] | None = None,
+    visible: bool = True,
 ) -> Image:
-    """Add a signed map over the same pixels as the layer `below`; 0 is black.
+    """Add a signed map with a colour bar right above a layer; 0 is black.
 
     Parameters
     ----------
     viewer, below
-        It lies on all of `below`.
+        The map goes above this layer of the viewer.
     data
-        Without RGB samples, or a list of such for a multiscale layer.
+        Values without RGB samples, or a list of such for a multiscale layer.
     name
-        Of the layer.
+        Name of the layer.
     limit
         Contrast limits are plus and minus this.
     record
         Kept as ``metadata["napari_baryir"]``.
+    placement
+        The layer's transforms; by default, those of `below`.
+    visible
+        Whether the map is shown.
     """
     from napari.layers import Image
 
-    place = {
-        key: getattr(below, key)
-        for key in ("scale", "rotate", "shear", "translate", "units", "axis_labels")
-        if hasattr(below, key)
-    }
+    if placement is None:
+        names = ("scale", "rotate", "shear", "translate", "units", "axis_labels")
+        placement = {each: getattr(below, each) for each in names if hasattr(below, each)}
+        placement["affine"] = below.affine.affine_matrix
     layer = Image(
         data,
         name=name,
@@ -137,11 +151,12 @@ def add_difference(
         colormap=signed_colormap(),
         contrast_limits=(-limit, limit),
         blending="translucent",
-        affine=below.affine.affine_matrix,
-        metadata={KEY: record} if record else {},
-        **place,
+        visible=visible and not _waits_to_be_seen(data),
+        metadata={KEY: record},
+        **placement,
     )
     insert_above(viewer, below, layer)
+    layer.visible = visible
     show_colorbar(layer)
     return layer
 
@@ -154,7 +169,7 @@ def show_colorbar(layer: Image) -> None:
 
 
 def signed_colormap() -> Colormap:
-    """Blue below 0, black at 0, orange above: told apart by colour-blind eyes too."""
+    """Blue below 0, black at 0, orange above: colour-blind eyes can distinguish them."""
     from napari.utils import Colormap
 
     colors = [[0.35, 0.7, 1.0, 1.0], [0.0, 0.0, 0.0, 1.0], [1.0, 0.6, 0.1, 1.0]]
@@ -165,19 +180,40 @@ def insert_above(viewer: ViewerModel, below: Layer, layer: Layer) -> None:
     """Add a layer right above another, or on top if that one is gone; the selection stays.
 
     napari selects what is new and shows its controls, which takes the window as long again as a
-    third of all the rest: so nobody is told of the selection before it is what it was.
+    third of all the rest: so the selection is set back before anything hears of it.
     """
+    _images[layer] = weakref.ref(image_of(below))
     selection = viewer.layers.selection
     chosen = set(selection)
-    place = viewer.layers.index(below) + 1 if below in viewer.layers else len(viewer.layers)
+    index = viewer.layers.index(below) + 1 if below in viewer.layers else len(viewer.layers)
     with selection.events.blocker_all():
-        viewer.layers.insert(place, layer)
+        viewer.layers.insert(index, layer)
         viewer.layers.selection = chosen
 
 
-def select_instead(viewer: ViewerModel, before: Layer, layer: Layer) -> None:
-    """Select a layer if only `before` was, as napari does with new layers; else leave it."""
-    if layer in viewer.layers and set(viewer.layers.selection) == {before}:
+def image_of(layer: Layer) -> Layer:
+    """Return the image that a layer of ours was made of; other layers are images of their own."""
+    image = _images[layer]() if layer in _images else None
+    return layer if image is None else image
+
+
+def made_of(viewer: ViewerModel, source: Layer) -> list[Layer]:
+    """Return the image of a layer and all that we made of it, from the bottom."""
+    image = image_of(source)
+    return [each for each in viewer.layers if image_of(each) is image] or [source]
+
+
+def hide_earlier(viewer: ViewerModel, source: Layer, layer: Layer) -> None:
+    """Hide the results before this one that were made of the same image."""
+    for each in made_of(viewer, source):
+        if each not in (source, layer) and kind_of(each) in ("restored", "removed"):
+            each.visible = False
+
+
+def select_instead(viewer: ViewerModel, source: Layer, layer: Layer) -> None:
+    """Select a layer, as napari does with new ones, unless other images are selected."""
+    ours = made_of(viewer, source)
+    if layer in viewer.layers and all(each in ours for each in viewer.layers.selection):
         viewer.layers.selection.active = layer
 
 
@@ -200,13 +236,13 @@ def set_record(layer: Image, record: dict[str, Any]) -> None:
 
 
 def record_of(layer: Layer | None) -> dict[str, Any] | None:
-    """What we kept in a layer's metadata; None where it is not ours."""
+    """Return what we keep in a layer's metadata; None where it is not ours."""
     found = layer.metadata.get(KEY) if layer is not None else None
     return found if isinstance(found, dict) else None
 
 
 def kind_of(layer: Layer) -> str | None:
-    """What a layer of ours is; None for others.
+    """Return what a layer of ours is; None for others.
 
     One of restored, restoring, removed, before, severity, domains and contribution.
     """
@@ -225,19 +261,24 @@ def show_data(layer: Image, data: Any) -> None:
 
 
 def levels(layer: Image) -> list[Any]:
-    """Arrays of a layer, finest first; one where it is not multiscale."""
+    """Return the arrays of a layer, finest first; one where it is not multiscale."""
     return list(layer.data) if layer.multiscale else [layer.data]
 
 
 def images(viewer: ViewerModel) -> list[Image]:
-    """The image layers of a viewer."""
+    """Return the image layers of a viewer."""
     return [layer for layer in viewer.layers if layer.__class__.__name__ == "Image"]
 
 
-def show_only(shown: Layer, hidden: Layer) -> None:
-    """Show one of two layers that lie on each other."""
-    shown.visible = True
-    hidden.visible = False
+def cover(layer: Image) -> None:
+    """Have a layer hide what lies below it, whatever its blending was."""
+    if layer.blending not in COVERING:
+        layer.blending = "translucent"
+
+
+def _waits_to_be_seen(data: Any) -> bool:
+    """Whether values are restored when they are in view; a new layer must not read them before."""
+    return hasattr(data[0] if isinstance(data, list) else data, "level")
 
 
 def show_of(shown: Mapping[Layer, bool]) -> None:
@@ -248,4 +289,7 @@ def show_of(shown: Mapping[Layer, bool]) -> None:
 
 def refresh(layer: Layer) -> None:
     """Draw values again that have changed in place."""
-    layer.refresh(highlight=False, extent=False)
+    if getattr(layer, "multiscale", False) and layer.ndim == 2:
+        layer.data = list(layer.data)  # napari keeps the coarsest level that it has read
+    else:
+        layer.refresh(highlight=False, extent=False)

@@ -77,23 +77,14 @@ def why_not(layer: Layer | None, axes: str | None = None, done: str = "restored"
     if not hasattr(layer, "rgb") or not hasattr(layer, "multiscale"):
         return f"“{layer.name}” is a {kind.lower()} layer; choose an image layer."
     try:
-        data = level_0(layer)
-        check_image(_Described(data), axes or axes_of(layer), done)
+        check_image(level_0(layer), axes or axes_of(layer), done)
     except InputError as error:
         return f"“{layer.name}”: {error}."
     return None
 
 
-class _Described:
-    """Shape and dtype of an array, without its values."""
-
-    def __init__(self, data: Any) -> None:
-        self.shape = tuple(int(n) for n in data.shape)
-        self.dtype = np.dtype(data.dtype)
-
-
 def axes_of(layer: Image) -> str:
-    """Axes from the layer's labels where these say it, else from units, `rgb` and shape.
+    """Return axes from the layer's labels where these say it, else from units, `rgb` and shape.
 
     Raises
     ------
@@ -126,14 +117,14 @@ def _is_time(unit: Any) -> bool:
 def box_of(
     viewer: ViewerModel, layer: Image, axes: str, region: Region, shapes: Shapes | None = None
 ) -> Box:
-    """The box of a layer that `region` names.
+    """Return the box of a layer that `region` names.
 
     Parameters
     ----------
     viewer
         For the sliders, the camera and the canvas.
     layer
-        Of any scale, translation, rotation, shear and affine.
+        Its scale, translation, rotation, shear and affine may be any.
     axes
         One letter per dimension of the layer's data.
     region
@@ -169,53 +160,43 @@ def box_of(
     return Box(slices, whole=all(s.stop - s.start == n for s, n in zip(slices, shape, strict=True)))
 
 
-def suitable_box(
-    viewer: ViewerModel, layer: Image, axes: str, region: Region, shapes: Shapes | None
-) -> Box:
-    """`box_of` a layer for which `why_not` has nothing to say; else `InputError`."""
-    reason = why_not(layer, axes)
-    if reason is not None:
-        raise InputError(reason.rstrip("."))
-    return box_of(viewer, layer, axes, region, shapes)
-
-
 def plane_in_view(viewer: ViewerModel, layer: Image, axes: str, box: Box) -> tuple[int | None, ...]:
-    """Index within a box, per axis that counts planes, of what the viewer shows now."""
+    """Return index within a box, per axis that counts planes, of what the viewer shows now."""
     here = _here(viewer, layer)
-    places: list[int | None] = []
+    plane: list[int | None] = []
     for i, (letter, part) in enumerate(zip(axes, box.slices, strict=True)):
         if letter in "YXS":
             continue
         at = int(np.clip(np.floor(here[i] + 0.5), part.start, part.stop - 1))
-        places.append(None if is_displayed(viewer, layer, i) else at - part.start)
-    return tuple(places)
+        plane.append(None if is_displayed(viewer, layer, i) else at - part.start)
+    return tuple(plane)
 
 
 def set_plane(viewer: ViewerModel, layer: Layer, dimension: int, index: int) -> None:
     """Move the slider of a dimension of the layer to one of its planes."""
-    place = to_pixels(viewer, layer, np.asarray(viewer.dims.point, dtype=np.float64))
-    place[dimension] = index
-    world = np.asarray(layer.data_to_world(place), dtype=np.float64) / units_ratio(viewer, layer)
+    position = to_pixels(viewer, layer, np.asarray(viewer.dims.point, dtype=np.float64))
+    position[dimension] = index
+    world = np.asarray(layer.data_to_world(position), dtype=np.float64) / units_ratio(viewer, layer)
     viewer.dims.set_point(dimension + viewer.dims.ndim - layer.ndim, float(world[dimension]))
 
 
 def _here(viewer: ViewerModel, layer: Image) -> NDArray[np.float64]:
-    """The viewer's position in the layer's pixels; NaN-free, RGB samples left out."""
+    """Return the viewer's position in the layer's pixels, without RGB samples."""
     return to_pixels(viewer, layer, np.asarray(viewer.dims.point, dtype=np.float64))
 
 
 def to_pixels(
     viewer: ViewerModel, layer: Layer, position: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """A position of the viewer, in the layer's pixels."""
+    """Return a position of the viewer, in the layer's pixels."""
     own = position[-layer.ndim :] * units_ratio(viewer, layer)
     return np.asarray(layer.world_to_data(own), dtype=np.float64)
 
 
 def units_ratio(viewer: ViewerModel, layer: Layer) -> NDArray[np.float64]:
-    """How many of the layer's units make one of the viewer's, per dimension of the layer.
+    """Return how many of the layer's units make one of the viewer's, per dimension of the layer.
 
-    A layer tells positions in its own units, but the viewer's sliders, camera and canvas count in
+    A layer has positions in its own units, but the viewer's sliders, camera and canvas count in
     the smallest unit of all layers; without units, and where units do not fit, both are the same.
     """
     common = getattr(viewer.layers.extent, "units", None)
@@ -232,8 +213,29 @@ def is_displayed(viewer: ViewerModel, layer: Image, dimension: int) -> bool:
     return dimension + viewer.dims.ndim - layer.ndim in viewer.dims.displayed
 
 
+def is_in_view(viewer: ViewerModel, layer: Image, level: int, part: Sequence[range | int]) -> bool:
+    """Whether the viewer now shows this part of a level of the layer, ranges and indices.
+
+    Several planes at once are in view only where napari projects a thick slice.
+    """
+    factors = layer.downsample_factors[level] if layer.multiscale else 1.0
+    here = np.round(_here(viewer, layer) / factors)
+    for i, at in enumerate(part[: layer.ndim]):
+        if is_displayed(viewer, layer, i):
+            if not isinstance(at, range):
+                return False
+        elif isinstance(at, range):
+            slider = i + viewer.dims.ndim - layer.ndim
+            thick = viewer.dims.margin_left[slider] or viewer.dims.margin_right[slider]
+            if here[i] not in at or (len(at) > 1 and not thick):
+                return False
+        elif at != here[i]:
+            return False
+    return True
+
+
 def _seen(viewer: ViewerModel, layer: Image) -> NDArray[np.float64]:
-    """Corners of the canvas in the layer's pixels, (corners, ndim)."""
+    """Return corners of the canvas in the layer's pixels, (corners, ndim)."""
     if viewer.dims.ndisplay != 2:
         raise InputError("in 3D there is no current view; switch to 2D, or choose the whole layer")
     canvas = getattr(viewer, "canvas", None)  # napari before 0.9 has it elsewhere
@@ -250,7 +252,7 @@ def _seen(viewer: ViewerModel, layer: Image) -> NDArray[np.float64]:
 
 
 def _drawn(viewer: ViewerModel, layer: Image, shapes: Shapes | None) -> NDArray[np.float64]:
-    """Vertices of shapes in the layer's pixels, (vertices, ndim)."""
+    """Return vertices of shapes in the layer's pixels, (vertices, ndim)."""
     if shapes is None or not len(shapes.data):
         raise InputError("there are no shapes; draw a rectangle in a shapes layer and choose it")
     chosen = sorted(shapes.selected_data) or range(len(shapes.data))

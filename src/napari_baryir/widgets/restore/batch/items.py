@@ -16,14 +16,8 @@ from napari_baryir.errors import InputError
 from napari_baryir.restoration.results import Progress
 from napari_baryir.steps import Steps
 from napari_baryir.widgets.dock.problem import Problem
-from napari_baryir.widgets.restore.job import (
-    Done,
-    Failed,
-    RestoreJob,
-    Settings,
-    Step,
-    restore_steps,
-)
+from napari_baryir.widgets.dock.steps import Failed, Step
+from napari_baryir.widgets.restore.job import Done, RestoreJob, Settings, restore_steps
 from napari_baryir.widgets.viewer.regions import Box, axes_of, level_0, why_not
 
 if TYPE_CHECKING:

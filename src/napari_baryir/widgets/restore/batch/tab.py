@@ -14,10 +14,11 @@ from napari_baryir.batch.run import State
 from napari_baryir.errors import BaryIRError
 from napari_baryir.widgets.dock.problem import Problem, notify
 from napari_baryir.widgets.dock.run import Run, run_queue
+from napari_baryir.widgets.dock.steps import Failed
 from napari_baryir.widgets.restore.batch.items import BatchSettings, LayerItem, Update, run_batch
 from napari_baryir.widgets.restore.batch.source import BatchSource
 from napari_baryir.widgets.restore.batch.table import BatchTable
-from napari_baryir.widgets.restore.job import Done, Failed
+from napari_baryir.widgets.restore.job import Done
 from napari_baryir.widgets.restore.record import make_record
 from napari_baryir.widgets.viewer import layers
 
@@ -174,7 +175,7 @@ class BatchTab(QWidget):
         name = f"{item.name} restored"
         data = done.data
         if done.lazy:
-            from napari_baryir.widgets.dock.seen import seen_levels, shown_data  # late: dask
+            from napari_baryir.widgets.restore.seen import seen_levels, shown_data  # late: dask
 
             data = shown_data(done, seen_levels(done, self._viewer))
         layers.add_result(self._viewer, item.layer, item.box, data, name=name, record=record)
