@@ -264,6 +264,33 @@ def test_a_model_that_is_not_there_stops_at_once(
     assert not Path("out").exists() or files_below(Path("out")) == []
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], "auto"),
+        (["--remove", "auto"], "auto"),
+        (["--remove", "noise, low light"], ["noise", "low light"]),
+        (["--remove", "noise=0.5"], {"noise": 0.5}),
+        (["--remove", "noise=0.5,haze"], {"noise": 0.5, "haze": 1.0}),
+    ],
+)
+def test_what_to_remove_reaches_the_library(
+    run: Run, monkeypatch: pytest.MonkeyPatch, words: list[str], expected: object
+) -> None:
+    import napari_baryir.restoration as restoration
+
+    real, told = restoration.iter_restore, []
+
+    def watched(image: Any, *, remove: object, **options: Any) -> Any:
+        told.append(remove)
+        return real(image, **options)
+
+    monkeypatch.setattr(restoration, "iter_restore", watched)
+    imageio.imwrite("in.png", picture())
+    assert run("in.png", "-o", "out.png", *words) == 0
+    assert told == [expected]
+
+
 def test_quiet_says_nothing_but_errors(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
     imageio.imwrite(_made("in/a.png"), picture())
     _made("in/notes.txt").write_text("no image")
@@ -353,7 +380,8 @@ def test_closed_streams_change_neither_files_nor_exit_code(closed: str, tmp_path
 @pytest.mark.parametrize(
     "option",
     [["--strength", "2"], ["--strength", "x"], ["--tile", "3"], ["--axes", "TZ"], ["--axes", "YXX"],
-     ["--precision", "int8"], ["--overlap", "-1"], ["--intensity", "5"]],
+     ["--precision", "int8"], ["--overlap", "-1"], ["--intensity", "5"],
+     ["--remove", "noise,,haze"], ["--remove", "noise=2"], ["--remove", "noise,noise"]],
 )  # fmt: skip
 def test_options_that_make_no_sense_are_refused(
     run: Run, option: list[str], capsys: pytest.CaptureFixture[str]

@@ -31,6 +31,7 @@ EXAMPLES = """\
 examples:
   napari-baryir restore photo.jpg -o better.jpg
   napari-baryir restore movie.tif -o restored/ --axes TYX
+  napari-baryir restore photo.jpg -o less-noise.jpg --remove noise=0.5
   napari-baryir restore "data/**/*.tif" photos/ -o restored/ --strength 0.8
 
 Reads and writes TIFF (OME and ImageJ too), PNG, JPEG and OME-Zarr. Shape, data type, value range,
@@ -61,6 +62,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="1: restored (default); 0: unchanged; between: a blend of both",
     )  # fmt: skip
     parser.add_argument(
+        "--remove", type=_remove, default="auto", metavar="NAMES",
+        help="only these degradations, such as noise,haze; noise=0.5 removes half of the noise; "
+        "default: auto, whatever is there",
+    )  # fmt: skip
+    parser.add_argument(
         "--ensemble", action="store_true",
         help="average over 8 flips and rotations: slightly better, 8 times slower",
     )  # fmt: skip
@@ -84,6 +90,21 @@ def _strength(text: str) -> float:
     return value
 
 
+def _remove(text: str) -> str | list[str] | dict[str, float]:
+    """Return "auto", the names of degradations, or their names and amounts."""
+    if text == "auto":
+        return text
+    amounts: dict[str, float] = {}
+    for part in text.split(","):
+        name, equals, amount = (each.strip() for each in part.partition("="))
+        if not name or name in amounts:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} does not name each degradation once, such as noise,haze or noise=0.5"
+            )
+        amounts[name] = _strength(amount) if equals else 1.0
+    return amounts if "=" in text else list(amounts)
+
+
 def run(args: argparse.Namespace) -> int:
     """Restore all inputs; 1 if one of them failed."""
     from napari_baryir.batch.jobs import plan_jobs
@@ -101,7 +122,8 @@ def run(args: argparse.Namespace) -> int:
     work = partial(
         restore_file, models=models, axes=args.axes, device=args.device,
         precision=args.precision, tile=args.tile, overlap=args.overlap,
-        intensity=intensity_of(args), strength=args.strength, ensemble=args.ensemble,
+        intensity=intensity_of(args), strength=args.strength, remove=args.remove,
+        ensemble=args.ensemble,
     )  # fmt: skip
     batch = run_batch(plan.jobs, work, again=args.overwrite)
     entries: list[dict[str, Any]] = []
