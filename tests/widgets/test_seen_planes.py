@@ -153,7 +153,7 @@ def test_seen_planes_are_drawn_at_once_and_follow_the_slider_without_the_network
     assert differ_by(result.layer.data[2], half[2]) <= 1
 
 
-@pytest.mark.parametrize("kind", ["rgb", "multiscale", "volume"])
+@pytest.mark.parametrize("kind", ["rgb", "multiscale", "pyramid", "volume"])
 def test_every_kind_of_lazy_layer_is_drawn_restored(
     dock: RestoreDock, qtbot: QtBot, kind: str, tiles: Tiles
 ) -> None:
