@@ -22,8 +22,8 @@ FOLDERS = {
 """Where the code is, and the name that it is imported by."""
 
 FLOORS = (
-    {"errors", "domains", "steps", "atomic", "version"},
-    {"network", "imaging", "devices"},
+    {"errors", "domains", "steps", "atomic", "forks"},
+    {"network", "imaging", "devices", "version"},
     {"weights", "files"},
     {"restoration"},
     {"degradation"},
@@ -46,16 +46,12 @@ WIDGET_FLOORS = (
 )
 """The rooms of the plugin, by the same rule."""
 
-BACKWARD = {
-    ("widgets", "commands"),  # the Batch tab takes `Models` from commands/restore.py
-}
+BACKWARD: set[tuple[str, str]] = set()
 """Arrows that still run back; to become fewer."""
 
 MOST_FILES, MOST_LINES = 20, 320
 
 LONG = {
-    f"{PACKAGE}.network.gated",
-    f"{PACKAGE}.training.loop",
     f"{PACKAGE}.training.state",
 }
 """Modules that are still longer than `MOST_LINES`; to become fewer."""

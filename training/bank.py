@@ -28,8 +28,8 @@ from torch.utils.data import Dataset
 
 from napari_baryir.errors import DataError
 from napari_baryir.network import BaryIR
+from napari_baryir.network.banks import DeblurringBank
 from napari_baryir.network.config import GatedConfig
-from napari_baryir.network.gated import DeblurringBank
 from napari_baryir.network.spectrum import SpectrumReader, log_spectrum
 from napari_baryir.training.data.made_pairs import PairDataset
 from napari_baryir.training.data.scene_pairs import ScenePairs

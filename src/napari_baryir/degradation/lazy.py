@@ -20,13 +20,8 @@ from napari_baryir.degradation.calibration import Calibration, Reading, pool
 from napari_baryir.degradation.estimator import PARTS, EstimateEngine
 from napari_baryir.devices import Precision
 from napari_baryir.restoration.engine import MemoryAware
-from napari_baryir.restoration.lazy import (
-    LazyArray,
-    LazyPlanes,
-    Tiles,
-    common_settings,
-    planes_in_order,
-)
+from napari_baryir.restoration.lazy import LazyPlanes, Tiles, common_settings
+from napari_baryir.restoration.lazy_tiles import LazyArray, planes_in_order
 from napari_baryir.restoration.options import Plan
 
 da: Any = dask.array

@@ -13,7 +13,6 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, TypeVar, cast
 
 import dask.array
@@ -25,18 +24,21 @@ from napari_baryir.devices import Precision, choose_device, choose_precision
 from napari_baryir.imaging.axes import PlaneLayout
 from napari_baryir.imaging.intensity import IntensityMap
 from napari_baryir.imaging.reduction import area_weights
-from napari_baryir.imaging.tiles import Span, TileGrid, pad_to
+from napari_baryir.imaging.tiles import TileGrid, pad_to
 from napari_baryir.network.scene import scene_size
 from napari_baryir.restoration.engine import MemoryAware, TileEngine
+from napari_baryir.restoration.lazy_tiles import (
+    LazyArray,
+    blend_tiles,
+    cut_tiles,
+    planes_in_order,
+)
 from napari_baryir.restoration.model_source import ModelSource
 from napari_baryir.restoration.options import Plan
 from napari_baryir.restoration.planes import add_change, to_unit, without_hot_pixels
 
 da: Any = dask.array
 """Most of dask is not annotated."""
-
-LazyArray = Any
-"""A dask array."""
 
 _engines: dict[tuple[Any, ...], MemoryAware] = {}
 """The networks of this process; the latest few, since each may hold a GPU's memory."""
@@ -312,79 +314,3 @@ def to_unit_of_block(block: NDArray[Any], intensity: IntensityMap) -> NDArray[np
     """Map a block (..., h, w, C) to about [0, 1], as `to_unit`."""
     planes = block.reshape(-1, *block.shape[-3:])
     return np.stack([to_unit(plane, intensity) for plane in planes]).reshape(block.shape)
-
-
-def planes_in_order(image: LazyArray, layout: PlaneLayout) -> tuple[LazyArray, list[str]]:
-    """Bring the axes of an image into the order (C, ..., Y, X, S), C and S added if missing.
-
-    Returns
-    -------
-    The image, each plane in chunks of its own; and its own axes in their new order.
-    """
-    outer = [a for a in layout.axes if a not in "CYXS"]
-    order = [a for a in ("C", *outer, "Y", "X", "S") if a in layout.axes]
-    planes = image.transpose([layout.axes.index(a) for a in order])
-    if "C" not in order:
-        planes = planes[np.newaxis]
-    if "S" not in order:
-        planes = planes[..., np.newaxis]
-    ones = dict.fromkeys(range(planes.ndim - 3), 1)
-    return planes.rechunk({**ones, planes.ndim - 1: -1}), order
-
-
-def cut_tiles(planes: LazyArray, grid: TileGrid) -> LazyArray:
-    """Lay the tiles of (..., Y, X, C) beside and below each other, each a chunk of its own."""
-    y, x = planes.ndim - 3, planes.ndim - 2
-    return _cut(_cut(planes, grid.rows, y), grid.columns, x)
-
-
-def blend_tiles(tiles: LazyArray, grid: TileGrid) -> LazyArray:
-    """Undo `cut_tiles`, blending where tiles overlap; chunks start where tiles do."""
-    y, x = tiles.ndim - 3, tiles.ndim - 2
-    if len(grid.rows) > 1:
-        windows = np.concatenate(grid.row_windows)[: tiles.shape[y]]
-        tiles = _add_up(tiles * _along(windows, y, tiles), grid.rows, y, grid.height)
-    if len(grid.columns) > 1:
-        windows = np.concatenate(grid.column_windows)[: tiles.shape[x]]
-        tiles = _add_up(tiles * _along(windows, x, tiles), grid.columns, x, grid.width)
-    return tiles
-
-
-def _cut(array: LazyArray, spans: tuple[Span, ...], axis: int) -> LazyArray:
-    """Lay the spans of an axis one after the other, each a chunk of its own."""
-    length = array.shape[axis]
-    select: list[slice] = [slice(None)] * array.ndim
-    parts = []
-    for span in spans:
-        select[axis] = span.within(length)
-        parts.append(array[tuple(select)])
-    sizes = tuple(part.shape[axis] for part in parts)
-    return da.concatenate(parts, axis=axis).rechunk({axis: sizes})
-
-
-def _along(values: NDArray[np.float32], axis: int, array: LazyArray) -> LazyArray:
-    """Values along one axis of `array`, ready to be multiplied with it."""
-    lazy = da.from_array(values, chunks=(array.chunks[axis],))
-    return lazy.reshape([-1 if i == axis else 1 for i in range(array.ndim)])
-
-
-def _add_up(array: LazyArray, spans: tuple[Span, ...], axis: int, length: int) -> LazyArray:
-    """Undo `_cut`: put every span back where it was, and add where they overlap."""
-    offsets = np.cumsum([0, *array.chunks[axis]])
-    inside = [(span.start, min(span.stop, length)) for span in spans]
-    edges = sorted({edge for span in inside for edge in span})
-    select = [slice(None)] * array.ndim
-    pieces = []
-    for low, high in pairwise(edges):
-        covering = []
-        for (start, stop), offset in zip(inside, offsets, strict=False):
-            if start <= low and high <= stop:
-                select[axis] = slice(int(offset) + low - start, int(offset) + high - start)
-                covering.append(array[tuple(select)])
-        total = covering[0]
-        for more in covering[1:]:
-            total = total + more
-        pieces.append(total)
-    starts = [start for start, _ in inside]
-    sizes = tuple(b - a for a, b in pairwise([*starts, length]))
-    return da.concatenate(pieces, axis=axis).rechunk({axis: sizes})
