@@ -292,4 +292,8 @@ class Decoder(nn.Module):
         if self.head is not None:
             open_ = torch.sigmoid(self.gate(r).float())
             fine = fine * F.interpolate(open_, scale_factor=8.0, mode="bilinear")
+            # Where no fine degradation is asked for, nothing fine is changed.
+            asked = [amount for name, amount in amounts.items() if name not in PHYSICS]
+            if asked:
+                fine = fine * torch.stack(asked).amax(dim=0)
         return corrected + fine
