@@ -254,7 +254,7 @@ def test_jobs_of_images_in_groups_and_of_read_only_formats_have_names_to_write(
     for name in ("a.lsm", "b.stk", "c.webp"):
         (tmp_path / "scans" / name).touch()
     inputs = [str(tmp_path / "data.zarr" / "0"), str(tmp_path / "scans")]
-    jobs = plan_jobs(inputs, str(tmp_path / "out"))
+    jobs = plan_jobs(inputs, str(tmp_path / "out")).jobs
     targets = [str(job.target.relative_to(tmp_path / "out")) for job in jobs]
     assert targets == ["0.zarr", "a.lsm.tif", "b.stk.tif", "c.webp"]
 

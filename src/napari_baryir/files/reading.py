@@ -59,9 +59,9 @@ def damage_reported(path: Path, title: str) -> Iterator[None]:
         error.add_note(f"while reading {path}")
         raise
     except Exception as error:  # decoders raise everything: struct.error, zlib.error, IndexError...
-        check_libraries(error)
         if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):
             raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+        check_libraries(error)
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
             f"{path}: not a readable {title}; it is damaged or incomplete ({reason})"
