@@ -107,7 +107,7 @@ def clean_images(folder: Path, profile: Profile, count: int) -> list[NDArray[np.
 
 
 def whole_images(bench: Bench) -> Iterator[str]:
-    """How often the largest share is that of the one degradation that an image has."""
+    """Yield how often the largest share is that of the one degradation that an image has."""
     right, said = {}, {}
     for domain in bench.domains:
         tops = [
@@ -125,7 +125,7 @@ def whole_images(bench: Bench) -> Iterator[str]:
 
 
 def composites(bench: Bench) -> Iterator[str]:
-    """How many places of two halves away from their border get their own half's domain."""
+    """Yield how many places of two halves, away from the border, get the domain of their half."""
     right: dict[str, list[float]] = {domain: [] for domain in bench.domains}
     pairs = itertools.permutations(bench.domains, 2)
     for turn, (left, second) in enumerate(pairs):
@@ -190,7 +190,7 @@ def discs(bench: Bench) -> Iterator[str]:
 
 
 def unseen(bench: Bench) -> Iterator[str]:
-    """What is said of degradations that training never saw."""
+    """Yield the domains that the estimate names for degradations that training never saw."""
     yield "Degradations never seen in training:"
     for name, apply in DRAWN.items():
         tops: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""What a sample consists of."""
+"""The record of a sample: degraded image, truth and axes."""
 
 from __future__ import annotations
 

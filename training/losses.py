@@ -42,8 +42,8 @@ def fidelity_loss(
     kind
         "l1" or "log_mse".
     floor
-        Of the mean square error: images below it (37 dB for 2e-4) hardly pull any more. A high
-        floor makes the loss the plain square, for which large errors come first.
+        Floor of the mean square error. Images below it (37 dB for 2e-4) hardly pull any more. A
+        high floor makes the loss the plain square, for which large errors come first.
     coarse_weight
         That much of the same distance between the means over 8x8 pixels is added: noise all but
         vanishes from it, and what is left is haze, darkness and background.

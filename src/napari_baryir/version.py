@@ -13,7 +13,7 @@ def check_libraries(error: Exception) -> None:
     Parameters
     ----------
     error
-        What reading or writing the file raised.
+        The error of reading or writing the file.
 
     Raises
     ------

@@ -99,11 +99,11 @@ def calibrate(
         Clean planes by file, as `load_clean_files` gives them; they may be those of training. With
         at least 8 files, whole files are held out; with fewer, single planes, at least 8 in all.
     profile
-        Which degradations.
+        The profile of the degradations.
     scenes
-        How many pictures to degrade.
+        Number of pictures to degrade.
     seed
-        Of everything random.
+        Seed of everything random.
 
     Yields
     ------

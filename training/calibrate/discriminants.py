@@ -70,7 +70,7 @@ def fit(
     window
         Side of the squares of cells that were averaged over.
     data
-        What the places come from, for the record.
+        The origin of the places, for the record.
     """
     whitening, centre = _whiten(known, len(domains))
     white = (known.points - centre) @ whitening

@@ -77,11 +77,11 @@ def make_scene(
     profile
         "photo" or "microscopy".
     kind
-        How the domains share the picture.
+        The way in which the domains share the picture.
     level
-        Of every domain; None draws each.
+        Level of every domain; None draws each.
     variant
-        Of every domain, as in `degrade`.
+        Variant of every domain, as in `degrade`.
     """
     height, width = (side // CELL * CELL for side in clean.shape[:2])
     clean = clean[:height, :width]

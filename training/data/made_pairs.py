@@ -57,18 +57,18 @@ class PairDataset(Dataset[Batch]):
         Clean images by file: (H, W, 3) uint8 for "photo", (H, W) float32 about [0, 1] for
         "microscopy". Every file is drawn as often, so that a long stack does not decide alone.
     profile
-        Which degradations.
+        The profile of the degradations.
     composition
         Domain name to the number of its samples in every batch, in the order of the sources.
     patch
         Side of the patches, in pixels; a multiple of 8.
     seed
-        Of everything random.
+        Seed of everything random.
     in_turn, side_by_side
         Further samples in every batch: with two degradations on top of each other, and with two
         beside each other.
     share
-        Which samples of every batch to make. A sample depends on its number in the whole batch.
+        The samples of every batch to make. A sample depends on its number in the whole batch.
     synthetic
         Share of microscopy's fields that come from no file, as of `varied_field`.
     """

@@ -2,7 +2,7 @@
 
 Light comes in photons, so that the variance of a pixel grows in proportion to its signal:
 ``variance = gain (mean - offset)``. The line through (mean, variance) of many small blocks gives
-both. Read noise raises the line; one image cannot tell it from a lower offset, and to make noise
+both. Read noise raises the line; one image cannot distinguish it from a lower offset. To make noise
 like the image's nothing more is needed: `offset` is where the line says that the noise ends.
 """
 
@@ -40,7 +40,7 @@ class CameraNoise:
     gain: float
     """Grey values per photon; 0 where the noise does not depend on the signal."""
     variance: float
-    """Where the signal is 0; negative where the offset is positive."""
+    """Variance where the signal is 0; negative where the offset is positive."""
     low: float
     """Signal of the darkest places of the image (0.1 percentile of the block means)."""
     high: float
@@ -149,7 +149,7 @@ def _bins(
 
 
 def _share_of_smoothest() -> float:
-    """What the smoothest quarter of blocks has of the variance, in white Gaussian noise."""
+    """Return the variance of the smoothest quarter of blocks of white noise, as a part of all."""
     noise = np.random.default_rng(0).standard_normal((512, 512))
     high_pass = ndimage.convolve(noise, _HIGH_PASS, mode="wrap")
     side = 512 // BLOCK

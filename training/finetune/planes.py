@@ -42,7 +42,7 @@ class FilePlanes:
     degraded: list[Array]
     """(H, W) or (H, W, 3)."""
     clean: list[Array]
-    """As many, of the same shapes; for noisy files none."""
+    """Clean planes of the same number and shapes; for noisy files none."""
 
 
 def noisy_file(image: Opened) -> FilePlanes:

@@ -66,7 +66,7 @@ def draw_neighbors(height: int, width: int, rng: np.random.Generator) -> NDArray
     Parameters
     ----------
     height, width
-        Of the noisy image, even.
+        Size of the noisy image, even.
     rng
         Where the choices come from.
 
@@ -259,7 +259,7 @@ def complete(
     Parameters
     ----------
     draw
-        Of `FinetuneDataset`.
+        The samples of a step from `FinetuneDataset`.
     model, start
         The network as it is now, and as it was.
     device, autocast

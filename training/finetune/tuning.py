@@ -49,7 +49,7 @@ IDENTITY = {
     "train": "training images",
     "validation": "validation images",
 }
-"""What `TuningRun.identity` compares, in words."""
+"""The entries of `TuningRun.identity`, in words."""
 
 
 class Sample(NamedTuple):
@@ -57,11 +57,11 @@ class Sample(NamedTuple):
 
     degraded: NDArray[np.float32]
     before: NDArray[np.float32]
-    """As the starting model restores it."""
+    """The image that the starting model restores."""
     after: NDArray[np.float32]
-    """As the averaged weights restore it now."""
+    """The image that the averaged weights restore now."""
     clean: NDArray[np.float32] | None
-    """None where there is none."""
+    """The truth; None if there is none."""
 
 
 @dataclass

@@ -111,9 +111,9 @@ class StepsShown:
         Parameters
         ----------
         title
-            Of this part: what is counted, for instance "step".
+            Title of this part: the thing that is counted, for instance "step".
         done, total
-            How many; the first call of a part may start anywhere, as resumed work does.
+            Numbers; the first call of a part may start anywhere, as resumed work does.
         terms
             Names to values, such as losses, to be shown beside.
         """

@@ -33,7 +33,7 @@ higher the closer an image is to the truth. Nothing is downloaded.
 
 @dataclass(frozen=True)
 class Restored:
-    """A sample and what became of it."""
+    """A sample and its restored image."""
 
     sample: Sample
     image: NDArray[Any]

@@ -132,7 +132,7 @@ class Calibration(_Fixed):
         return self.judge_pooled(pool(cells, self.window))
 
     def judge_pooled(self, points: Array) -> tuple[Array, Array]:
-        """As `judge`, of residuals that are averaged over their windows already."""
+        """Judge residuals that are averaged over their windows already, as `judge` does."""
         prototypes = np.asarray(self.prototypes, np.float32)
         squared = np.stack([np.square(points - p).sum(axis=-1) for p in prototypes])
         offsets = np.asarray(self.offsets or np.zeros(len(squared)), np.float32)

@@ -155,7 +155,7 @@ class PlaneLayout:
 
     @property
     def rgb(self) -> bool:
-        """Whether planes are colour pictures."""
+        """Return whether planes are colour pictures."""
         return self.colours == 3
 
     @property

@@ -59,7 +59,7 @@ class IntensityMap:
     low, high
         In the image's units; finite, and `low` below `high`.
     kind
-        How they were found.
+        The way in which they were found.
 
     Raises
     ------
@@ -205,7 +205,7 @@ def choose_intensity(array: Any, *, rgb: bool, mode: IntensityMode = "auto") -> 
 
 
 def _is_dim(array: Any, nominal: tuple[float, float] | None) -> bool:
-    """Whether values use little of a range; a constant image does not count."""
+    """Return whether values use little of a range; a constant image does not count."""
     values = sample_values(array)
     if nominal is None or values.size == 0:
         return False

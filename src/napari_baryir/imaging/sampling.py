@@ -24,9 +24,9 @@ def sample_values(array: Any, *, size: int = SAMPLE_SIZE, seed: int = 0) -> NDAr
         NumPy or dask, any shape. NumPy arrays are sampled evenly; of a dask array up to
         `SAMPLE_CHUNKS` chunks, chosen by `seed`, are computed one by one.
     size
-        How many values to look at.
+        Number of values to look at.
     seed
-        Of the choice of chunks.
+        Seed of the choice of chunks.
     """
     if not _is_lazy(array):
         return _finite(_every_so_many(np.asarray(array), size))

@@ -38,7 +38,7 @@ def split(length: int, tile: int, overlap: int, multiple: int = 8) -> tuple[Span
     Parameters
     ----------
     length
-        Of the axis, pixels, at least 1.
+        Length of the axis, pixels, at least 1.
     tile
         Greatest size of a span, pixels; at least two multiples.
     overlap
@@ -143,7 +143,7 @@ class TileGrid:
         total
             (rows of the plane, columns, ...), changed.
         values
-            Of the tile, (rows, columns, ...); what lies outside of the plane is left out.
+            Values of the tile, (rows, columns, ...); what lies outside of the plane is left out.
         row, column
             Number of the tile's row and column.
         """

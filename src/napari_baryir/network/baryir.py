@@ -44,7 +44,7 @@ class BaryIR(nn.Module):
     Parameters
     ----------
     config
-        Which backbone, how deep and how wide.
+        The backbone, its depth and its width.
     domains
         Names of the degradations that the weights were trained on, in the order of `prototypes`.
     """
@@ -164,7 +164,7 @@ class BaryIR(nn.Module):
         Returns
         -------
         Scene
-            What every tile of the plane reads; None for networks without a scene.
+            The decision that every tile of the plane reads; None for networks without a scene.
         """
         if not self.scene_side:
             return None
@@ -197,15 +197,15 @@ class BaryIR(nn.Module):
     def evidence(
         self, latents: Latents, scene: Scene | None = None, place: Tensor | None = None
     ) -> Tensor:
-        """Return what estimates are read from, (B, evidence_width, H/8, W/8), float32.
+        """Return the features that estimates read, (B, evidence_width, H/8, W/8), float32.
 
-        The residual of each place, and, of networks with a scene, that of the scene there: haze and
-        darkness show in the whole of a picture only.
+        They are the residual of each place, and for networks with a scene also that of the scene
+        there. Haze and darkness show in the whole of a picture only.
 
         Parameters
         ----------
         latents
-            Of a tile.
+            The embeddings of a tile.
         scene, place
             As of `decode`.
         """
@@ -234,15 +234,15 @@ class BaryIR(nn.Module):
         x
             The image that was encoded, (B, 3, H, W).
         latents
-            What `encode` made of it.
+            The embeddings of it, from `encode`.
         scene
-            What `look` decided for the plane that x is a part of. None for networks without a
+            The decision of `look` for the plane of x. None for networks without a
             scene; for others, x then is the whole plane.
         place
             Where x lies in its plane, (B, 4), as in `napari_baryir.network.scene.at_place`; None
             for the whole plane.
         removed
-            How much of each of `degradations` to remove, (K,) or (B, K), from 0 to 1; None for all
+            Amount of each of `degradations` to remove, (K,) or (B, K), from 0 to 1; None for all
             of all.
         use_barycenter, use_residual
             When False, zeros stand in for that embedding wherever the decoder reads it.

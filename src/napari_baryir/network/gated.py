@@ -183,7 +183,7 @@ class Decoder(nn.Module):
     Parameters
     ----------
     config
-        Which parts there are.
+        The sizes, and the parts that there are.
     domains
         Names of the degradations; those of `PHYSICS` among them are corrected by physics.
     """

@@ -69,11 +69,11 @@ class PromptBlock(nn.Module):
     features
         Number of channels C of the features.
     length, channels, size
-        Of the prompt, as for `PromptGeneration`.
+        Length, channels and size of the prompt, as for `PromptGeneration`.
     heads
         Attention heads; divides C + `channels`.
     expansion
-        Of the feed-forward part.
+        Expansion of the feed-forward part.
     """
 
     def __init__(

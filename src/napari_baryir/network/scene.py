@@ -76,7 +76,7 @@ def at_place(maps: Tensor, place: Tensor, size: tuple[int, int]) -> Tensor:
         (B, 4): top, left, height and width of each tile, as parts of the plane's height and width.
         Tiles may reach beyond the plane, where its edge continues.
     size
-        Of the tiles, in pixels.
+        Height and width of the tiles, in pixels.
     """
     place = place.to(maps)
     down = (torch.arange(size[0], device=maps.device, dtype=maps.dtype) + 0.5) / size[0]

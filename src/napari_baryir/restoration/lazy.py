@@ -70,7 +70,7 @@ class Tiles(ABC):
     token: str
     """The same text for the same weights."""
     device: str
-    """As asked for: "auto" is decided where the task runs."""
+    """The device that was asked for; "auto" is decided where the task runs."""
     precision: str
     overlap: int
 
@@ -149,7 +149,7 @@ class TileWork:
     grid: TileGrid
     intensity: IntensityMap
     denoise: bool
-    """Whether hot pixels are to go."""
+    """Whether to mend hot pixels."""
 
     def __call__(
         self,
@@ -207,11 +207,11 @@ class LazyPlanes:
         colours
             (1, ..., Y, X, C).
         intensity
-            Of the channel.
+            The intensity map of the channel.
         cell, depth
             Pixels a side for each value of the result, and its last length.
         denoise
-            Whether hot pixels are to go.
+            Whether to mend hot pixels.
 
         Returns
         -------

@@ -84,7 +84,7 @@ def find_model(model: Any, *, rgb: bool) -> ModelSource:
     model
         "auto", a name, a path, or a network, as `check_model` allows.
     rgb
-        What "auto" has to choose for.
+        Whether "auto" has to choose for colour images.
     """
     if isinstance(model, nn.Module):
         provenance = getattr(model, "provenance", {}) or {}

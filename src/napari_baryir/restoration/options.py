@@ -62,7 +62,7 @@ class Options:
     layout: PlaneLayout
     axes_guessed: bool
     asked: RestoreOptions
-    """As it was asked for; "auto" is decided where a task runs."""
+    """The options as they were given; "auto" is decided where a task runs."""
     device: torch.device
     precision: Precision
     intensity: str | tuple[IntensityMap, ...]
@@ -75,7 +75,7 @@ class Options:
 
 
 def check_options(image: Any, asked: RestoreOptions, out: Any = None, first: Any = None) -> Options:
-    """Check what `napari_baryir.restoration.iter_restore` is asked for.
+    """Check the arguments of `napari_baryir.restoration.iter_restore`.
 
     Raises
     ------
@@ -160,14 +160,14 @@ def removed_amounts(
 def choose_intensities(
     image: Any, layout: PlaneLayout, intensity: str | tuple[IntensityMap, ...] = "auto"
 ) -> tuple[IntensityMap, ...]:
-    """One map per channel, chosen over all planes of the channel where `intensity` is a mode.
+    """Choose one map per channel, over all planes of the channel where `intensity` is a mode.
 
     Parameters
     ----------
     image
         NumPy or dask.
     layout
-        Of the image.
+        Layout of the image.
     intensity
         An `IntensityMode`, or maps that are returned as they are.
     """
@@ -282,7 +282,7 @@ class Plan:
 
     @property
     def denoises(self) -> bool:
-        """Whether noise is among what is to be removed."""
+        """Return whether noise is to be removed."""
         return self.options.remove is None or self.options.remove.get("noise", 0) > 0
 
     @property

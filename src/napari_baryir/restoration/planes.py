@@ -158,7 +158,7 @@ class PlaneRestorer:
     grid: TileGrid
     strength: float
     denoise: bool = True
-    """Whether hot pixels are to go."""
+    """Whether to mend hot pixels."""
     non_finite: list[int] = field(default_factory=list)
     """Number of NaN and infinite values in each band of rows that was written."""
 

@@ -69,7 +69,7 @@ class Restoration:
 
     @property
     def lazy(self) -> bool:
-        """Whether nothing has been computed yet."""
+        """Return whether nothing has been computed yet."""
         return self.non_finite is None
 
     @property

@@ -30,7 +30,7 @@ class Header(BaseModel):
     """Names of the degradations that the weights were trained on."""
     calibration: dict[str, Any] = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
-    """Where the weights come from: recipe, data, version, licence."""
+    """The origin of the weights: recipe, data, version, licence."""
 
 
 AUTO = "auto"

@@ -26,7 +26,7 @@ CURRENT = "0.5"
 """The version that new images are written in."""
 
 WITHOUT_AXES = "TCZYX"
-"""What the dimensions of versions 0.1 and 0.2 always are."""
+"""Axes of every image of versions 0.1 and 0.2."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class ZarrDetails:
 
     version: str
     axes: str
-    """Of the arrays on disk."""
+    """Axes of the arrays on disk."""
     attributes: Mapping[str, Any]
-    """Of the group, omero and multiscales among them."""
+    """Attributes of the group, omero and multiscales among them."""
     levels: tuple[Level, ...]
     """Largest first."""
 

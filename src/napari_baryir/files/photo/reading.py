@@ -24,7 +24,7 @@ MODES = ("L", "LA", "RGB", "RGBA")
 
 @dataclass(frozen=True)
 class PngDetails:
-    """What only a PNG can keep."""
+    """Metadata that only a PNG can keep."""
 
     chunks: tuple[Chunk, ...]
 
@@ -38,7 +38,7 @@ class PngDetails:
 
 @dataclass(frozen=True)
 class PhotoDetails:
-    """What Pillow's formats can keep, and ours cannot."""
+    """Metadata that Pillow's formats can keep, and ours cannot."""
 
     comment: bytes | None
     xmp: bytes | None

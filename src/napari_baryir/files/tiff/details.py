@@ -72,13 +72,13 @@ Tag = tuple[int, int, int, bytes]
 
 @dataclass(frozen=True)
 class TiffDetails:
-    """How the pixels lay in the TIFF, and its metadata word by word."""
+    """The layout of the pixels in the TIFF, and its metadata word by word."""
 
     source: Path
     family: str
     """"ome", "imagej", "plain", or "other"."""
     axes: str
-    """As tifffile names them."""
+    """Axes as tifffile names them."""
     description: bytes
     """ImageDescription: OME-XML, ImageJ's, tifffile's or free text."""
     photometric: str
@@ -88,7 +88,7 @@ class TiffDetails:
     bits: int
     """Bits of each number that are used."""
     orientation: int
-    """How the picture lay, 1 to 8; the data is upright."""
+    """Orientation of the picture in the file, 1 to 8; the data is upright."""
     colormap: NDArray[np.uint16] | None
     compression: int
     predictor: int
