@@ -55,7 +55,7 @@ class Bench:
 
     @cached_property
     def domains(self) -> tuple[str, ...]:
-        """Degradations of the model, then clean."""
+        """Return the degradations of the model, then clean."""
         return tuple(self.estimate(self.images[0]).domains[:-1])
 
     def estimate(self, image: NDArray[np.float32]) -> DegradationEstimate:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Sample:
-    """An image that was degraded on purpose, and what it was before."""
+    """An image that was degraded on purpose, and its truth."""
 
     degraded: NDArray[Any]
     """uint8 photograph or uint16 microscopy, axes as `axes` says."""
@@ -21,4 +21,4 @@ class Sample:
     name: str
     """Short, fit for a file name."""
     title: str
-    """One line on what it shows."""
+    """One line on the content."""

@@ -46,13 +46,13 @@ BLUR = "blur"
 BLURRED = 8
 """Samples of a batch that are blurred; of every other domain there is one."""
 LOOKED_AT = 12
-"""Batches whose spectra say what is usual."""
+"""Batches that give mean and scale of the spectra."""
 RATE, WARM_UP, FILTERS_SHARE = 2e-3, 30, 0.3
 """Learning rate, the steps until it is reached, and its part for the filters, which are good."""
 OTHER_SEED = 1000
 """Added to the recipe's, so that the bank and the network around it see different patches."""
 LENIENT = 0.7
-"""Part of the steps over which what is not blurred comes to count as much as what is."""
+"""Part of the steps after which samples that are not blurred count as much as blurred ones."""
 FLOOR = 2e-4
 """Floor of the mean square error, as in `fidelity_loss`."""
 

@@ -166,7 +166,7 @@ class RunLog:
     recipe
         The recipe of the run.
     step
-        Where it starts or goes on; what was written of later steps is taken back.
+        The step at which it starts or goes on; rows of later steps are taken back.
     """
 
     def __init__(self, recipe: Recipe, step: int) -> None:

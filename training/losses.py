@@ -29,7 +29,7 @@ def fidelity_loss(
     floor: float = 2e-4,
     coarse_weight: float = 0.0,
 ) -> Tensor:
-    """Distance between restored and clean images; a scalar.
+    """Compute the distance between restored and clean images; a scalar.
 
     "l1" is ``mean |restored - clean|``, as published. "log_mse" is the mean over the images of
     ``ln(mse + floor)``, PSNR up to a factor: an image's gradient is then divided by its own error,
@@ -153,7 +153,7 @@ def window_sources(places: Tensor, grid: int) -> Tensor:
 
 
 def whole_places(places: Tensor) -> Tensor:
-    """Say of which source whole fields are whose patches have `places`, (B, G, G), int64.
+    """Return the source of whole fields, from the `places` of their patches, (B, G, G), int64.
 
     Of that of the patch if it is everywhere there, else of none (-1): beside a patch with two there
     are two, and where degradations join outside of it, its field still has one in the main.

@@ -79,7 +79,7 @@ def refuse_several(what: str) -> None:
 class Processes:
     """This process and those that it trains with; alone where no Fabric is given.
 
-    What is gathered is the same in every process, and so are losses and gradients of everything
+    Gathered tensors are the same in every process, and so are losses and gradients of everything
     that is computed from it. Going backward, gathering adds up the gradients of all processes,
     which are equal: `average_gradients` then leaves what one process would have had.
     """

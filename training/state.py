@@ -64,7 +64,7 @@ class TrainingState:
     def as_dict(self) -> dict[str, Any]:
         """Return plain values and tensors."""
         state: dict[str, Any] = {name: getattr(self, name).state_dict() for name in self._PARTS}
-        # Nothing in the loop draws from torch's generator today; whatever does tomorrow resumes.
+        # Nothing in the loop draws from torch's generator today; if it does one day, it resumes.
         rng = torch.get_rng_state()
         return state | {
             "prototypes": self.prototypes,

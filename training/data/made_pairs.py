@@ -124,7 +124,7 @@ class PairDataset(Dataset[Batch]):
         return apply_plan(plan, field, corner, self.patch, self.profile, rng)
 
     def _corner(self, field: NDArray[np.float32], rng: np.random.Generator) -> tuple[int, int]:
-        """Choose top and left of the patch: of two places the one with more in it."""
+        """Choose top and left of the patch: the one of two places with more in it."""
         corners = [[int(rng.integers(s - self.patch + 1)) for s in field.shape[:2]] for _ in "12"]
         spread = [field[t : t + self.patch, le : le + self.patch].std() for t, le in corners]
         top, left = corners[int(np.argmax(spread))]

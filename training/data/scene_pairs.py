@@ -44,7 +44,7 @@ SHAPES = ((1.0, 1.0), (0.75, 1.0), (0.6875, 1.0), (1.0, 0.75), (0.5625, 1.0))
 REDUCED_AFTER = 0.15
 """Share of the photographs that are reduced in size after they were degraded."""
 KEPT = {"alone": 0.12, "in turn": 0.5, "side by side": 0.0}
-"""Share of the samples of which not all is to be removed."""
+"""Share of the samples that keep a part of their degradations."""
 _BATCH = 2**31
 """Stands for the number of a sample in what a whole batch shares."""
 

@@ -168,7 +168,7 @@ def iter_evaluate(
     model_name
         Name of the model in the scores.
     peers
-        Whether to measure ``PEERS`` too, where what is wrong is noise.
+        Whether to measure ``PEERS`` too, on noisy images.
     perceptual
         From `load_lpips`, to measure LPIPS too.
     restore_options

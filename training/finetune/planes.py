@@ -143,7 +143,7 @@ def seen_by_profile(noise: CameraNoise, image: Opened) -> CameraNoise:
 
 
 def in_words(noise: CameraNoise) -> str:
-    """Describe what was measured to a person who knows the camera."""
+    """Describe the measured noise to a person who knows the camera."""
     dark, bright = (
         max(noise.variance + noise.gain * level, 0.0) ** 0.5 for level in (noise.low, noise.high)
     )

@@ -110,7 +110,7 @@ def choose_sizes(
     model
         The network; its configuration says what a pixel needs.
     device
-        Whose memory.
+        The device whose memory is used.
     free
         Bytes; None: measured.
 

@@ -35,7 +35,7 @@ from napari_baryir.weights.header import refuse_auto
 from napari_baryir.weights.registry import REGISTRY
 
 FORGIVEN = 0.3
-"""dB that an old domain may lose; what it loses beyond that counts against the gain."""
+"""dB that an old domain may lose; a greater loss counts against the gain."""
 SEEN = 40.0
 """dB of PSNR, an error of 1 % of the range: a loss of old domains above that is not seen."""
 LEAST_GAIN = 0.01
@@ -267,7 +267,7 @@ def tuned_copy(start: BaryIR, domains: tuple[str, ...], settings: FinetuneSettin
 
 
 def merit(scores: Scores, before: Scores) -> float:
-    """Compute mean PSNR of the user's images, less what was `forgotten`, dB."""
+    """Compute mean PSNR of the user's images, less the loss of the old domains, dB."""
     return scores.restored[YOURS] - forgotten(scores, before)
 
 

@@ -25,7 +25,7 @@ Found = tuple[Path, Path]
 
 @dataclass(frozen=True)
 class Job:
-    """One image to read and where to write what comes of it."""
+    """One image to read, and the place for its result."""
 
     source: Path
     target: Path

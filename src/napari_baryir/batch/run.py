@@ -76,7 +76,7 @@ def run_batch(
     work
         Gives the steps of one image.
     again
-        Whether to work once more on what is done.
+        Whether to work once more on finished images.
 
     Yields
     ------

@@ -42,7 +42,7 @@ class TableEntry:
 def write_csv(path: Path, entries: Sequence[TableEntry]) -> None:
     """Write a table with a row per plane; shares of domains that a model lacks stay empty."""
     domains = list(dict.fromkeys(name for entry in entries for name in entry.domains))
-    # Whatever the models: unknown is named last.
+    # "unknown" comes last for every model.
     domains.sort(key=lambda name: (name == UNKNOWN, name == CLEAN))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

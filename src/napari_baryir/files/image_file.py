@@ -1,4 +1,4 @@
-"""Hold an image as it lies in a file: pixels, axes, and what is needed to write it back."""
+"""Hold an image of a file: pixels, axes, and the metadata to write it back."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ AXES = "TZCYXS"
 """Time, depth, channel, height, width, samples (RGB, RGBA, or grey with alpha)."""
 
 COLOURS = {1: 1, 2: 1, 3: 3, 4: 3}
-"""Length of S to the number of colours in it; what is left over is alpha."""
+"""Length of S to the number of colours in it; the rest is alpha."""
 
 FEW = 4
 """An axis of at most this length is taken for channels where there is a choice."""

@@ -285,6 +285,6 @@ def _add_to_wide_integers(original: NDArray[Any], change: NDArray[np.float64]) -
 
 
 def _unsigned(steps: NDArray[np.float64]) -> NDArray[np.uint64]:
-    """Cast to uint64, with what is negative at 0 and what is too large at the greatest."""
+    """Cast to uint64; negative values become 0, and too large ones the greatest."""
     inside = np.clip(steps, 0, math.nextafter(2.0**64, 0)).astype(np.uint64)
     return np.where(steps >= 2.0**64, np.uint64(2**64 - 1), inside)

@@ -1,7 +1,7 @@
 """Decide what is coarse once for a whole plane, from a reduced picture of it.
 
 Haze, darkness and background are properties of a scene. Decided per window, featureless sky is
-anybody's guess; so the embeddings of a reduced picture of the whole plane decide, and every tile
+ambiguous; so the embeddings of a reduced picture of the whole plane decide, and every tile
 reads that decision. Each correction is physical and is the identity where it is absent:
 
 - haze, ``J = (x - A) / t + A`` (Koschmieder's model), one airlight A per scene, t at least 0.1;
@@ -137,7 +137,7 @@ class SceneHead(nn.Module):
     Parameters
     ----------
     channels
-        D, of the embeddings b and r and of the decoder's features.
+        D, the channels of the embeddings b and r and of the decoder's features.
     physics
         The domains of `PHYSICS` that the network knows.
     """

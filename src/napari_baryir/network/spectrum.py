@@ -94,7 +94,7 @@ class SpectrumReader(nn.Module):
 
     def __init__(self, hidden: int, channels: int) -> None:
         super().__init__()
-        # Of each feature over training images; `standardise` sets them.
+        # Mean and scale of each feature over training images; `standardise` sets them.
         self.register_buffer("mean", torch.zeros(FEATURES, 1, 1))
         self.register_buffer("spread", torch.ones(FEATURES, 1, 1))
         self.first = nn.Conv2d(FEATURES, hidden, 1)

@@ -190,8 +190,8 @@ class TileEngine(MemoryAware):
     overlap
         Overlap of tiles that had to be halved, pixels.
     skip_empty
-        Leave tiles alone in which every value is the same. For lazy images, of which no whole plane
-        is at hand that could be seen to be constant.
+        Leave tiles alone in which every value is the same. For lazy images, whose whole planes
+        cannot be checked for this.
     """
 
     def __init__(

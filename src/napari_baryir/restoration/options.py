@@ -1,4 +1,4 @@
-"""The arguments of restoring, checked, and what is decided before the first tile."""
+"""Check the arguments of restoring, and decide what the first tile needs."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def check_options(image: Any, asked: RestoreOptions, out: Any = None, first: Any
 
 
 def check_remove(remove: Any) -> dict[str, float] | None:
-    """Turn what is to be removed into amounts by name; None stands for all of everything.
+    """Turn `remove` into amounts by name; None stands for all of everything.
 
     Raises
     ------
@@ -134,7 +134,7 @@ def check_remove(remove: Any) -> dict[str, float] | None:
 def removed_amounts(
     remove: Mapping[str, float] | None, module: Any, name: str
 ) -> tuple[float, ...] | None:
-    """Return how much of each degradation that a network knows is to be removed.
+    """Return the amount to remove of each degradation that a network knows.
 
     Raises
     ------

@@ -23,7 +23,7 @@ class Progress:
     planes: int
     """Planes in all."""
     plane_index: tuple[int | slice, ...] | None = None
-    """Set when this plane has just been finished: ``image[plane_index]`` is what it was made of."""
+    """Set when this plane has just been finished: ``image[plane_index]`` is its original."""
     array: NDArray[Any] | None = None
     """The finished plane, as ``image[plane_index]`` lies, where the result is a NumPy array; a view
     of it, no copy."""

@@ -15,7 +15,7 @@ from napari_baryir.errors import InputError, ModelUnavailableError, WeightsError
 HEADER_KEY = "napari_baryir"
 """Key of our JSON in the metadata of the safetensors header."""
 FORMAT = 1
-"""Version of the layout; a reader refuses what it does not know."""
+"""Version of the layout; a reader refuses other versions."""
 
 
 class Header(BaseModel):

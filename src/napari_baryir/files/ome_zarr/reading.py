@@ -69,7 +69,7 @@ def read(path: Path) -> ImageFile:
         return _read(path, name, _open_group(path, store), store)
     except BaseException:
         if store is not None:
-            # A damaged archive was never opened, and closing what is not open is an error in zarr.
+            # A damaged archive was never opened, and zarr fails to close a store that is not open.
             with contextlib.suppress(AttributeError):
                 store.close()
         raise

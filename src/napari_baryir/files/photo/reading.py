@@ -128,7 +128,7 @@ def _opened(path: Path) -> Image.Image:
 
 
 def _upright_exif(picture: Image.Image) -> tuple[bytes | None, int]:
-    """Return the EXIF block, saying that the image is upright, and how it lay before."""
+    """Return the EXIF block, marked as upright, and the orientation that it had."""
     raw = picture.info.get("exif")
     if not raw:
         return None, 1
