@@ -64,7 +64,7 @@ class Bench:
         return estimate_degradation(image, axes=axes, model=self.model)
 
     def scene(self, number: int, domains: Sequence[str], **options: Any) -> Scene:
-        """A seeded scene of a clean image."""
+        """Return a seeded scene of a clean image."""
         key = zlib.crc32(repr((number, tuple(domains), sorted(options.items()))).encode())
         rng = np.random.default_rng((2027, key))
         return make_scene(self.images[number], domains, rng, profile=self.profile, **options)
@@ -233,7 +233,7 @@ def cost(bench: Bench) -> Iterator[str]:
 
 
 def _ladder(bench: Bench, domain: str) -> float:
-    """Mean rank correlation with the level where nothing but the level changes."""
+    """Return the mean rank correlation with the level where nothing but the level changes."""
     found = []
     for number in range(min(LADDERS, len(bench.images))):
         means = []
@@ -248,7 +248,7 @@ def _ladder(bench: Bench, domain: str) -> float:
 
 
 def _windows(scene: Scene) -> NDArray[np.float32]:
-    """The local error as the network sees it, averaged over the window of the estimates."""
+    """Return the local error as the network sees it, averaged over the window of the estimates."""
     from napari_baryir.degradation.calibration import pool
     from napari_baryir.training.calibrate import WINDOW
 

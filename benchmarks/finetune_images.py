@@ -43,7 +43,7 @@ def striped(clean: Array, rng: np.random.Generator) -> Array:
 
 
 def in_range(values: Array) -> Array | None:
-    """Values mapped to about [0, 1] by their percentiles; None where all are one."""
+    """Return values mapped to about [0, 1] by their percentiles; None where all are one."""
     low, high = np.percentile(values, (0.1, 99.9))
     if high <= low:
         return None

@@ -62,7 +62,7 @@ def _distance(error: Tensor, kind: Fidelity, floor: float) -> Tensor:
 
 
 def transport_cost(z: Tensor, b: Tensor) -> Tensor:
-    """Root mean square of z - b per sample: (B, D, h, w) twice to (B,).
+    """Return the root mean square of z - b per sample: (B, D, h, w) twice to (B,).
 
     The published ``||z - b||`` divided by the root of the dimension, so that it does not depend on
     the patch size. Where z = b the gradient is 0, not NaN.
@@ -133,7 +133,7 @@ def congruence_penalty(potentials: Tensor, weights: Tensor) -> Tensor:
 
 
 def pooled_windows(r: Tensor, grid: int) -> Tensor:
-    """Mean of r over a grid x grid division of the map: (B, D, h, w) to (B * grid * grid, D).
+    """Average r over a grid x grid division of the map: (B, D, h, w) to (B * grid * grid, D).
 
     The published loss flattens the map instead, which compares pictures position by position and
     ties the embedding to the picture's content.

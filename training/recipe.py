@@ -105,12 +105,12 @@ class DataSettings(_Frozen):
 
     @property
     def size(self) -> int:
-        """Samples of a step, mixtures included."""
+        """Return the number of samples of a step, mixtures included."""
         return self.shuffled or sum(self.batch.values()) + self.in_turn + self.side_by_side
 
     @property
     def samples(self) -> list[int]:
-        """n_k in the order of the domains: lambda_k is proportional to 1 / n_k."""
+        """Return n_k in the order of the domains; lambda_k is proportional to 1 / n_k."""
         return [(self.epoch or self.batch)[domain] for domain in self.batch]
 
 
@@ -249,15 +249,15 @@ class DeviceSettings(Protocol):
 
     @property
     def device(self) -> str:
-        """A torch device, or "auto"."""
+        """Return a torch device, or "auto"."""
 
     @property
     def precision(self) -> Literal["auto", "float32", "bfloat16"]:
-        """Precision of autocast."""
+        """Return the precision of autocast."""
 
 
 def shipped_recipes() -> dict[str, Path]:
-    """Name to path of the recipes that come with the package."""
+    """Map the names of the recipes that come with the package to their paths."""
     folder = Path(str(resources.files("napari_baryir.training") / "recipes"))
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 

@@ -116,13 +116,13 @@ def apply_plan(
 
 
 def _half(rng: np.random.Generator) -> tuple[slice, ...]:
-    """Places below or to the right of a line."""
+    """Return the places below or to the right of a line."""
     axis, line = int(rng.integers(2)), int(rng.integers(1, GRID))
     return (slice(None),) * axis + (slice(line, None),)
 
 
 def _island(rng: np.random.Generator) -> tuple[slice, ...]:
-    """A rectangle of places that leaves at least one row and one column free."""
+    """Return a rectangle of places that leaves at least one row and one column free."""
     island = []
     for length in rng.integers(1, GRID, size=2):
         start = int(rng.integers(GRID - length + 1))

@@ -48,11 +48,11 @@ class CameraNoise:
 
     @property
     def offset(self) -> float:
-        """Signal at which the noise ends: the camera's offset, less read noise^2 / gain."""
+        """Return the signal where the noise ends: the camera's offset, less read noise^2 / gain."""
         return -self.variance / self.gain if self.gain else -np.inf
 
     def scaled(self, low: float, high: float) -> CameraNoise:
-        """The same noise of the image mapped so that `low` goes to 0 and `high` to 1."""
+        """Return the same noise of the image mapped so that `low` goes to 0 and `high` to 1."""
         span = high - low
         return CameraNoise(
             self.gain / span,
@@ -113,7 +113,7 @@ def fit_camera_noise(planes: Iterable[NDArray[np.generic]]) -> CameraNoise:
 
 
 def _blocks(plane: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and variance of the noise in each whole block that is not saturated."""
+    """Return the mean and variance of the noise in each whole block that is not saturated."""
     high_pass = ndimage.convolve(plane, _HIGH_PASS, mode="reflect")
     rows, columns = (side // BLOCK for side in plane.shape)
 
@@ -132,7 +132,7 @@ def _blocks(plane: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np
 def _bins(
     mean: NDArray[np.float64], variance: NDArray[np.float64], expected: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Brightness and variance of the noise in each bin; bins hold as many blocks each.
+    """Return the brightness and variance of the noise in each bin; bins hold as many blocks each.
 
     Blocks are ranked by their variance over the expected one, or the dark ones would seem smooth.
     """
@@ -159,7 +159,7 @@ def _share_of_smoothest() -> float:
 
 
 def _line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
-    """Slope and value at 0, by least squares on relative errors, then without the outliers."""
+    """Fit slope and value at 0, by least squares on relative errors, then without outliers."""
     weight = 1 / np.maximum(y, 1e-6 * float(y.max()))
     kept = np.ones(x.size, bool)
     slope, at_zero = 0.0, 0.0

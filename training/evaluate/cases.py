@@ -59,11 +59,11 @@ class Case(Protocol):
 
     @property
     def name(self) -> str:
-        """Name of the image in reports."""
+        """Return the name of the image in reports."""
 
     @property
     def domain(self) -> str:
-        """Name of its degradation in reports."""
+        """Return the name of its degradation in reports."""
 
     @property
     def noisy(self) -> bool:
@@ -121,12 +121,12 @@ class SyntheticCase:
 
     @property
     def name(self) -> str:
-        """File name, and the plane's number where there are several."""
+        """Return the file name, and the plane's number where there are several."""
         return self.path.name if self.planes == 1 else f"{self.path.name}[{self.plane}]"
 
     @property
     def domain(self) -> str:
-        """The degradation, with sigma where that is fixed."""
+        """Return the name of the degradation, with sigma where that is fixed."""
         return self.test_set or self._key
 
     @property

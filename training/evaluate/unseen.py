@@ -133,7 +133,7 @@ class UnseenCase:
 
     @property
     def name(self) -> str:
-        """File name."""
+        """Return the file name."""
         return self.path.name
 
     @property

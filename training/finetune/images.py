@@ -81,7 +81,7 @@ class Opened:
 
     @property
     def layout(self) -> PlaneLayout:
-        """Layout of its planes."""
+        """Return the layout of its planes."""
         return PlaneLayout.of(self.array, self.axes)
 
 

@@ -90,7 +90,7 @@ class TuningRun:
 
     @property
     def folder(self) -> Path:
-        """Folder of log and checkpoint: ``worms.run`` beside ``worms.safetensors``."""
+        """Return the folder of log and checkpoint: ``worms.run`` beside ``worms.safetensors``."""
         return self.path.with_suffix(".run")
 
     def measure(self, model: BaryIR | None = None) -> Scores:

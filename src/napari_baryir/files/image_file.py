@@ -64,7 +64,7 @@ class ImageFile:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Lengths of the axes."""
+        """Return the lengths of the axes."""
         return tuple(int(n) for n in self.data.shape)
 
     @property
@@ -75,7 +75,7 @@ class ImageFile:
 
     @property
     def samples(self) -> int:
-        """Length of axis S; 1 without one."""
+        """Return the length of axis S; 1 without one."""
         return self.shape[self.axes.index("S")] if "S" in self.axes else 1
 
     def __enter__(self) -> ImageFile:

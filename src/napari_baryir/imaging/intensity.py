@@ -80,7 +80,7 @@ class IntensityMap:
 
     @property
     def span(self) -> float:
-        """The change in the image's units that is 1 in [0, 1]."""
+        """Return the change in the image's units that is 1 in [0, 1]."""
         return self.high - self.low
 
     def apply(self, array: NDArray[Any]) -> NDArray[np.float32]:
@@ -126,7 +126,7 @@ class IntensityMap:
         return _to_dtype(total, dtype)
 
     def as_dict(self) -> dict[str, float | str]:
-        """Plain values for a record."""
+        """Return the map as plain values for a record."""
         return asdict(self)
 
     @classmethod
@@ -242,7 +242,7 @@ def _nominal_range(array: Any, dtype: np.dtype[Any], filled: float) -> tuple[flo
 
 
 def _robust_range(array: Any) -> IntensityMap:
-    """Percentiles, or the extremes where the percentiles coincide."""
+    """Return the percentiles, or the extremes where the percentiles coincide."""
     values = sample_values(array)
     if values.size == 0:  # nothing finite at all
         return IntensityMap(0.0, 1.0, "constant")

@@ -85,7 +85,7 @@ class BaryIR(nn.Module):
 
     @property
     def degradations(self) -> tuple[str, ...]:
-        """The domains but clean: what can be removed, in the order of the amounts."""
+        """Return the domains that can be removed, all but clean, in the order of the amounts."""
         return tuple(name for name in self.domains if name != CLEAN)
 
     def for_domains(self, domains: tuple[str, ...]) -> BaryIR:
@@ -126,12 +126,12 @@ class BaryIR(nn.Module):
 
     @property
     def evidence_width(self) -> int:
-        """Channels of `evidence`."""
+        """Return the number of channels of `evidence`."""
         return self.embedding_width * (2 if self.scene_side else 1)
 
     @property
     def embedding_width(self) -> int:
-        """D, the channels of the embeddings z, b and r."""
+        """Return D, the number of channels of the embeddings z, b and r."""
         weight = cast("Tensor", cast("nn.Module", self.encoder.norm).weight)
         return weight.numel()
 
@@ -191,7 +191,7 @@ class BaryIR(nn.Module):
 
     @property
     def _gated(self) -> Any:
-        """The decoder, of a network that looks at scenes."""
+        """Return the decoder of a network that looks at scenes."""
         return self.decoder
 
     def evidence(
@@ -290,7 +290,7 @@ class BaryIR(nn.Module):
 def _parts(
     config: GatedConfig | RestormerConfig, domains: tuple[str, ...]
 ) -> tuple[nn.Module, nn.Module, nn.Module]:
-    """Encoder, barycenter map and decoder of a configuration."""
+    """Return the encoder, barycenter map and decoder of a configuration."""
     if isinstance(config, GatedConfig):
         from napari_baryir.network import gated
 

@@ -48,7 +48,7 @@ class PromptGeneration(nn.Module):
         self.smooth = conv3x3(channels, channels)
 
     def weights(self, features: Tensor) -> Tensor:
-        """Share of each component, (B, N), from ``features``, (B, C, H, W); sums to 1 over N."""
+        """Return shares of the components, (B, N), from (B, C, H, W); they sum to 1 over N."""
         return torch.softmax(self.choose(features.mean((2, 3))), dim=1)
 
     def forward(self, features: Tensor) -> Tensor:

@@ -158,7 +158,7 @@ class MemoryAware(ABC):
         return x.contiguous(memory_format=torch.channels_last)
 
     def autocast(self) -> torch.autocast:
-        """The context in which the network computes in `precision`."""
+        """Return the context in which the network computes in `precision`."""
         dtype = getattr(torch, self.precision)
         return torch.autocast(self.device.type, dtype=dtype, enabled=self.precision != "float32")
 
@@ -284,7 +284,7 @@ class TileEngine(MemoryAware):
 
 
 def _ready(model: nn.Module, device: torch.device) -> nn.Module:
-    """The network on a device and in evaluation mode, without touching the caller's."""
+    """Return the network on a device and in evaluation mode, without touching the caller's."""
     tensors = [*model.parameters(), *model.buffers()]
     if not model.training and all(_same_device(t.device, device) for t in tensors):
         return model

@@ -52,7 +52,7 @@ Engine = TypeVar("Engine", bound=MemoryAware)
 
 
 def kept_engine(key: tuple[Any, ...], make: Callable[[], Engine]) -> Engine:
-    """The engine of this process that goes by `key`; call it while holding `one_tile`."""
+    """Return the engine of this process that goes by `key`; call it while holding `one_tile`."""
     engine = _engines.pop(key, None)
     if engine is None:
         engine = make()
@@ -85,7 +85,7 @@ class Tiles(ABC):
     @property
     @abstractmethod
     def key(self) -> tuple[Any, ...]:
-        """Values that distinguish engines, beside the common ones."""
+        """Return values that distinguish engines, beside the common ones."""
 
     def engine(self) -> MemoryAware:
         """Return the engine of this process; call it while holding `one_tile`."""

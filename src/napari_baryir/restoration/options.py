@@ -236,7 +236,7 @@ def _check_intensity(intensity: Any, channels: int) -> str | tuple[IntensityMap,
 
 
 def _as_map(value: Any) -> IntensityMap | None:
-    """The map that a value stands for; None if it is not a single one."""
+    """Return the map that a value stands for; None if it is not a single one."""
     if isinstance(value, IntensityMap):
         return value
     if isinstance(value, Mapping):
@@ -287,7 +287,7 @@ class Plan:
 
     @property
     def seconds(self) -> float:
-        """Time since the work was planned."""
+        """Return the time since the work was planned."""
         return time.perf_counter() - self.begin
 
     @classmethod

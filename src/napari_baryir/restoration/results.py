@@ -74,7 +74,7 @@ class Restoration:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Arguments that repeat the run: ``restore(image, **settings)``. Plain JSON values."""
+        """Return JSON values that repeat the run: ``restore(image, **settings)``."""
         return {
             "axes": self.axes,
             "model": self.model,
@@ -90,7 +90,7 @@ class Restoration:
 
     @property
     def record(self) -> dict[str, Any]:
-        """All of this but the image, as plain JSON values; to keep beside the result."""
+        """Return all of this but the image, as plain JSON values; to keep beside the result."""
         return {
             "version": self.version,
             "model": self.model,

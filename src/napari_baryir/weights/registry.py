@@ -56,7 +56,7 @@ class ModelCard:
 
     @property
     def card_path(self) -> Path | None:
-        """The model card in Markdown, if there is one beside the weights."""
+        """Return the model card in Markdown, if there is one beside the weights."""
         path = self.path.with_suffix(".md")
         return path if path.is_file() else None
 

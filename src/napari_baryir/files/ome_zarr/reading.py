@@ -53,7 +53,7 @@ class ZarrDetails:
 
     @property
     def zarr_format(self) -> Literal[2, 3]:
-        """The version of zarr itself."""
+        """Return the version of zarr itself."""
         return VERSIONS[self.version]
 
     def only_here(self) -> tuple[str, ...]:
