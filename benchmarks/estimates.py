@@ -55,7 +55,7 @@ class Bench:
 
     @cached_property
     def domains(self) -> tuple[str, ...]:
-        """Degradations of the model, then clean."""
+        """Return the degradations of the model, then clean."""
         return tuple(self.estimate(self.images[0]).domains[:-1])
 
     def estimate(self, image: NDArray[np.float32]) -> DegradationEstimate:
@@ -64,7 +64,7 @@ class Bench:
         return estimate_degradation(image, axes=axes, model=self.model)
 
     def scene(self, number: int, domains: Sequence[str], **options: Any) -> Scene:
-        """A seeded scene of a clean image."""
+        """Return a seeded scene of a clean image."""
         key = zlib.crc32(repr((number, tuple(domains), sorted(options.items()))).encode())
         rng = np.random.default_rng((2027, key))
         return make_scene(self.images[number], domains, rng, profile=self.profile, **options)
@@ -107,7 +107,7 @@ def clean_images(folder: Path, profile: Profile, count: int) -> list[NDArray[np.
 
 
 def whole_images(bench: Bench) -> Iterator[str]:
-    """How often the largest share is that of the one degradation that an image has."""
+    """Yield how often the largest share is that of the one degradation that an image has."""
     right, said = {}, {}
     for domain in bench.domains:
         tops = [
@@ -125,7 +125,7 @@ def whole_images(bench: Bench) -> Iterator[str]:
 
 
 def composites(bench: Bench) -> Iterator[str]:
-    """How many places of two halves away from their border get their own half's domain."""
+    """Yield how many places of two halves, away from the border, get the domain of their half."""
     right: dict[str, list[float]] = {domain: [] for domain in bench.domains}
     pairs = itertools.permutations(bench.domains, 2)
     for turn, (left, second) in enumerate(pairs):
@@ -190,7 +190,7 @@ def discs(bench: Bench) -> Iterator[str]:
 
 
 def unseen(bench: Bench) -> Iterator[str]:
-    """What is said of degradations that training never saw."""
+    """Yield the domains that the estimate names for degradations that training never saw."""
     yield "Degradations never seen in training:"
     for name, apply in DRAWN.items():
         tops: Counter[str] = Counter()
@@ -233,7 +233,7 @@ def cost(bench: Bench) -> Iterator[str]:
 
 
 def _ladder(bench: Bench, domain: str) -> float:
-    """Mean rank correlation with the level where nothing but the level changes."""
+    """Return the mean rank correlation with the level where nothing but the level changes."""
     found = []
     for number in range(min(LADDERS, len(bench.images))):
         means = []
@@ -248,7 +248,7 @@ def _ladder(bench: Bench, domain: str) -> float:
 
 
 def _windows(scene: Scene) -> NDArray[np.float32]:
-    """The local error as the network sees it, averaged over the window of the estimates."""
+    """Return the local error as the network sees it, averaged over the window of the estimates."""
     from napari_baryir.degradation.calibration import pool
     from napari_baryir.training.calibrate import WINDOW
 

@@ -18,13 +18,13 @@ from scipy import ndimage
 Array = NDArray[Any]
 
 ANGLE = 30.0
-"""Of the stripes, degrees; those that the shipped model knows lie along rows and columns."""
+"""Angle of the stripes, degrees; those that the shipped model knows lie along rows and columns."""
 STRIPES, READ_NOISE = 0.08, 0.08
 """Standard deviations, of the range."""
 PHOTONS, FAINT_READ_NOISE = 60.0, 0.03
-"""Of the noisy time-lapse: photons at full range, and standard deviation of the range."""
+"""Noise of the time-lapse: photons at full range; standard deviation as a part of the range."""
 PLANES = {"train": 4, "val": 6}
-"""Of each file."""
+"""Number of planes that are taken from each file."""
 SIDE = 512
 """Planes are cut to this many pixels."""
 LOW, RANGE = 2000, 20000
@@ -43,7 +43,7 @@ def striped(clean: Array, rng: np.random.Generator) -> Array:
 
 
 def in_range(values: Array) -> Array | None:
-    """Values mapped to about [0, 1] by their percentiles; None where all are one."""
+    """Return values mapped to about [0, 1] by their percentiles; None where all are one."""
     low, high = np.percentile(values, (0.1, 99.9))
     if high <= low:
         return None
@@ -52,7 +52,7 @@ def in_range(values: Array) -> Array | None:
 
 
 def write(path: Path, values: Array, **options: Any) -> None:
-    """As uint16 TIFF."""
+    """Write a stack as uint16 TIFF."""
     path.parent.mkdir(parents=True, exist_ok=True)
     tifffile.imwrite(path, np.clip(LOW + RANGE * values, 0, 65535).astype(np.uint16), **options)
 

@@ -41,9 +41,9 @@ MIXTURES = {
     "photo": (("haze", "noise"), ("rain", "noise"), ("low light", "noise"), ("blur", "noise")),
     "microscopy": (("background", "noise"), ("blur", "noise"), ("noise", "stripes")),
 }
-"""Of middling degradations, in the order in which they happen."""
+"""Mixtures of middling degradations, in the order in which they happen."""
 QUALITIES = (95, 90, 75, 40)
-"""Of JPEG."""
+"""Qualities of JPEG."""
 UNTOUCHED = 99.0
 """PSNR that stands for no difference, dB."""
 ON_SHEET = 12
@@ -62,7 +62,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one image."""
+    """One image before and after restoring, with its figures."""
 
     condition: str
     degraded: Array
@@ -79,7 +79,7 @@ class Outcome:
 
     @property
     def gain(self) -> float:
-        """What restoring gained, dB; for clean images what is left of 60 dB, at most 0."""
+        """Return the gain of restoring, dB; a clean image counts as 60 dB and gains at most 0."""
         return min(self.after, 60.0) - min(self.before, 60.0)
 
 

@@ -106,7 +106,7 @@ def draw_levels(path: Path, clean: Any, model: str) -> None:
 
 
 def draw_contributions(path: Path, clean: Any, model: str) -> None:
-    """What the barycenter and the residual contribute to a restored picture."""
+    """Draw the parts of a restored picture that come from barycenter and residual."""
     scene = make_scene(
         clean, ("noise", "haze"), np.random.default_rng(1), profile="photo", kind="side by side",
         level=0.6,

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 SIZE = (1180, 720)
-"""Of the window, in pixels."""
+"""Size of the window, in pixels."""
 MAX_BYTES = 300_000
-"""Of a picture; the README loads all of them."""
+"""Size of a picture file; the README loads all of them."""
 PATIENCE_MS = 600_000
 
 
@@ -70,7 +70,7 @@ def _make_all(out: Path, home: Path, model: str) -> None:
     )
     window.wait(dock.session.finished)
     looking = dock.summary.run
-    if looking is not None:  # it tells what was wrong with the image
+    if looking is not None:  # it says what was wrong with the image
         window.wait(looking.ended)
     window.picture("done")
 

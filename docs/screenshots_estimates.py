@@ -112,7 +112,7 @@ def _line(viewer: Any, window: Window, model: str) -> None:
 
 
 def _point_at(viewer: Any, position: tuple[float, ...]) -> None:
-    """Put the cursor there, so that the status bar tells of it."""
+    """Put the cursor on a place, so that the status bar shows the values there."""
     viewer.mouse_over_canvas = True
     viewer.cursor.position = position
     viewer.update_status_from_cursor()

@@ -19,7 +19,7 @@ from typing import Any
 from screenshots import Window, settle_in
 
 SIZE = (1240, 980)
-"""Of the window, in pixels."""
+"""Size of the window, in pixels."""
 
 
 def main() -> None:

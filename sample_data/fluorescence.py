@@ -16,12 +16,12 @@ Volume = NDArray[np.float32]
 PHOTONS = 40.0
 """Mean photons in the brightest pixels: a fast or gentle exposure."""
 GAIN, OFFSET = 4.2, 100.0
-"""Of the camera: grey values per photon, and grey value of darkness; typical of an sCMOS."""
+"""The camera's grey values per photon, and its grey value of darkness; as of an sCMOS."""
 READ_NOISE = 1.6
 """Standard deviation, in photons."""
 
 BACKGROUND = 0.06
-"""Of the brightest: uneven glow of the medium, which belongs to the truth."""
+"""Glow of the medium, as a part of the brightest value; it belongs to the truth."""
 
 
 def fluorescence_stack(seed: int = 0, *, shape: tuple[int, int, int] = (12, 256, 256)) -> Sample:
@@ -30,7 +30,7 @@ def fluorescence_stack(seed: int = 0, *, shape: tuple[int, int, int] = (12, 256,
     Parameters
     ----------
     seed
-        Of the scene and of the noise.
+        Seed of the scene and of the noise.
     shape
         Planes, height, width.
 
@@ -54,11 +54,11 @@ def blurred_timelapse(
     Parameters
     ----------
     seed
-        Of the scene and of the noise.
+        Seed of the scene and of the noise.
     shape
         Frames, height, width.
     radius
-        Of the defocus, in pixels.
+        Radius of the defocus, in pixels.
 
     Returns
     -------

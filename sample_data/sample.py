@@ -1,4 +1,4 @@
-"""What a sample consists of."""
+"""The record of a sample: degraded image, truth and axes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Sample:
-    """An image that was degraded on purpose, and what it was before."""
+    """An image that was degraded on purpose, and its truth."""
 
     degraded: NDArray[Any]
     """uint8 photograph or uint16 microscopy, axes as `axes` says."""
@@ -21,4 +21,4 @@ class Sample:
     name: str
     """Short, fit for a file name."""
     title: str
-    """One line on what it shows."""
+    """One line on the content."""

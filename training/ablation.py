@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 SCORES = "scores.csv"
 """In a run's folder once it is finished."""
 IDENTITY = "identity.json"
-"""Beside it: what was trained and measured."""
+"""Beside `SCORES`: the record of the settings that were trained and measured."""
 TABLE = "table.md"
 """In the ablation's folder."""
 
@@ -49,7 +49,7 @@ Means = Mapping[str, Mapping[str, Sequence[float]]]
 
 
 class Ablation(BaseModel):
-    """The settings of an ablation: what is varied, on what, how often."""
+    """The settings of an ablation: variants, data, number of seeds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -236,7 +236,7 @@ def collect(ablation: Ablation) -> dict[str, dict[str, list[float]]]:
 def to_table(means: Means, unseen: Sequence[str], mixtures: Sequence[str] = ()) -> str:
     """Write PSNR as Markdown, by domain and on average over each group of domains.
 
-    Of each method it is the mean and standard deviation over the seeds (of a sample, ``n - 1``).
+    Each method has the mean and standard deviation over the seeds (of a sample, ``n - 1``).
 
     Parameters
     ----------

@@ -46,15 +46,15 @@ BLUR = "blur"
 BLURRED = 8
 """Samples of a batch that are blurred; of every other domain there is one."""
 LOOKED_AT = 12
-"""Batches whose spectra say what is usual."""
+"""Batches that give mean and scale of the spectra."""
 RATE, WARM_UP, FILTERS_SHARE = 2e-3, 30, 0.3
 """Learning rate, the steps until it is reached, and its part for the filters, which are good."""
 OTHER_SEED = 1000
 """Added to the recipe's, so that the bank and the network around it see different patches."""
 LENIENT = 0.7
-"""Part of the steps over which what is not blurred comes to count as much as what is."""
+"""Part of the steps after which samples that are not blurred count as much as blurred ones."""
 FLOOR = 2e-4
-"""As in `fidelity_loss`."""
+"""Floor of the mean square error, as in `fidelity_loss`."""
 
 BLURS = 200
 """Random blurs whose filters are taken apart."""
@@ -86,7 +86,7 @@ def deblurring_filters(random_kernel: Kernel, count: int, size: int) -> Tensor:
     random_kernel
         Draws a blur: (h, w), odd sides, sums to 1.
     count, size
-        How many components, and their side in pixels; odd.
+        Number of components, and their side in pixels; odd.
 
     Returns
     -------
@@ -170,20 +170,20 @@ def teach_bank(
     Parameters
     ----------
     bank
-        Of a network on `device`.
+        The bank of a network on `device`.
     dataset
         Batches with blurred samples, as `bank_composition`.
     half_width
-        Of `log_spectrum`, as the network has it.
+        Half-width of `log_spectrum`, as the network has it.
     steps
-        How many batches.
+        Number of batches.
     device
         Where to train.
 
     Returns
     -------
     float
-        What blurred samples gained over the last hundred steps, in dB.
+        The gain of blurred samples over the last hundred steps, in dB.
     """
     with torch.no_grad():
         seen = [dataset[step].degraded.to(device) for step in range(LOOKED_AT)]

@@ -73,7 +73,7 @@ def load_checkpoint(folder: str | os.PathLike[str]) -> dict[str, Any] | None:
 
 
 def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """List what is not as it was when a run was stopped."""
+    """List the keys that differ from when a run was stopped."""
     return [key for key in new if key not in old or old[key] != new[key]]
 
 

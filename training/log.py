@@ -1,4 +1,4 @@
-"""What a training run writes: a CSV file, TensorBoard's files and sample pictures."""
+"""Write the log of a training run: a CSV file, TensorBoard's files and sample pictures."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Board:
     step
         Where the run starts or goes on; TensorBoard hides later steps.
     steps
-        Of the whole run.
+        Steps of the whole run.
     """
 
     def __init__(self, folder: Path, step: int, steps: int) -> None:
@@ -164,9 +164,9 @@ class RunLog:
     Parameters
     ----------
     recipe
-        Of the run.
+        The recipe of the run.
     step
-        Where it starts or goes on; what was written of later steps is taken back.
+        The step at which it starts or goes on; rows of later steps are taken back.
     """
 
     def __init__(self, recipe: Recipe, step: int) -> None:
@@ -182,7 +182,7 @@ class RunLog:
         self.board.write(step, terms, scores)
 
     def wants_pictures(self, step: int) -> bool:
-        """Whether the validation after this step is one that shows pictures."""
+        """Return whether the validation after this step shows pictures."""
         return step == self._last or (self._every > 0 and step % self._every == 0)
 
     def show(self, step: int, pictures: Pictures) -> None:

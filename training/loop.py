@@ -61,7 +61,7 @@ def train(recipe: Recipe) -> Generator[TrainingProgress, None, Path]:
     Parameters
     ----------
     recipe
-        What to train, on what, for how long.
+        The network to train, the data, the number of steps.
 
     Yields
     ------
@@ -158,9 +158,9 @@ def take_steps(
     Parameters
     ----------
     state, settings
-        What moves, and how.
+        The networks and optimisers, and the settings of a step.
     steps
-        How many in all.
+        Number of steps in all.
     batches
         This process's shares, from the state's step on.
     device, autocast, together
@@ -203,12 +203,12 @@ def training_step(
     autocast: torch.dtype | None,
     together: Processes = ALONE,
 ) -> dict[str, float]:
-    """One descent of T, E and D, then one ascent of the potentials. Returns the loss terms.
+    """Take one descent of T, E and D, then one ascent of the potentials. Return the loss terms.
 
     Parameters
     ----------
     state, recipe
-        What moves, and how.
+        The networks and optimisers, and the settings of a step.
     batch
         This process's share of the step's samples.
     device, autocast
@@ -282,7 +282,7 @@ def training_step(
 
 
 def _floor(settings: LossSettings, step: int) -> float:
-    """The floor of the fidelity at a step."""
+    """Return the floor of the fidelity at a step."""
     part = min(1.0, step / settings.floor_steps) if settings.floor_steps else 1.0
     return float(settings.first_floor * (settings.floor / settings.first_floor) ** part)
 

@@ -29,7 +29,7 @@ def fidelity_loss(
     floor: float = 2e-4,
     coarse_weight: float = 0.0,
 ) -> Tensor:
-    """Distance between restored and clean images; a scalar.
+    """Compute the distance between restored and clean images; a scalar.
 
     "l1" is ``mean |restored - clean|``, as published. "log_mse" is the mean over the images of
     ``ln(mse + floor)``, PSNR up to a factor: an image's gradient is then divided by its own error,
@@ -42,8 +42,8 @@ def fidelity_loss(
     kind
         "l1" or "log_mse".
     floor
-        Of the mean square error: images below it (37 dB for 2e-4) hardly pull any more. A high
-        floor makes the loss the plain square, for which large errors come first.
+        Floor of the mean square error. Images below it (37 dB for 2e-4) hardly pull any more. A
+        high floor makes the loss the plain square, for which large errors come first.
     coarse_weight
         That much of the same distance between the means over 8x8 pixels is added: noise all but
         vanishes from it, and what is left is haze, darkness and background.
@@ -62,7 +62,7 @@ def _distance(error: Tensor, kind: Fidelity, floor: float) -> Tensor:
 
 
 def transport_cost(z: Tensor, b: Tensor) -> Tensor:
-    """Root mean square of z - b per sample: (B, D, h, w) twice to (B,).
+    """Return the root mean square of z - b per sample: (B, D, h, w) twice to (B,).
 
     The published ``||z - b||`` divided by the root of the dimension, so that it does not depend on
     the patch size. Where z = b the gradient is 0, not NaN.
@@ -133,7 +133,7 @@ def congruence_penalty(potentials: Tensor, weights: Tensor) -> Tensor:
 
 
 def pooled_windows(r: Tensor, grid: int) -> Tensor:
-    """Mean of r over a grid x grid division of the map: (B, D, h, w) to (B * grid * grid, D).
+    """Average r over a grid x grid division of the map: (B, D, h, w) to (B * grid * grid, D).
 
     The published loss flattens the map instead, which compares pictures position by position and
     ties the embedding to the picture's content.
@@ -153,7 +153,7 @@ def window_sources(places: Tensor, grid: int) -> Tensor:
 
 
 def whole_places(places: Tensor) -> Tensor:
-    """Say of which source whole fields are whose patches have `places`, (B, G, G), int64.
+    """Return the source of whole fields, from the `places` of their patches, (B, G, G), int64.
 
     Of that of the patch if it is everywhere there, else of none (-1): beside a patch with two there
     are two, and where degradations join outside of it, its field still has one in the main.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 PATIENCE = timedelta(hours=2)
-"""How long processes wait for the first one, which validates and writes."""
+"""Time that processes wait for the first one, which validates and writes."""
 
 
 class Share(NamedTuple):
@@ -79,7 +79,7 @@ def refuse_several(what: str) -> None:
 class Processes:
     """This process and those that it trains with; alone where no Fabric is given.
 
-    What is gathered is the same in every process, and so are losses and gradients of everything
+    Gathered tensors are the same in every process, and so are losses and gradients of everything
     that is computed from it. Going backward, gathering adds up the gradients of all processes,
     which are equal: `average_gradients` then leaves what one process would have had.
     """
@@ -91,7 +91,7 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that validates, logs and writes."""
+        """Return whether this is the process that validates, logs and writes."""
         return self.share.number == 0
 
     def gather(self, share: Tensor) -> Tensor:
@@ -247,7 +247,7 @@ def _own_device(name: str, place: Launched) -> str:
 
 
 def computes_in_bfloat16() -> bool:
-    """Whether this CPU has instructions for bfloat16; emulated it would be slower than float32."""
+    """Return whether this CPU computes in bfloat16; emulated, it is slower than float32."""
     # Older torch lacks the list of capabilities, and builds for other processors lack mkldnn.
     capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return (

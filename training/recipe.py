@@ -37,7 +37,7 @@ class DataSettings(_Frozen):
     """The images that the network sees."""
 
     profile: Literal["photo", "microscopy"]
-    """Which degradations."""
+    """The profile of the degradations."""
     train: str
     """Folder of clean images, read recursively; or "skimage"."""
     validation: str
@@ -105,17 +105,17 @@ class DataSettings(_Frozen):
 
     @property
     def size(self) -> int:
-        """Samples of a step, mixtures included."""
+        """Return the number of samples of a step, mixtures included."""
         return self.shuffled or sum(self.batch.values()) + self.in_turn + self.side_by_side
 
     @property
     def samples(self) -> list[int]:
-        """n_k in the order of the domains: lambda_k is proportional to 1 / n_k."""
+        """Return n_k in the order of the domains; lambda_k is proportional to 1 / n_k."""
         return [(self.epoch or self.batch)[domain] for domain in self.batch]
 
 
 class OptimizerSettings(_Frozen):
-    """How the network and the potentials move."""
+    """Optimisers and learning rates of the network and the potentials."""
 
     kind: Literal["adamw", "rmsprop"] = "adamw"
     """AdamW; or RMSprop with PyTorch's defaults, as published."""
@@ -144,7 +144,7 @@ class LossSettings(_Frozen):
     fidelity_weight: PositiveFloat = 1.0
     """Sigma."""
     floor: PositiveFloat = 1e-3
-    """Of the mean square error in "log_mse"."""
+    """Floor of the mean square error in "log_mse"."""
     first_floor: PositiveFloat = 0.02
     """The floor at the first step; it falls geometrically to `floor` over `floor_steps`. Near
     their optimum the gradient of the log is steep, so with a low floor images that are nearly right
@@ -152,15 +152,15 @@ class LossSettings(_Frozen):
     floor_steps: Annotated[int, Field(ge=0)] = 2000
     """Steps over which the floor falls."""
     coarse_weight: NonNegativeFloat = 0.5
-    """Of the same distance on means over 8x8 pixels, within the fidelity."""
+    """Weight of the same distance on means over 8x8 pixels, within the fidelity."""
     scene_weight: NonNegativeFloat = 0.5
-    """Of the same distance between the reduced picture of a scene, corrected, and its target; for
-    networks with a scene."""
+    """Weight of the same distance between the corrected reduced picture of a scene and its target;
+    for networks with a scene."""
     subspace_weight: NonNegativeFloat = 0.1
-    """Of what of a residual lies outside of its degradation's subspace; for networks that can be
-    steered."""
+    """Weight of the part of a residual outside of its degradation's subspace; for networks that can
+    be steered."""
     barycenter_weight: NonNegativeFloat = 0.1
-    """Of transport cost minus potentials."""
+    """Weight of transport cost minus potentials."""
     residual_weight: NonNegativeFloat = 0.2
     """gamma, of IRC and BRO."""
     temperature: PositiveFloat = 0.07
@@ -171,7 +171,7 @@ class LossSettings(_Frozen):
     """Whether only T pays for transport. False (as published) lets the encoder make sources alike.
     """
     congruence: Congruence = "exact"
-    """How sum_k lambda_k f_k = 0 comes about: "exact", by construction; or "penalty", ten times its
+    """The way to sum_k lambda_k f_k = 0: "exact", by construction; or "penalty", ten times its
     square over the whole batch (the published code adds it for one sample of the batch)."""
 
 
@@ -233,31 +233,31 @@ class StepSettings(Protocol):
 
     @property
     def losses(self) -> LossSettings:
-        """Weights of the terms."""
+        """Return the weights of the terms."""
 
     @property
     def optimizer(self) -> OptimizerSettings:
-        """How the network and the potentials move."""
+        """Return the settings of the optimisers."""
 
     @property
     def ema(self) -> float:
-        """Decay of the averaged weights."""
+        """Return the decay of the averaged weights."""
 
 
 class DeviceSettings(Protocol):
-    """Where and in which precision to train."""
+    """Device and precision of a training."""
 
     @property
     def device(self) -> str:
-        """A torch device, or "auto"."""
+        """Return a torch device, or "auto"."""
 
     @property
     def precision(self) -> Literal["auto", "float32", "bfloat16"]:
-        """Precision of autocast."""
+        """Return the precision of autocast."""
 
 
 def shipped_recipes() -> dict[str, Path]:
-    """Name to path of the recipes that come with the package."""
+    """Map the names of the recipes that come with the package to their paths."""
     folder = Path(str(resources.files("napari_baryir.training") / "recipes"))
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 

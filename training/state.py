@@ -64,7 +64,7 @@ class TrainingState:
     def as_dict(self) -> dict[str, Any]:
         """Return plain values and tensors."""
         state: dict[str, Any] = {name: getattr(self, name).state_dict() for name in self._PARTS}
-        # Nothing in the loop draws from torch's generator today; whatever does tomorrow resumes.
+        # Nothing in the loop draws from torch's generator today; if it does one day, it resumes.
         rng = torch.get_rng_state()
         return state | {
             "prototypes": self.prototypes,
@@ -111,11 +111,11 @@ def state_around(
     Parameters
     ----------
     model
-        Of its parameters, those that require a gradient are trained.
+        The network; those of its parameters that require a gradient are trained.
     samples
         n_k, the samples of each of the model's domains per step (or in proportion to them).
     optimizer, device
-        How to train, and where.
+        The settings of the optimisers, and the place to train.
     congruence
         As in `LossSettings`.
     """
@@ -213,7 +213,7 @@ def save_state(state: TrainingState, recipe: Recipe) -> None:
 
 
 def identity(recipe: Recipe) -> dict[str, Any]:
-    """List what of a recipe must not change between a checkpoint and its resumption."""
+    """List the keys of a recipe that must not change between a checkpoint and its resumption."""
     return recipe.model_dump(
         mode="json", include={"name", "seed", "network", "data", "optimizer", "losses", "steps"}
     )
@@ -234,7 +234,7 @@ def _with_defaults(saved: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
 
 
 def _portable(recipe: Recipe) -> dict[str, Any]:
-    """Return a recipe without what is of this computer only; of data, the folders' names."""
+    """Return a recipe without keys of this computer; data folders keep their last names only."""
     values = recipe.model_dump(mode="json", exclude=_NOT_OF_RESULT)
     if recipe.init is not None:
         values["init"] = Path(recipe.init).name

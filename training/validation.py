@@ -58,7 +58,7 @@ class Scores:
 
     @property
     def mean(self) -> float:
-        """Average PSNR over the domains, dB."""
+        """Return the average PSNR over the domains, dB."""
         return float(np.mean(list(self.restored.values())))
 
 

@@ -92,7 +92,7 @@ def _prepare_streams() -> None:
 
 
 def _discard_output() -> None:
-    """Let what the interpreter still writes when it ends go nowhere; it would complain again."""
+    """Discard what the interpreter still writes when it ends; it would complain again."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -166,7 +166,7 @@ def _parser(words: Sequence[str]) -> tuple[argparse.ArgumentParser, str | None]:
 
 
 class _Command(Protocol):
-    """What a module of `napari_baryir.commands` has."""
+    """A module of `napari_baryir.commands`."""
 
     def add_parser(self, subparsers: Any) -> None:
         """Describe the command to argparse."""

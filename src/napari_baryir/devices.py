@@ -26,7 +26,7 @@ MEMORY_SHARE = 0.5
 """The part of the free memory that tiles may take; the rest is for the image and other programs."""
 
 _ALLOCATION_FAILURES = ("DefaultCPUAllocator: not enough memory", "MPS backend out of memory")
-"""What torch says, in a plain RuntimeError, where it has no class of its own for it."""
+"""Texts of the plain RuntimeErrors that torch raises where it has no class for lack of memory."""
 
 
 def choose_device(device: str | torch.device) -> torch.device:

@@ -23,7 +23,7 @@ NAMED: dict[str, Color] = {
     CLEAN: (1.0, 1.0, 1.0),
     UNKNOWN: (0.6, 0.6, 0.6),
 }
-"""Bright ones after Okabe and Ito, whose colours colour-blind eyes tell apart.
+"""Bright ones after Okabe and Ito, whose colours colour-blind eyes can distinguish.
 
 Noise and haze, which often come together, are far apart, and noise is a colour that few pictures
 have."""

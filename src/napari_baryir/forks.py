@@ -1,4 +1,4 @@
-"""What torch needs in processes that are forked from one that has computed."""
+"""Make torch work in processes that are forked from one that has computed."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class Steps(Generic[Step, Result]):
     """
 
     result: Result
-    """What the generator returned. Not there before the loop is over."""
+    """The value that the generator returned; it is set when the loop is over."""
 
     def __init__(self, work: Generator[Step, None, Result]) -> None:
         self._work = work

@@ -13,7 +13,7 @@ def check_libraries(error: Exception) -> None:
     Parameters
     ----------
     error
-        What reading or writing the file raised.
+        The error of reading or writing the file.
 
     Raises
     ------
@@ -31,7 +31,7 @@ def check_libraries(error: Exception) -> None:
 
 
 def wrong_libraries() -> list[str]:
-    """Return what is installed in versions that this package's metadata rule out."""
+    """List the libraries that are installed in versions that this package's metadata rule out."""
     from importlib import metadata
 
     from packaging.requirements import Requirement

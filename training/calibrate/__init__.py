@@ -63,7 +63,7 @@ class _Read(NamedTuple):
 
 
 def calibration_domains(model: BaryIR, profile: str) -> tuple[str, ...]:
-    """The domains to calibrate, "clean" last.
+    """Return the domains to calibrate, "clean" last.
 
     Raises
     ------
@@ -99,11 +99,11 @@ def calibrate(
         Clean planes by file, as `load_clean_files` gives them; they may be those of training. With
         at least 8 files, whole files are held out; with fewer, single planes, at least 8 in all.
     profile
-        Which degradations.
+        The profile of the degradations.
     scenes
-        How many pictures to degrade.
+        Number of pictures to degrade.
     seed
-        Of everything random.
+        Seed of everything random.
 
     Yields
     ------
@@ -175,7 +175,7 @@ def _scenes(
 def _what_happens(
     number: int, domains: tuple[str, ...], rng: np.random.Generator, *, disc: bool
 ) -> tuple[list[str], Kind]:
-    """A domain alone or with another one, if need be in a disc."""
+    """Return a domain alone or with another one, if need be in a disc."""
     drawn, own = rng.random(), domains[number]
     if drawn >= SIDE_BY_SIDE + DISCS * disc:
         return [own], "alone"
@@ -190,7 +190,7 @@ def _what_happens(
 def _embed(
     model: BaryIR, scene: Scene, domains: tuple[str, ...], rng: np.random.Generator
 ) -> _Read:
-    """Residuals at some places of a scene."""
+    """Return the residuals at some places of a scene."""
     picture = scene.degraded if scene.degraded.ndim == 3 else scene.degraded[..., None]
     device = next(model.parameters()).device
     x = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None]

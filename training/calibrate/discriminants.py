@@ -70,7 +70,7 @@ def fit(
     window
         Side of the squares of cells that were averaged over.
     data
-        What the places come from, for the record.
+        The origin of the places, for the record.
     """
     whitening, centre = _whiten(known, len(domains))
     white = (known.points - centre) @ whitening
@@ -107,7 +107,7 @@ def fit(
 
 
 def _whiten(places: Places, domains: int) -> tuple[Array, Array]:
-    """The matrix that whitens the covariance within domains, (D, D), and the mean of means."""
+    """Return the matrix that whitens the covariance in domains, (D, D), and the mean of means."""
     points = places.points.astype(np.float64)
     means = np.stack([points[places.domains == k].mean(axis=0) for k in range(domains)])
     within = points - means[places.domains]
@@ -120,7 +120,7 @@ def _whiten(places: Places, domains: int) -> tuple[Array, Array]:
 
 
 def _rising_directions(white: Array, places: Places, count: int) -> Array:
-    """For each degradation the direction along which its level rises, (count, D)."""
+    """Return for each degradation the direction along which its level rises, (count, D)."""
     directions = []
     for k in range(count):
         own = places.domains == k
@@ -132,7 +132,7 @@ def _rising_directions(white: Array, places: Places, count: int) -> Array:
 
 
 def _temperature(squared: Array, domains: NDArray[np.int64]) -> tuple[float, float, Array]:
-    """Temperature, tail and offsets under which the held-out places are likeliest.
+    """Return the temperature, tail and offsets under which the held-out places are likeliest.
 
     With Gauss's tails the few places that lie far from their own prototype would decide alone: on
     photographs, the likelihood of a place is then half of what it is with Student's.
@@ -157,7 +157,7 @@ def _temperature(squared: Array, domains: NDArray[np.int64]) -> tuple[float, flo
 def _curve(
     domain: int, direction: Array, points: Array, known: Places, held_out: Places
 ) -> SeverityCurve:
-    """Expected error along a direction: isotonic over equal shares of the places of a domain."""
+    """Fit the error along a direction: isotonic over equal shares of the places of a domain."""
     domains = np.concatenate([known.domains, held_out.domains])
     errors = np.concatenate([known.errors, held_out.errors])[domains == domain]
     along = points[domains == domain] @ direction
@@ -177,7 +177,7 @@ def _curve(
 
 
 def _strictly_rising(values: list[float]) -> list[float]:
-    """Numbers that hardly fall, each that does not rise moved above the one before.
+    """Return numbers that hardly fall, each that does not rise moved above the one before.
 
     To be called after rounding to six digits, which would undo so small a move.
     """

@@ -47,7 +47,7 @@ class Scene:
     """Level of each of `domains`, 0 (mildest) to 1 (strongest)."""
 
     def errors(self) -> Array:
-        """Mean of |degraded - clean| in each cell, (h, w), in the picture's units."""
+        """Return the mean of |degraded - clean| in each cell, (h, w), in the picture's units."""
         difference = np.abs(self.degraded - self.clean)
         per_pixel = difference.mean(axis=2) if difference.ndim == 3 else difference
         h, w = (side // CELL for side in per_pixel.shape)
@@ -77,11 +77,11 @@ def make_scene(
     profile
         "photo" or "microscopy".
     kind
-        How the domains share the picture.
+        The way in which the domains share the picture.
     level
-        Of every domain; None draws each.
+        Level of every domain; None draws each.
     variant
-        Of every domain, as in `degrade`.
+        Variant of every domain, as in `degrade`.
     """
     height, width = (side // CELL * CELL for side in clean.shape[:2])
     clean = clean[:height, :width]
@@ -129,7 +129,7 @@ def as_chosen(scene: Scene) -> Scene:
 
 
 def _disc(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.bool_]:
-    """A disc of a quarter of the shorter side in radius, wholly inside of (h, w) cells."""
+    """Return a disc of a quarter of the shorter side in radius, wholly inside of (h, w) cells."""
     radius = min(shape) / 4
     centre = [rng.uniform(radius + 1, side - radius - 1) for side in shape]
     y, x = np.mgrid[: shape[0], : shape[1]] + 0.5

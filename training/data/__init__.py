@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 Drawn = TypeVar("Drawn")
-"""What a dataset gives for one step."""
+"""The samples that a dataset gives for one step."""
 
 
 def load_data(
@@ -63,7 +63,7 @@ def load_data(
 def make_batches(
     dataset: Dataset[Drawn], start: int, steps: int, workers: int
 ) -> Generator[Drawn, None, None]:
-    """Make batches from step `start` on. What a batch holds depends on its step alone."""
+    """Make batches from step `start` on. The content of a batch depends on its step alone."""
     import torch
     from torch.utils.data import DataLoader
 

@@ -29,9 +29,9 @@ def photo_field(files: Files, height: int, width: int, rng: np.random.Generator)
     files
         Photographs (H, W, 3) uint8, by file; of those, each is drawn as often.
     height, width
-        Of the field, pixels.
+        Size of the field, pixels.
     rng
-        Of everything random.
+        Generator of everything random.
 
     Returns
     -------

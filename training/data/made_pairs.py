@@ -57,18 +57,18 @@ class PairDataset(Dataset[Batch]):
         Clean images by file: (H, W, 3) uint8 for "photo", (H, W) float32 about [0, 1] for
         "microscopy". Every file is drawn as often, so that a long stack does not decide alone.
     profile
-        Which degradations.
+        The profile of the degradations.
     composition
         Domain name to the number of its samples in every batch, in the order of the sources.
     patch
         Side of the patches, in pixels; a multiple of 8.
     seed
-        Of everything random.
+        Seed of everything random.
     in_turn, side_by_side
         Further samples in every batch: with two degradations on top of each other, and with two
         beside each other.
     share
-        Which samples of every batch to make. A sample depends on its number in the whole batch.
+        The samples of every batch to make. A sample depends on its number in the whole batch.
     synthetic
         Share of microscopy's fields that come from no file, as of `varied_field`.
     """
@@ -124,7 +124,7 @@ class PairDataset(Dataset[Batch]):
         return apply_plan(plan, field, corner, self.patch, self.profile, rng)
 
     def _corner(self, field: NDArray[np.float32], rng: np.random.Generator) -> tuple[int, int]:
-        """Choose top and left of the patch: of two places the one with more in it."""
+        """Choose top and left of the patch: the one of two places with more in it."""
         corners = [[int(rng.integers(s - self.patch + 1)) for s in field.shape[:2]] for _ in "12"]
         spread = [field[t : t + self.patch, le : le + self.patch].std() for t, le in corners]
         top, left = corners[int(np.argmax(spread))]

@@ -1,7 +1,7 @@
-"""What a training image suffers: one degradation, or two in turn or beside each other.
+"""Degrade training images by one degradation, or by two in turn or beside each other.
 
 Each domain alone is what the barycenter game plays on. Two in turn teach the decoder what real
-images are like; nobody can say which domain they are, so they belong to none. Two beside each
+images are like; their domain cannot be decided, so they belong to none. Two beside each
 other, as halves or one as an island in the other, teach the residual to be local: each place
 belongs to its own domain.
 """
@@ -25,9 +25,9 @@ NO_DOMAIN = -1
 STRONGEST_IN_TURN = 0.7
 """Largest level of degradations on top of each other: at full strength little would be left."""
 WITH_CLEAN = 0.5
-"""Of the images with two degradations beside each other, the share that has clean in the place of
-one of them: what is wrong in one place only is the commonest case, and what is clean beside it must
-not be called degraded."""
+"""Share of the images with two degradations beside each other in which one of the two is clean.
+Degradations in one place only are the commonest case, and clean places beside them must not be
+called degraded."""
 ISLANDS = 0.5
 """Share of these images with one domain inside of the other, instead of two halves."""
 
@@ -38,14 +38,14 @@ ORDER = {
     "photo": ("haze", "rain", "low light", "blur", "noise"),
     "microscopy": ("background", "blur", "noise", "stripes"),
 }
-"""In which order things go wrong between the scene and the file."""
+"""The order in which degradations happen between the scene and the file."""
 
 Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to happen to one image."""
+    """The degradations of one image."""
 
     domains: tuple[str, ...]
     """One domain, or two."""
@@ -82,7 +82,7 @@ def apply_plan(
     Parameters
     ----------
     plan
-        What is to happen.
+        The degradations to apply.
     field
         Clean, (H, W) or (H, W, 3), float32.
     corner, patch
@@ -116,13 +116,13 @@ def apply_plan(
 
 
 def _half(rng: np.random.Generator) -> tuple[slice, ...]:
-    """Places below or to the right of a line."""
+    """Return the places below or to the right of a line."""
     axis, line = int(rng.integers(2)), int(rng.integers(1, GRID))
     return (slice(None),) * axis + (slice(line, None),)
 
 
 def _island(rng: np.random.Generator) -> tuple[slice, ...]:
-    """A rectangle of places that leaves at least one row and one column free."""
+    """Return a rectangle of places that leaves at least one row and one column free."""
     island = []
     for length in rng.integers(1, GRID, size=2):
         start = int(rng.integers(GRID - length + 1))
@@ -168,7 +168,7 @@ def draw_join(
     corner, patch
         Top and left of a patch in the field, and its side: the join runs through it.
     rng
-        Of everything random.
+        Generator of everything random.
 
     Returns
     -------

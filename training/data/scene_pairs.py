@@ -53,7 +53,7 @@ _BATCH = 2**31
 
 
 class SceneBatch(NamedTuple):
-    """What one step reads of a network that looks at scenes."""
+    """The samples of one training step of a network that looks at scenes."""
 
     degraded: Tensor
     """(B, 3, P, P), float32: patches."""
@@ -206,7 +206,7 @@ class ScenePairs(Dataset[SceneBatch]):
     def _as_files(
         self, plan: Plan, degraded: Array, target: Array, kept: set[str], rng: np.random.Generator
     ) -> tuple[Array, Array]:
-        """Save the degraded field as somebody might, and see it as restoring does."""
+        """Save the degraded field as users do, and map it to [0, 1] as restoring does."""
         untouched = set(plan.domains) <= kept | {CLEAN}
         if self.profile == "microscopy":
             degraded, target = through_intensity_map(degraded, target, rng)

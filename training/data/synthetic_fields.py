@@ -66,7 +66,7 @@ def synthetic_field(side: int, rng: np.random.Generator) -> Array:
 
 
 def _spots(side: int, rng: np.random.Generator) -> AnyArray:
-    """Points of light of very different brightness, each of one size."""
+    """Return points of light of very different brightness, each of one size."""
     share = log_between(2e-4, 2e-2, rng.random())
     points = (rng.random((side, side)) < share) * rng.lognormal(0, 0.8, (side, side))
     return np.asarray(ndimage.gaussian_filter(points, log_between(0.3, 3, rng.random())))

@@ -2,7 +2,7 @@
 
 Light comes in photons, so that the variance of a pixel grows in proportion to its signal:
 ``variance = gain (mean - offset)``. The line through (mean, variance) of many small blocks gives
-both. Read noise raises the line; one image cannot tell it from a lower offset, and to make noise
+both. Read noise raises the line; one image cannot distinguish it from a lower offset. To make noise
 like the image's nothing more is needed: `offset` is where the line says that the noise ends.
 """
 
@@ -40,7 +40,7 @@ class CameraNoise:
     gain: float
     """Grey values per photon; 0 where the noise does not depend on the signal."""
     variance: float
-    """Where the signal is 0; negative where the offset is positive."""
+    """Variance where the signal is 0; negative where the offset is positive."""
     low: float
     """Signal of the darkest places of the image (0.1 percentile of the block means)."""
     high: float
@@ -48,11 +48,11 @@ class CameraNoise:
 
     @property
     def offset(self) -> float:
-        """Signal at which the noise ends: the camera's offset, less read noise^2 / gain."""
+        """Return the signal where the noise ends: the camera's offset, less read noise^2 / gain."""
         return -self.variance / self.gain if self.gain else -np.inf
 
     def scaled(self, low: float, high: float) -> CameraNoise:
-        """The same noise of the image mapped so that `low` goes to 0 and `high` to 1."""
+        """Return the same noise of the image mapped so that `low` goes to 0 and `high` to 1."""
         span = high - low
         return CameraNoise(
             self.gain / span,
@@ -113,7 +113,7 @@ def fit_camera_noise(planes: Iterable[NDArray[np.generic]]) -> CameraNoise:
 
 
 def _blocks(plane: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and variance of the noise in each whole block that is not saturated."""
+    """Return the mean and variance of the noise in each whole block that is not saturated."""
     high_pass = ndimage.convolve(plane, _HIGH_PASS, mode="reflect")
     rows, columns = (side // BLOCK for side in plane.shape)
 
@@ -132,7 +132,7 @@ def _blocks(plane: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np
 def _bins(
     mean: NDArray[np.float64], variance: NDArray[np.float64], expected: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Brightness and variance of the noise in each bin; bins hold as many blocks each.
+    """Return the brightness and variance of the noise in each bin; bins hold as many blocks each.
 
     Blocks are ranked by their variance over the expected one, or the dark ones would seem smooth.
     """
@@ -149,7 +149,7 @@ def _bins(
 
 
 def _share_of_smoothest() -> float:
-    """What the smoothest quarter of blocks has of the variance, in white Gaussian noise."""
+    """Return the variance of the smoothest quarter of blocks of white noise, as a part of all."""
     noise = np.random.default_rng(0).standard_normal((512, 512))
     high_pass = ndimage.convolve(noise, _HIGH_PASS, mode="wrap")
     side = 512 // BLOCK
@@ -159,7 +159,7 @@ def _share_of_smoothest() -> float:
 
 
 def _line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
-    """Slope and value at 0, by least squares on relative errors, then without the outliers."""
+    """Fit slope and value at 0, by least squares on relative errors, then without outliers."""
     weight = 1 / np.maximum(y, 1e-6 * float(y.max()))
     kept = np.ones(x.size, bool)
     slope, at_zero = 0.0, 0.0

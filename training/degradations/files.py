@@ -16,7 +16,7 @@ QUALITY = 40, 98
 COMPRESSED = 0.6
 """Share of the pictures that have been a JPEG file."""
 SHARPENED = 0.2
-"""Share of the clean pictures that somebody has sharpened."""
+"""Share of the clean pictures that were sharpened."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from scipy import ndimage
 from napari_baryir.training.degradations.fields import Array, log_between
 
 GAMMA = 2.2
-"""Of the tone curve, roughly that of sRGB."""
+"""Exponent of the tone curve, roughly that of sRGB."""
 SHOT = 2e-5, 1.5e-2
 """Variance of shot noise per unit of linear light at levels 0 and 1: from a good camera by daylight
 to a telephone at night."""
@@ -31,7 +31,7 @@ def sensor_noise(image: Array, level: float, rng: np.random.Generator) -> Array:
     level
         0 (hardly to be seen) to 1 (strong).
     rng
-        Of everything random.
+        Generator of everything random.
     """
     shot = log_between(*SHOT, level)
     # Read noise rises with shot noise, as both do with the gain; log-linear, as measured there.

@@ -59,7 +59,7 @@ class ImageScore:
     seconds: float
     """That the method took."""
     lpips: float | None = None
-    """Where it was asked for; NaN for images smaller than 32x32."""
+    """LPIPS where it was asked for; NaN for images smaller than 32x32."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def psnr(image: NDArray[Any], clean: NDArray[Any], *, least_error: float = 0.0) 
     Parameters
     ----------
     image, clean
-        Of the same shape, clamped where that is wanted.
+        Images of the same shape, clamped where that is wanted.
     least_error
         Mean square error below which nothing counts, for means that must stay finite.
     """
@@ -166,9 +166,9 @@ def iter_evaluate(
     model
         As for `restore`.
     model_name
-        What the model is called in the scores.
+        Name of the model in the scores.
     peers
-        Whether to measure ``PEERS`` too, where what is wrong is noise.
+        Whether to measure ``PEERS`` too, on noisy images.
     perceptual
         From `load_lpips`, to measure LPIPS too.
     restore_options

@@ -44,7 +44,7 @@ class Pair:
     """A degraded image and the truth."""
 
     degraded: NDArray[Any]
-    """As it is handed to `restore`: any dtype and units."""
+    """The image that `restore` gets: any dtype and units."""
     clean: NDArray[Any]
     """Same shape and units."""
     axes: str
@@ -59,15 +59,15 @@ class Case(Protocol):
 
     @property
     def name(self) -> str:
-        """Name of the image in reports."""
+        """Return the name of the image in reports."""
 
     @property
     def domain(self) -> str:
-        """Name of its degradation in reports."""
+        """Return the name of its degradation in reports."""
 
     @property
     def noisy(self) -> bool:
-        """Whether denoisers make sense as peers."""
+        """Return whether denoisers make sense as peers."""
 
     def load(self) -> Pair:
         """Read, and degrade where that is to be done."""
@@ -108,7 +108,7 @@ class SyntheticCase:
     path: Path
     plane: int
     planes: int
-    """How many the file has."""
+    """Number of planes in the file."""
     profile: str
     degradation: str
     """A name in ``DEGRADATIONS[profile]``, or "clean"."""
@@ -117,16 +117,16 @@ class SyntheticCase:
     """Standard deviation of 255, for photographic noise, instead of `level`."""
     seed: int
     test_set: str | None = None
-    """What the case is reported under instead of its degradation."""
+    """The name in reports instead of that of the degradation."""
 
     @property
     def name(self) -> str:
-        """File name, and the plane's number where there are several."""
+        """Return the file name, and the plane's number where there are several."""
         return self.path.name if self.planes == 1 else f"{self.path.name}[{self.plane}]"
 
     @property
     def domain(self) -> str:
-        """The degradation, with sigma where that is fixed."""
+        """Return the name of the degradation, with sigma where that is fixed."""
         return self.test_set or self._key
 
     @property
@@ -135,7 +135,7 @@ class SyntheticCase:
 
     @property
     def noisy(self) -> bool:
-        """Whether the degradation is noise."""
+        """Return whether the degradation is noise."""
         return self.degradation == "noise"
 
     def load(self) -> Pair:
@@ -209,7 +209,7 @@ def list_synthetic(
     level
         0 (mildest) to 1 (strongest); None draws it for every case.
     seed
-        Of everything random.
+        Seed of everything random.
     limit
         Largest number of clean planes, spread evenly over all.
 
@@ -262,7 +262,7 @@ def image_paths(sources: Iterable[Path]) -> list[Path]:
 
 
 def _is_plain_folder(path: Path) -> bool:
-    """Whether a path is a folder of images, rather than an image (which OME-Zarr keeps in one)."""
+    """Return whether a path is a folder of images, not an OME-Zarr, which is one image."""
     if not path.exists():
         raise DataError(f"there is no {path}; give a folder of images, or a file")
     return path.is_dir() and not is_image_path(path)

@@ -20,7 +20,7 @@ SMALLEST_SIDE = 32
 """AlexNet's strides leave nothing of smaller images."""
 
 TV_WEIGHT_PER_SIGMA = 0.7
-"""Of 0.4 to 1.0, the best at sigma 25 on six of the training photographs, and within 0.12 dB of the
+"""The best of 0.4 to 1.0 at sigma 25 on six of the training photographs, and within 0.12 dB of the
 best at 15 and 50."""
 
 

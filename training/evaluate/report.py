@@ -12,7 +12,7 @@ from napari_baryir.training.evaluate import Evaluation, ImageScore
 from napari_baryir.training.paper.published_scores import PUBLISHED, TEST_SETS
 
 SUFFIXES = (".csv", ".md")
-"""What a report can be written as."""
+"""Suffixes of the files that a report can be written to."""
 
 DIGITS = {"psnr": 4, "ssim": 6, "level": 4, "sigma": 5, "seconds": 3, "lpips": 5}
 """Decimals of a CSV file's columns."""

@@ -133,12 +133,12 @@ class UnseenCase:
 
     @property
     def name(self) -> str:
-        """File name."""
+        """Return the file name."""
         return self.path.name
 
     @property
     def noisy(self) -> bool:
-        """Whether it is Gaussian noise alone, which the peers are for."""
+        """Return whether the degradation is Gaussian noise alone, which the peers are for."""
         return self.domain.startswith("noise ")
 
     def load(self) -> Pair:
@@ -166,7 +166,7 @@ def list_unseen(
     domains
         Names in `UNSEEN` and `MIXTURES`; None for all.
     seed
-        Of everything random.
+        Seed of everything random.
     limit
         Largest number of photographs, spread evenly over all.
 

@@ -53,7 +53,7 @@ class FinetuneProgress:
     terms: dict[str, float]
     """Loss terms of this step by name; empty before the first."""
     scores: Scores | None
-    """Where a validation came with this step; the user's images are under `YOURS`."""
+    """Scores, if a validation came with this step; the user's images are under `YOURS`."""
     sample: Sample | None
     """A validation image before and after, where a validation came with this step."""
     best_step: int

@@ -38,7 +38,7 @@ def choose_share(run: TuningRun) -> Generator[float, None, None]:
     Parameters
     ----------
     run
-        That is over, with a best step. Nothing is tried where that forgets little enough.
+        A run that is over, with a best step. Where it forgets little enough, nothing is tried.
 
     Yields
     ------

@@ -30,7 +30,7 @@ SMALLEST_SIDE = 32
 """Pixels. Patches smaller than this hold less than 4 x 4 cells of the latent grid."""
 
 PARTS = 5
-"""As many as give a fifth for validation."""
+"""Number of parts that one image is cut into; one of them is kept for validation."""
 LEAST_SIDE = 64
 """Pixels; of the parts that a plane is cut into where there are no planes to part."""
 
@@ -42,7 +42,7 @@ class UserImage:
     name: str
     """For messages and the model card."""
     path: Path | None = None
-    """Where it is read from; None: `array` holds it."""
+    """The file that it is read from; None: `array` holds it."""
     array: Any = None
     """Pixels of any real dtype and 2 to 6 dimensions."""
     axes: str | None = None
@@ -81,7 +81,7 @@ class Opened:
 
     @property
     def layout(self) -> PlaneLayout:
-        """Layout of its planes."""
+        """Return the layout of its planes."""
         return PlaneLayout.of(self.array, self.axes)
 
 
@@ -212,7 +212,7 @@ def parts_of(rows: Sequence[tuple[Opened, ...]], problems: list[str]) -> list[tu
     rows
         Images, or pairs of images of the same shape. More than one are left as they are.
     problems
-        What makes it impossible is added to it.
+        List to which reasons are added that make it impossible.
     """
     if len(rows) != 1:
         return list(rows)

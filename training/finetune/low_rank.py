@@ -18,7 +18,7 @@ class LowRank(nn.Module):
     weight
         The weight that is adapted; only its shape and dtype are read.
     rank
-        Of the update, seen as an (O, I k k) matrix.
+        Rank of the update, seen as an (O, I k k) matrix.
     """
 
     def __init__(self, weight: Tensor, rank: int) -> None:

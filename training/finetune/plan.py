@@ -68,14 +68,14 @@ def make_plan(
     Parameters
     ----------
     material
-        Of `gather`.
+        The material from `gather`.
     start
         The starting model, in evaluation mode; restores what is rehearsed on where nothing clean
         is there.
     settings
         Seed and turning.
     batch, patch
-        Of `choose_sizes`.
+        The sizes from `choose_sizes`.
     """
     domains, known = material.domains, [*DEGRADATIONS[material.profile], CLEAN]
     synthetic = not material.train.files and material.noise is None

@@ -42,7 +42,7 @@ class FilePlanes:
     degraded: list[Array]
     """(H, W) or (H, W, 3)."""
     clean: list[Array]
-    """As many, of the same shapes; for noisy files none."""
+    """Clean planes of the same number and shapes; for noisy files none."""
 
 
 def noisy_file(image: Opened) -> FilePlanes:
@@ -143,7 +143,7 @@ def seen_by_profile(noise: CameraNoise, image: Opened) -> CameraNoise:
 
 
 def in_words(noise: CameraNoise) -> str:
-    """Describe what was measured to a person who knows the camera."""
+    """Describe the measured noise to a person who knows the camera."""
     dark, bright = (
         max(noise.variance + noise.gain * level, 0.0) ** 0.5 for level in (noise.low, noise.high)
     )

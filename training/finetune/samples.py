@@ -66,7 +66,7 @@ def draw_neighbors(height: int, width: int, rng: np.random.Generator) -> NDArray
     Parameters
     ----------
     height, width
-        Of the noisy image, even.
+        Size of the noisy image, even.
     rng
         Where the choices come from.
 
@@ -149,7 +149,7 @@ class PairSamples:
         both = np.concatenate(
             [three_colours(file.degraded[plane]), three_colours(file.clean[plane])], axis=2
         )
-        # Of two places that with more in it, as much of an image is often empty.
+        # Take the one of two places with more in it, since much of an image is often empty.
         places = [random_square(both, self.patch, rng) for _ in "12"]
         chosen = max(places, key=lambda place: float(place[..., 3:].std()))
         patch = turn(chosen, int(rng.integers(8)) if self.turned else 0).astype(np.float32)
@@ -259,7 +259,7 @@ def complete(
     Parameters
     ----------
     draw
-        Of `FinetuneDataset`.
+        The samples of a step from `FinetuneDataset`.
     model, start
         The network as it is now, and as it was.
     device, autocast

@@ -44,7 +44,7 @@ class FinetuneSettings(BaseModel):
     device: str = "auto"
     """"auto", "cpu", "cuda", "cuda:1"."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """As in recipes."""
+    """Precision of autocast, as in recipes."""
     batch: PositiveInt | None = None
     """Samples per step, half of them rehearsal; None: what fits into free memory."""
     patch: PositiveInt | None = None
@@ -73,7 +73,7 @@ class FinetuneSettings(BaseModel):
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.99
     """Decay of the averaged weights, which are the ones that are kept."""
     losses: LossSettings = LossSettings(first_floor=2e-4, floor=2e-4, floor_steps=0)
-    """As the recipes end."""
+    """Weights of the terms, with the floor at which recipes end."""
 
     @model_validator(mode="after")
     def _fits(self) -> FinetuneSettings:
@@ -110,7 +110,7 @@ def choose_sizes(
     model
         The network; its configuration says what a pixel needs.
     device
-        Whose memory.
+        The device whose memory is used.
     free
         Bytes; None: measured.
 

@@ -49,7 +49,7 @@ class Pairs:
 
     pairs: Sequence[tuple[UserImage, UserImage]]
     problems: Sequence[str] = ()
-    """What was wrong already when they were looked for."""
+    """Problems that were found when the files were looked for."""
 
     @classmethod
     def of_folders(cls, degraded: str | os.PathLike[str], clean: str | os.PathLike[str]) -> Pairs:

@@ -35,7 +35,7 @@ from napari_baryir.weights.header import refuse_auto
 from napari_baryir.weights.registry import REGISTRY
 
 FORGIVEN = 0.3
-"""dB that an old domain may lose; what it loses beyond that counts against the gain."""
+"""dB that an old domain may lose; a greater loss counts against the gain."""
 SEEN = 40.0
 """dB of PSNR, an error of 1 % of the range: a loss of old domains above that is not seen."""
 LEAST_GAIN = 0.01
@@ -49,7 +49,7 @@ IDENTITY = {
     "train": "training images",
     "validation": "validation images",
 }
-"""What `TuningRun.identity` compares, in words."""
+"""The entries of `TuningRun.identity`, in words."""
 
 
 class Sample(NamedTuple):
@@ -57,11 +57,11 @@ class Sample(NamedTuple):
 
     degraded: NDArray[np.float32]
     before: NDArray[np.float32]
-    """As the starting model restores it."""
+    """The image that the starting model restores."""
     after: NDArray[np.float32]
-    """As the averaged weights restore it now."""
+    """The image that the averaged weights restore now."""
     clean: NDArray[np.float32] | None
-    """None where there is none."""
+    """The truth; None if there is none."""
 
 
 @dataclass
@@ -90,7 +90,7 @@ class TuningRun:
 
     @property
     def folder(self) -> Path:
-        """Folder of log and checkpoint: ``worms.run`` beside ``worms.safetensors``."""
+        """Return the folder of log and checkpoint: ``worms.run`` beside ``worms.safetensors``."""
         return self.path.with_suffix(".run")
 
     def measure(self, model: BaryIR | None = None) -> Scores:
@@ -267,7 +267,7 @@ def tuned_copy(start: BaryIR, domains: tuple[str, ...], settings: FinetuneSettin
 
 
 def merit(scores: Scores, before: Scores) -> float:
-    """Compute mean PSNR of the user's images, less what was `forgotten`, dB."""
+    """Compute mean PSNR of the user's images, less the loss of the old domains, dB."""
     return scores.restored[YOURS] - forgotten(scores, before)
 
 

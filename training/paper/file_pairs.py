@@ -65,7 +65,7 @@ class PairedDataset(Dataset[Batch]):
     patch
         Side of the patches, in pixels; a multiple of 8. Smaller images are reflected.
     seed
-        Of everything random.
+        Seed of everything random.
     composition
         Domain to the number of its samples in every batch.
     shuffled
@@ -74,7 +74,7 @@ class PairedDataset(Dataset[Batch]):
     epoch
         Domain to its samples per epoch; its files follow each other in turns.
     share
-        Which samples of every batch to make.
+        The samples of every batch to make.
     """
 
     sources: tuple[DomainFiles, ...]
@@ -140,9 +140,9 @@ def validation_of(source: DomainFiles, index: int, images: int, side: int) -> li
     source
         Files that training does not see.
     index
-        Of the domain.
+        Index of the domain.
     images, side
-        How many, spread evenly, and their largest side in pixels.
+        Number of images, spread evenly, and their largest side in pixels.
     """
     pairs = []
     for i, number in enumerate(spread(range(len(source.pairs)), images)):

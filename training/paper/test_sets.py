@@ -79,7 +79,7 @@ def list_paper_sets(
     sets
         Names in `SETS`; None for those that are there.
     seed
-        Of the noise on BSD68.
+        Seed of the noise on BSD68.
     limit
         Largest number of images of each set, spread evenly over it.
     incomplete

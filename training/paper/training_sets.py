@@ -33,7 +33,7 @@ class TrainingSet:
 
     layouts: tuple[Layout, ...]
     files: int
-    """As published."""
+    """Number of files, as published."""
 
 
 TRAINING_SETS = {

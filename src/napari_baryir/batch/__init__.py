@@ -1,1 +1,1 @@
-"""Many images, one after the other: which files, and where results go."""
+"""Work on many images, one after the other."""

@@ -1,4 +1,4 @@
-"""Which files a batch works on, and where each result goes."""
+"""Find the files of a batch, and the place for each result."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Found = tuple[Path, Path]
 
 @dataclass(frozen=True)
 class Job:
-    """One image to read and where to write what comes of it."""
+    """One image to read, and the place for its result."""
 
     source: Path
     target: Path
@@ -45,11 +45,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a batch does."""
+    """The work of a batch."""
 
     jobs: list[Job]
     notes: tuple[str, ...]
-    """What in the folders is left out, and why; one sentence each."""
+    """Remarks on files that are left out, with the reason; one sentence each."""
 
 
 def plan_jobs(
@@ -139,7 +139,7 @@ class _Search:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was left out, and why."""
+        """Return remarks on what was left out, with the reason."""
         notes = [f"{path}: {why}" for path, why in self._left_out.items() if why]
         if count := self._others.total():
             kinds = ", ".join(f"{number} {kind}" for kind, number in self._others.most_common(5))

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 class State(enum.Enum):
-    """What has become of an image; the value is what the table of the Batch tab shows."""
+    """The state of an image; the table of the Batch tab shows the value."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -42,7 +42,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, eq=False)
 class News(Generic[Result]):
-    """What is new of one image."""
+    """News of one image."""
 
     row: int
     """Number of the image, counted as they were given."""
@@ -50,11 +50,11 @@ class News(Generic[Result]):
     progress: Progress | None = None
     """Set after each tile."""
     result: Result | None = None
-    """What the work returned; None for an image that was done before."""
+    """The value that the work returned; None for an image that was done before."""
     error: Exception | None = None
-    """Why it failed."""
+    """The error, if the image failed."""
     stops: bool = False
-    """Whether the rest is not tried, since it would fail alike."""
+    """Whether the batch stops, since every other image would fail in the same way."""
 
 
 def run_batch(
@@ -76,7 +76,7 @@ def run_batch(
     work
         Gives the steps of one image.
     again
-        Whether to work once more on what is done.
+        Whether to work once more on finished images.
 
     Yields
     ------
@@ -103,13 +103,13 @@ def run_batch(
 
 @dataclass(frozen=True, eq=False)
 class RestoredFile:
-    """What became of one file."""
+    """The result of restoring one file."""
 
     restoration: Restoration
     model: str
     """Name of the network."""
     notes: tuple[str, ...]
-    """What to know of the file and its result; one sentence each."""
+    """Remarks on the file and its result; one sentence each."""
 
 
 def restore_file(
@@ -120,7 +120,7 @@ def restore_file(
     Parameters
     ----------
     job
-        What to read and where to write.
+        The file to read and the place to write.
     models
         The networks.
     axes
@@ -147,7 +147,7 @@ def restore_file(
 
 
 def notes_of(image: ImageFile, axes: str | None) -> tuple[str, ...]:
-    """Return what to know of an image that was read, where `axes` are those of the user."""
+    """Return remarks on an image that was read; `axes` are those that the user gave."""
     if not image.axes_guessed or axes is not None:
         return image.notes
     return (*image.notes, f"its axes were taken to be {image.axes}; --axes says otherwise")

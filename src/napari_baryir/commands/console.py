@@ -53,12 +53,12 @@ class Voice:
         self._json: bool = args.json
 
     def line(self, text: str) -> None:
-        """Say what was done."""
+        """Write a result."""
         if not self.quiet and not self._json:
             echo(text)
 
     def note(self, text: str) -> None:
-        """Say what is worth knowing beside."""
+        """Write a remark."""
         if not self.quiet:
             remark(text)
 
@@ -111,9 +111,9 @@ class StepsShown:
         Parameters
         ----------
         title
-            Of this part: what is counted, for instance "step".
+            Title of this part: the thing that is counted, for instance "step".
         done, total
-            How many; the first call of a part may start anywhere, as resumed work does.
+            Numbers; the first call of a part may start anywhere, as resumed work does.
         terms
             Names to values, such as losses, to be shown beside.
         """
@@ -169,7 +169,7 @@ def run_shown(steps: Generator[Progress, None, Result], title: str) -> Result:
 def follow(
     batch: Generator[News[Result], None, None], jobs: Sequence[Job], voice: Voice
 ) -> Iterator[News[Result]]:
-    """Show how far a batch is, and pass on what is over; raise the error that stops it."""
+    """Show the progress of a batch, pass on finished images, and raise the error that stops it."""
     with contextlib.closing(batch), StepsShown(passing=True, silent=voice.quiet) as shown:
         for news in batch:
             job, progress = jobs[news.row], news.progress

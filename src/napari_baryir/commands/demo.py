@@ -33,7 +33,7 @@ higher the closer an image is to the truth. Nothing is downloaded.
 
 @dataclass(frozen=True)
 class Restored:
-    """A sample and what became of it."""
+    """A sample and its restored image."""
 
     sample: Sample
     image: NDArray[Any]
@@ -114,7 +114,7 @@ def compare(image: NDArray[Any], sample: Sample) -> tuple[float, float]:
     """Return PSNR in dB and SSIM of an image against a sample's truth.
 
     The range of values is that of the dtype for photographs and that of the truth for microscopy.
-    Of a stack, SSIM is the mean over its planes; PSNR is that of the whole.
+    SSIM of a stack is the mean over its planes; PSNR is that of the whole stack.
     """
     import numpy as np
     from skimage.metrics import peak_signal_noise_ratio, structural_similarity

@@ -35,7 +35,7 @@ TABLES = (".csv", ".json")
 """Suffixes of a table of its own."""
 
 MAPS = ("-degradation.png", ".tif", ".ome.zarr")
-"""How the names of figures and maps end."""
+"""Ends of the names of figures and maps."""
 
 EXAMPLES = """\
 examples:

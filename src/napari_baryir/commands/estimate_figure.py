@@ -26,13 +26,13 @@ def write_figure(
     Parameters
     ----------
     path
-        PNG or whatever matplotlib writes.
+        File to write: PNG, or another format of matplotlib.
     estimate
         The estimate of the image.
     plane
         The image's first plane, (H, W, samples).
     title
-        Says what it is.
+        Title of the figure.
     """
     from matplotlib.figure import Figure  # not pyplot, which would want a screen
 
@@ -111,7 +111,7 @@ def _extent(estimate: DegradationEstimate) -> tuple[float, float, float, float]:
 
 
 def _fit(axes: Axes, estimate: DegradationEstimate) -> None:
-    """Cut off what lies outside of the image."""
+    """Cut off cells outside of the image."""
     height, width = (estimate.image_shape[estimate.image_axes.index(letter)] for letter in "YX")
     axes.set_xlim(-0.5, width - 0.5)
     axes.set_ylim(height - 0.5, -0.5)

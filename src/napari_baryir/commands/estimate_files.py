@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TableEntry:
-    """What a table says of one file: numbers and names, not the estimate's maps."""
+    """The part of a table for one file: numbers and names, not the estimate's maps."""
 
     file: str
     model: str
@@ -30,7 +30,7 @@ class TableEntry:
     planes: tuple[tuple[str, Mapping[str, float], float], ...]
     """For each plane where it is ("T3 C1", or "0"), its shares and its severity."""
     record: Mapping[str, Any]
-    """How it was estimated."""
+    """The settings of the estimate."""
 
     @classmethod
     def of(cls, file: str, estimate: DegradationEstimate) -> TableEntry:
@@ -42,7 +42,7 @@ class TableEntry:
 def write_csv(path: Path, entries: Sequence[TableEntry]) -> None:
     """Write a table with a row per plane; shares of domains that a model lacks stay empty."""
     domains = list(dict.fromkeys(name for entry in entries for name in entry.domains))
-    # Whatever the models: unknown is named last.
+    # "unknown" comes last for every model.
     domains.sort(key=lambda name: (name == UNKNOWN, name == CLEAN))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -58,7 +58,7 @@ class SeverityCurve(_Fixed):
         return self
 
     def expected_error(self, points: Array) -> Array:
-        """Mean absolute error to be expected at points of the subspace, (..., d) to (...)."""
+        """Return the expected absolute error at points of the subspace, (..., d) to (...)."""
         along = points @ np.asarray(self.direction, np.float32)
         return np.interp(along, self.inputs, self.errors).astype(np.float32)
 
@@ -113,11 +113,11 @@ class Calibration(_Fixed):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The domains of an estimate: these and "unknown"."""
+        """Return the domains of an estimate: these and "unknown"."""
         return (*self.domains, UNKNOWN)
 
     def judge(self, cells: Array) -> tuple[Array, Array]:
-        """Probabilities and severity of a plane.
+        """Return the probabilities and severity of a plane.
 
         Parameters
         ----------
@@ -132,7 +132,7 @@ class Calibration(_Fixed):
         return self.judge_pooled(pool(cells, self.window))
 
     def judge_pooled(self, points: Array) -> tuple[Array, Array]:
-        """As `judge`, of residuals that are averaged over their windows already."""
+        """Judge residuals that are averaged over their windows already, as `judge` does."""
         prototypes = np.asarray(self.prototypes, np.float32)
         squared = np.stack([np.square(points - p).sum(axis=-1) for p in prototypes])
         offsets = np.asarray(self.offsets or np.zeros(len(squared)), np.float32)
@@ -149,12 +149,12 @@ class Calibration(_Fixed):
 
 
 def severity_of(error: Array) -> Array:
-    """Severity in [0, 1) that stands for an expected error, of the range: ``e / (e + 0.1)``."""
+    """Turn an expected error, as a part of the range, into a severity: ``e / (e + 0.1)``."""
     return error / (error + np.float32(HALF_SEVERITY))
 
 
 def pool(cells: Array, window: int) -> Array:
-    """Mean over squares of `window` cells, cut off at the edges: (h, w, d) to the same."""
+    """Average over squares of `window` cells, cut off at the edges: (h, w, d) to the same."""
     inside = np.ones((*cells.shape[:2], 1), np.float32)
     sums, counts = (
         ndimage.uniform_filter(values, (window, window, 1), mode="constant")

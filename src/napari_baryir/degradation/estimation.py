@@ -197,7 +197,7 @@ def _lazily(
 
 
 def _result(plan: Plan, reading: Reading, **found: Any) -> DegradationEstimate:
-    """Say what was done, with what came of it."""
+    """Return the record of the run with the maps that it made."""
     options = plan.options
     layout = options.layout
     return DegradationEstimate(

@@ -19,7 +19,7 @@ PARTS = ("barycenter", "residual", "shapley_barycenter", "shapley_residual", "to
 
 
 BOTH = ((True, True), (True, False), (False, True), (False, False))
-"""Whether the barycenter and the residual are there, for what contributions compare."""
+"""Presence of the barycenter and of the residual in the four images that contributions compare."""
 
 
 class EstimateEngine(MemoryAware):

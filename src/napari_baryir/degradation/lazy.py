@@ -39,9 +39,9 @@ class ValuesOfPlanes(Sequence[Value], Generic[Value]):
     maps
         Dask, (..., and the plane's own axes).
     inner
-        How many axes a plane has.
+        Number of axes that a plane has.
     evaluate
-        What to make of a plane.
+        Makes a value of a plane.
     """
 
     def __init__(self, maps: LazyArray, inner: int, evaluate: Callable[[Array], Value]) -> None:

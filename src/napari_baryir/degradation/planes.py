@@ -70,7 +70,7 @@ class PlaneEstimator:
 
 
 def shares(probabilities: Array, names: Sequence[str]) -> dict[str, float]:
-    """Share of each domain in a plane, (K, h, w), the largest first; they sum to 1."""
+    """Return the shares of the domains in a plane, (K, h, w), the largest first; they sum to 1."""
     means = probabilities.mean(axis=(1, 2), dtype=np.float64)
     means /= means.sum()
     order = np.argsort(-means, kind="stable")
@@ -78,5 +78,5 @@ def shares(probabilities: Array, names: Sequence[str]) -> dict[str, float]:
 
 
 def mean_severity(severity: Array) -> float:
-    """Mean severity of a plane, (h, w)."""
+    """Return the mean severity of a plane, (h, w)."""
     return float(severity.mean(dtype=np.float64))

@@ -86,7 +86,7 @@ class DegradationEstimate:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Arguments that repeat the run: ``estimate_degradation(image, **settings)``."""
+        """Return arguments that repeat the run: ``estimate_degradation(image, **settings)``."""
         return {
             "axes": self.image_axes,
             "model": self.model,
@@ -100,7 +100,7 @@ class DegradationEstimate:
 
     @property
     def record(self) -> dict[str, Any]:
-        """A record of how the estimate was made, as plain JSON values, to keep beside the maps."""
+        """Return how the estimate was made, as plain JSON values, to keep beside the maps."""
         return {
             "version": self.version,
             "model": self.model,

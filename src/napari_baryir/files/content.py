@@ -1,4 +1,4 @@
-"""Recognise what a file holds by its first bytes, whatever its name says."""
+"""Recognise the content of a file by its first bytes, under any name."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"<html", "a web page"),
     (0, b"version https://git-lfs", "a pointer of Git LFS, not the file itself"),
 )
-"""Offset, bytes there (letters of either case), and what such a file is."""
+"""Offset, bytes there (letters of either case), and the kind of such a file."""
 
 
 def content_title(path: Path) -> str | None:
-    """Name what a file holds; None for what is not among `SIGNATURES`."""
+    """Name the kind of a file; None for kinds that are not among `SIGNATURES`."""
     with path.open("rb") as file:
         head = file.read(64)
     if head[4:8] == b"ftyp" and b"avif" in head:

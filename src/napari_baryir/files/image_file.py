@@ -1,4 +1,4 @@
-"""Hold an image as it lies in a file: pixels, axes, and what is needed to write it back."""
+"""Hold an image of a file: pixels, axes, and the metadata to write it back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 
 class Details(Protocol):
-    """What only the format that an image came from knows; each format has its own class."""
+    """Metadata that only the format of an image has; each format has its own class."""
 
     def only_here(self) -> tuple[str, ...]:
         """Name what another format cannot keep."""
@@ -34,7 +34,7 @@ class ImageFile:
     """
 
     path: Path
-    """Where it was read from."""
+    """The path that it was read from."""
     format: str
     """Key of `formats.FORMATS`."""
     data: Any
@@ -56,15 +56,15 @@ class ImageFile:
     dpi: tuple[float, float] | None = None
     """Dots per inch along X and Y, where a file gives them."""
     details: Details | None = None
-    """What only its own format can keep."""
+    """Metadata that only its own format can keep."""
     notes: tuple[str, ...] = ()
-    """What of the file is not read, or could not be kept when written; one sentence each."""
+    """Remarks on parts of the file that are not read, or cannot be kept; one sentence each."""
     resource: Resource | None = None
     """The open file behind lazy data."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Lengths of the axes."""
+        """Return the lengths of the axes."""
         return tuple(int(n) for n in self.data.shape)
 
     @property
@@ -75,7 +75,7 @@ class ImageFile:
 
     @property
     def samples(self) -> int:
-        """Length of axis S; 1 without one."""
+        """Return the length of axis S; 1 without one."""
         return self.shape[self.axes.index("S")] if "S" in self.axes else 1
 
     def __enter__(self) -> ImageFile:

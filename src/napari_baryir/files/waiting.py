@@ -27,7 +27,7 @@ def waiting_pixels(
     shape, dtype
         Those of the array, which starts as zeros.
     aside
-        The file that it will be encoded to; its folder holds the pixels meanwhile.
+        The file that it will be encoded to; its folder holds the pixels until then.
     """
     nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     if nbytes <= IN_MEMORY:

@@ -28,7 +28,7 @@ def open_output(path: str | os.PathLike[str], image: ImageFile) -> Iterator[Any]
     Parameters
     ----------
     path
-        File to write; its suffix tells the format, which may differ from the image's own.
+        File to write; its suffix decides the format, which may differ from the image's own.
     image
         Gives shape, dtype, axes and metadata.
 
@@ -64,7 +64,7 @@ def write_image(
     Parameters
     ----------
     path
-        File to write; its suffix tells the format. Replaced when there.
+        File to write; its suffix decides the format. Replaced when there.
     array
         NumPy or dask, integer or float. Dask arrays are written chunk by chunk.
     like
@@ -119,10 +119,10 @@ def _store(array: Any, pixels: Any) -> None:
 
 def _say_what_is_lost(path: Path, name: str, image: ImageFile) -> None:
     """Warn of metadata that the format of the output cannot keep."""
-    told = {"icc_profile": "colour profile", "exif": "EXIF", "scale": "steps between pixels",
+    titles = {"icc_profile": "colour profile", "exif": "EXIF", "scale": "steps between pixels",
             "channel_names": "channel names"}  # fmt: skip
     kept = FORMATS[name].keeps
-    lost = [title for field, title in told.items() if getattr(image, field) and field not in kept]
+    lost = [title for field, title in titles.items() if getattr(image, field) and field not in kept]
     if image.details is not None and image.format not in ("", name):
         lost += image.details.only_here()
     if lost:

@@ -16,7 +16,7 @@ AXES = "TZCYXS"
 """Time, depth, channel, height, width, samples (RGB, RGBA, or grey with alpha)."""
 
 COLOURS = {1: 1, 2: 1, 3: 3, 4: 3}
-"""Length of S to the number of colours in it; what is left over is alpha."""
+"""Length of S to the number of colours in it; the rest is alpha."""
 
 FEW = 4
 """An axis of at most this length is taken for channels where there is a choice."""
@@ -115,63 +115,63 @@ class PlaneLayout:
 
     @classmethod
     def of(cls, image: Any, axes: str) -> PlaneLayout:
-        """Layout of an array; raises `InputError` where the axes do not fit."""
+        """Return the layout of an array; raises `InputError` where the axes do not fit."""
         return cls(check_axes(axes, image.shape), tuple(int(n) for n in image.shape))
 
     @property
     def outer(self) -> tuple[int, ...]:
-        """Positions of the axes that count planes."""
+        """Return the positions of the axes that count planes."""
         return tuple(i for i, letter in enumerate(self.axes) if letter not in "YXS")
 
     @property
     def outer_shape(self) -> tuple[int, ...]:
-        """Lengths of the axes that count planes."""
+        """Return the lengths of the axes that count planes."""
         return tuple(self.shape[i] for i in self.outer)
 
     @property
     def planes(self) -> int:
-        """The number of planes."""
+        """Return the number of planes."""
         return math.prod(self.outer_shape)
 
     @property
     def height(self) -> int:
-        """Height of a plane, in pixels."""
+        """Return the height of a plane, in pixels."""
         return self.shape[self.axes.index("Y")]
 
     @property
     def width(self) -> int:
-        """Width of a plane, in pixels."""
+        """Return the width of a plane, in pixels."""
         return self.shape[self.axes.index("X")]
 
     @property
     def samples(self) -> int:
-        """Length of S, alpha included; 1 without S."""
+        """Return the length of S, alpha included; 1 without S."""
         return self.shape[self.axes.index("S")] if "S" in self.axes else 1
 
     @property
     def colours(self) -> int:
-        """3 for RGB and RGBA, otherwise 1."""
+        """Return 3 for RGB and RGBA, otherwise 1."""
         return COLOURS[self.samples]
 
     @property
     def rgb(self) -> bool:
-        """Whether planes are colour pictures."""
+        """Return whether planes are colour pictures."""
         return self.colours == 3
 
     @property
     def channels(self) -> int:
-        """Length of C; 1 without C."""
+        """Return the length of C; 1 without C."""
         return self.shape[self.axes.index("C")] if "C" in self.axes else 1
 
     def channel(self, plane: int) -> int:
-        """Index along C of a plane; 0 without C."""
+        """Return the index along C of a plane; 0 without C."""
         if "C" not in self.axes:
             return 0
         place = self.outer.index(self.axes.index("C"))
         return int(np.unravel_index(plane, self.outer_shape)[place])
 
     def channel_values(self, array: Any, channel: int) -> Any:
-        """All values of one channel, every plane of it, without alpha; as lazy as `array`."""
+        """Return the values of all planes of a channel, without alpha; as lazy as `array`."""
         index: list[Any] = [slice(None)] * len(self.axes)
         if "C" in self.axes:
             index[self.axes.index("C")] = slice(channel, channel + 1)
@@ -180,7 +180,7 @@ class PlaneLayout:
         return array[tuple(index)]
 
     def index(self, plane: int, rows: slice = slice(None)) -> tuple[int | slice, ...]:
-        """Index into the image that selects (some rows of) one plane."""
+        """Return the index into the image that selects (some rows of) one plane."""
         where = iter(np.unravel_index(plane, self.outer_shape) if self.outer else ())
         return tuple(
             rows if letter == "Y" else slice(None) if letter in "XS" else int(next(where))
@@ -188,7 +188,7 @@ class PlaneLayout:
         )
 
     def read(self, array: Any, plane: int, rows: slice = slice(None)) -> NDArray[Any]:
-        """Some rows of one plane, (rows, X, samples), computed if `array` is lazy.
+        """Return some rows of one plane, (rows, X, samples), computed if `array` is lazy.
 
         The values are not copied where `array` is NumPy.
         """

@@ -1,4 +1,4 @@
-"""Whether an image can be restored, decided before any work and without torch."""
+"""Decide whether an image can be restored, before any work and without torch."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _ADVICE = {
 
 
 def is_dask(image: Any) -> bool:
-    """Whether `image` is a dask array, of whatever subclass."""
+    """Return whether `image` is a dask array, of whatever subclass."""
     modules = {kind.__module__.split(".")[0] for kind in type(image).__mro__}
     return "dask" in modules and hasattr(image, "chunks")
 
 
 def is_zarr(image: Any) -> bool:
-    """Whether `image` is a zarr array."""
+    """Return whether `image` is a zarr array."""
     return type(image).__module__.split(".")[0] == "zarr" and hasattr(image, "chunks")
 
 
@@ -65,11 +65,11 @@ def check_image(
     Parameters
     ----------
     image
-        What `as_array` returned.
+        An array from `as_array`.
     axes
         One letter of T, Z, C, Y, X, S per dimension; None to guess.
     done
-        What is to be done with it, for the error.
+        The word for the work to be done, for the error.
 
     Returns
     -------

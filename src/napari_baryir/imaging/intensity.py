@@ -59,7 +59,7 @@ class IntensityMap:
     low, high
         In the image's units; finite, and `low` below `high`.
     kind
-        How they were found.
+        The way in which they were found.
 
     Raises
     ------
@@ -80,7 +80,7 @@ class IntensityMap:
 
     @property
     def span(self) -> float:
-        """The change in the image's units that is 1 in [0, 1]."""
+        """Return the change in the image's units that is 1 in [0, 1]."""
         return self.high - self.low
 
     def apply(self, array: NDArray[Any]) -> NDArray[np.float32]:
@@ -126,7 +126,7 @@ class IntensityMap:
         return _to_dtype(total, dtype)
 
     def as_dict(self) -> dict[str, float | str]:
-        """Plain values for a record."""
+        """Return the map as plain values for a record."""
         return asdict(self)
 
     @classmethod
@@ -205,7 +205,7 @@ def choose_intensity(array: Any, *, rgb: bool, mode: IntensityMode = "auto") -> 
 
 
 def _is_dim(array: Any, nominal: tuple[float, float] | None) -> bool:
-    """Whether values use little of a range; a constant image does not count."""
+    """Return whether values use little of a range; a constant image does not count."""
     values = sample_values(array)
     if nominal is None or values.size == 0:
         return False
@@ -242,7 +242,7 @@ def _nominal_range(array: Any, dtype: np.dtype[Any], filled: float) -> tuple[flo
 
 
 def _robust_range(array: Any) -> IntensityMap:
-    """Percentiles, or the extremes where the percentiles coincide."""
+    """Return the percentiles, or the extremes where the percentiles coincide."""
     values = sample_values(array)
     if values.size == 0:  # nothing finite at all
         return IntensityMap(0.0, 1.0, "constant")
@@ -285,6 +285,6 @@ def _add_to_wide_integers(original: NDArray[Any], change: NDArray[np.float64]) -
 
 
 def _unsigned(steps: NDArray[np.float64]) -> NDArray[np.uint64]:
-    """Cast to uint64, with what is negative at 0 and what is too large at the greatest."""
+    """Cast to uint64; negative values become 0, and too large ones the greatest."""
     inside = np.clip(steps, 0, math.nextafter(2.0**64, 0)).astype(np.uint64)
     return np.where(steps >= 2.0**64, np.uint64(2**64 - 1), inside)

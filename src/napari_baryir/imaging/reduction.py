@@ -27,7 +27,7 @@ class Reduction:
     Parameters
     ----------
     height, width
-        Of the plane, pixels.
+        Size of the plane, pixels.
     size
         Height and width of the reduced picture, pixels.
     colours

@@ -16,7 +16,7 @@ SAMPLE_CHUNKS = 32
 
 
 def sample_values(array: Any, *, size: int = SAMPLE_SIZE, seed: int = 0) -> NDArray[Any]:
-    """Finite values of an array, at most about `size` of them, (N,), in the array's dtype.
+    """Return finite values of an array, at most about `size` of them, (N,), in the array's dtype.
 
     Parameters
     ----------
@@ -24,9 +24,9 @@ def sample_values(array: Any, *, size: int = SAMPLE_SIZE, seed: int = 0) -> NDAr
         NumPy or dask, any shape. NumPy arrays are sampled evenly; of a dask array up to
         `SAMPLE_CHUNKS` chunks, chosen by `seed`, are computed one by one.
     size
-        How many values to look at.
+        Number of values to look at.
     seed
-        Of the choice of chunks.
+        Seed of the choice of chunks.
     """
     if not _is_lazy(array):
         return _finite(_every_so_many(np.asarray(array), size))
@@ -42,7 +42,7 @@ def sample_values(array: Any, *, size: int = SAMPLE_SIZE, seed: int = 0) -> NDAr
 
 
 def extremes(array: Any) -> tuple[Any, Any]:
-    """Least and greatest finite value, of a sample where the array is lazy; (0, 0) if none."""
+    """Return least and greatest finite value; of a sample if `array` is lazy; (0, 0) if none."""
     values = sample_values(array) if _is_lazy(array) else np.asarray(array)
     if values.dtype.kind == "f":
         values = _finite(values.reshape(-1))

@@ -20,11 +20,11 @@ class Span:
 
     @property
     def size(self) -> int:
-        """Length in pixels."""
+        """Return the length in pixels."""
         return self.stop - self.start
 
     def within(self, length: int) -> slice:
-        """The part that lies inside an axis of this length."""
+        """Return the part that lies inside an axis of this length."""
         return slice(self.start, min(self.stop, length))
 
 
@@ -38,7 +38,7 @@ def split(length: int, tile: int, overlap: int, multiple: int = 8) -> tuple[Span
     Parameters
     ----------
     length
-        Of the axis, pixels, at least 1.
+        Length of the axis, pixels, at least 1.
     tile
         Greatest size of a span, pixels; at least two multiples.
     overlap
@@ -58,7 +58,7 @@ def split(length: int, tile: int, overlap: int, multiple: int = 8) -> tuple[Span
 
 
 def blend_windows(spans: tuple[Span, ...]) -> tuple[NDArray[np.float32], ...]:
-    """Weights of each span along its axis; everywhere they add up to 1.
+    """Return the weights of each span along its axis; everywhere they add up to 1.
 
     A raised cosine leads from one span to the next over the middle half of their overlap. The
     outer quarters are left out, since there a tile lacks its surroundings most.
@@ -103,31 +103,31 @@ class TileGrid:
 
     @cached_property
     def rows(self) -> tuple[Span, ...]:
-        """Spans along the height."""
+        """Return the spans along the height."""
         return split(self.height, self.tile, self.overlap, self.multiple)
 
     @cached_property
     def columns(self) -> tuple[Span, ...]:
-        """Spans along the width."""
+        """Return the spans along the width."""
         return split(self.width, self.tile, self.overlap, self.multiple)
 
     @cached_property
     def row_windows(self) -> tuple[NDArray[np.float32], ...]:
-        """Blending weights of each of `rows`."""
+        """Return the blending weights of each of `rows`."""
         return blend_windows(self.rows)
 
     @cached_property
     def column_windows(self) -> tuple[NDArray[np.float32], ...]:
-        """Blending weights of each of `columns`."""
+        """Return the blending weights of each of `columns`."""
         return blend_windows(self.columns)
 
     @property
     def count(self) -> int:
-        """The number of tiles."""
+        """Return the number of tiles."""
         return len(self.rows) * len(self.columns)
 
     def coarser(self, cell: int) -> TileGrid:
-        """The same tiles counted in cells of `cell` pixels, a divisor of `multiple`.
+        """Return the same tiles counted in cells of `cell` pixels, a divisor of `multiple`.
 
         A cell that lies partly outside of the plane counts.
         """
@@ -143,7 +143,7 @@ class TileGrid:
         total
             (rows of the plane, columns, ...), changed.
         values
-            Of the tile, (rows, columns, ...); what lies outside of the plane is left out.
+            Values of the tile, (rows, columns, ...); what lies outside of the plane is left out.
         row, column
             Number of the tile's row and column.
         """

@@ -44,7 +44,7 @@ class BaryIR(nn.Module):
     Parameters
     ----------
     config
-        Which backbone, how deep and how wide.
+        The backbone, its depth and its width.
     domains
         Names of the degradations that the weights were trained on, in the order of `prototypes`.
     """
@@ -85,7 +85,7 @@ class BaryIR(nn.Module):
 
     @property
     def degradations(self) -> tuple[str, ...]:
-        """The domains but clean: what can be removed, in the order of the amounts."""
+        """Return the domains that can be removed, all but clean, in the order of the amounts."""
         return tuple(name for name in self.domains if name != CLEAN)
 
     def for_domains(self, domains: tuple[str, ...]) -> BaryIR:
@@ -126,12 +126,12 @@ class BaryIR(nn.Module):
 
     @property
     def evidence_width(self) -> int:
-        """Channels of `evidence`."""
+        """Return the number of channels of `evidence`."""
         return self.embedding_width * (2 if self.scene_side else 1)
 
     @property
     def embedding_width(self) -> int:
-        """D, the channels of the embeddings z, b and r."""
+        """Return D, the number of channels of the embeddings z, b and r."""
         weight = cast("Tensor", cast("nn.Module", self.encoder.norm).weight)
         return weight.numel()
 
@@ -164,7 +164,7 @@ class BaryIR(nn.Module):
         Returns
         -------
         Scene
-            What every tile of the plane reads; None for networks without a scene.
+            The decision that every tile of the plane reads; None for networks without a scene.
         """
         if not self.scene_side:
             return None
@@ -191,21 +191,21 @@ class BaryIR(nn.Module):
 
     @property
     def _gated(self) -> Any:
-        """The decoder, of a network that looks at scenes."""
+        """Return the decoder of a network that looks at scenes."""
         return self.decoder
 
     def evidence(
         self, latents: Latents, scene: Scene | None = None, place: Tensor | None = None
     ) -> Tensor:
-        """Return what estimates are read from, (B, evidence_width, H/8, W/8), float32.
+        """Return the features that estimates read, (B, evidence_width, H/8, W/8), float32.
 
-        The residual of each place, and, of networks with a scene, that of the scene there: haze and
-        darkness show in the whole of a picture only.
+        They are the residual of each place, and for networks with a scene also that of the scene
+        there. Haze and darkness show in the whole of a picture only.
 
         Parameters
         ----------
         latents
-            Of a tile.
+            The embeddings of a tile.
         scene, place
             As of `decode`.
         """
@@ -234,15 +234,15 @@ class BaryIR(nn.Module):
         x
             The image that was encoded, (B, 3, H, W).
         latents
-            What `encode` made of it.
+            The embeddings of it, from `encode`.
         scene
-            What `look` decided for the plane that x is a part of. None for networks without a
+            The decision of `look` for the plane of x. None for networks without a
             scene; for others, x then is the whole plane.
         place
             Where x lies in its plane, (B, 4), as in `napari_baryir.network.scene.at_place`; None
             for the whole plane.
         removed
-            How much of each of `degradations` to remove, (K,) or (B, K), from 0 to 1; None for all
+            Amount of each of `degradations` to remove, (K,) or (B, K), from 0 to 1; None for all
             of all.
         use_barycenter, use_residual
             When False, zeros stand in for that embedding wherever the decoder reads it.
@@ -290,7 +290,7 @@ class BaryIR(nn.Module):
 def _parts(
     config: GatedConfig | RestormerConfig, domains: tuple[str, ...]
 ) -> tuple[nn.Module, nn.Module, nn.Module]:
-    """Encoder, barycenter map and decoder of a configuration."""
+    """Return the encoder, barycenter map and decoder of a configuration."""
     if isinstance(config, GatedConfig):
         from napari_baryir.network import gated
 

@@ -26,7 +26,7 @@ CELL_STATISTICS = 9
 
 
 def _gate(x: Tensor) -> Tensor:
-    """Product of the two halves of the channels: (B, 2C, H, W) to (B, C, H, W)."""
+    """Return the product of the two halves of the channels: (B, 2C, H, W) to (B, C, H, W)."""
     a, b = x.chunk(2, dim=1)
     return a * b
 
@@ -88,7 +88,7 @@ class ContextBlock(nn.Module):
 
 
 def cell_statistics(x: Tensor) -> Tensor:
-    """Mean, minimum (the dark channel of He et al., CVPR 2009) and maximum of each 8x8 cell.
+    """Return mean, minimum (dark channel; He et al., CVPR 2009) and maximum of each 8x8 cell.
 
     (B, 3, H, W) to (B, 9, H/8, W/8).
     """
@@ -183,7 +183,7 @@ class Decoder(nn.Module):
     Parameters
     ----------
     config
-        Which parts there are.
+        The sizes, and the parts that there are.
     domains
         Names of the degradations; those of `PHYSICS` among them are corrected by physics.
     """

@@ -58,6 +58,6 @@ def norm_in_full_precision(norm: nn.Module, x: Tensor) -> Tensor:
 
 
 def start_at_zero(layer: nn.Module) -> None:
-    """Let a layer answer 0 at first, so that what it is added to starts as it was."""
+    """Make a layer answer 0 at first, so that adding its output changes nothing at the start."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)

@@ -48,7 +48,7 @@ class PromptGeneration(nn.Module):
         self.smooth = conv3x3(channels, channels)
 
     def weights(self, features: Tensor) -> Tensor:
-        """Share of each component, (B, N), from ``features``, (B, C, H, W); sums to 1 over N."""
+        """Return shares of the components, (B, N), from (B, C, H, W); they sum to 1 over N."""
         return torch.softmax(self.choose(features.mean((2, 3))), dim=1)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -69,11 +69,11 @@ class PromptBlock(nn.Module):
     features
         Number of channels C of the features.
     length, channels, size
-        Of the prompt, as for `PromptGeneration`.
+        Length, channels and size of the prompt, as for `PromptGeneration`.
     heads
         Attention heads; divides C + `channels`.
     expansion
-        Of the feed-forward part.
+        Expansion of the feed-forward part.
     """
 
     def __init__(

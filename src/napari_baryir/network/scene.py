@@ -1,7 +1,7 @@
 """Decide what is coarse once for a whole plane, from a reduced picture of it.
 
 Haze, darkness and background are properties of a scene. Decided per window, featureless sky is
-anybody's guess; so the embeddings of a reduced picture of the whole plane decide, and every tile
+ambiguous; so the embeddings of a reduced picture of the whole plane decide, and every tile
 reads that decision. Each correction is physical and is the identity where it is absent:
 
 - haze, ``J = (x - A) / t + A`` (Koschmieder's model), one airlight A per scene, t at least 0.1;
@@ -76,7 +76,7 @@ def at_place(maps: Tensor, place: Tensor, size: tuple[int, int]) -> Tensor:
         (B, 4): top, left, height and width of each tile, as parts of the plane's height and width.
         Tiles may reach beyond the plane, where its edge continues.
     size
-        Of the tiles, in pixels.
+        Height and width of the tiles, in pixels.
     """
     place = place.to(maps)
     down = (torch.arange(size[0], device=maps.device, dtype=maps.dtype) + 0.5) / size[0]
@@ -137,7 +137,7 @@ class SceneHead(nn.Module):
     Parameters
     ----------
     channels
-        D, of the embeddings b and r and of the decoder's features.
+        D, the channels of the embeddings b and r and of the decoder's features.
     physics
         The domains of `PHYSICS` that the network knows.
     """

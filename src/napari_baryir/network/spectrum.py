@@ -29,7 +29,7 @@ MEAN_LOG, SPREAD_LOG = -8.0, 3.0
 
 
 def window_mean(x: Tensor, half_width: int) -> Tensor:
-    """Mean of ``x`` (B, C, H, W) over squares of ``2 * half_width + 1``, cut off at the edges."""
+    """Average (B, C, H, W) over squares of ``2 * half_width + 1``, cut off at the edges."""
     side = 2 * half_width + 1
     rows = F.avg_pool2d(x, (side, 1), 1, (half_width, 0), count_include_pad=False)
     return F.avg_pool2d(rows, (1, side), 1, (0, half_width), count_include_pad=False)
@@ -43,7 +43,7 @@ def mirrored(planes: Tensor, margin: int) -> Tensor:
 
 @torch.no_grad()
 def log_spectrum(image: Tensor, half_width: int) -> Tensor:
-    """Log power spectrum around each cell: shape without contrast, and contrast.
+    """Return the log power spectrum around each cell: shape without contrast, and contrast.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ class SpectrumReader(nn.Module):
 
     def __init__(self, hidden: int, channels: int) -> None:
         super().__init__()
-        # Of each feature over training images; `standardise` sets them.
+        # Mean and scale of each feature over training images; `standardise` sets them.
         self.register_buffer("mean", torch.zeros(FEATURES, 1, 1))
         self.register_buffer("spread", torch.ones(FEATURES, 1, 1))
         self.first = nn.Conv2d(FEATURES, hidden, 1)

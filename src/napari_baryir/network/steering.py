@@ -52,7 +52,7 @@ class ResidualSubspaces(nn.Module):
         return r - torch.einsum("bk,bkrhw,krd->bdhw", 1 - amounts, along, basis)
 
     def loss(self, residuals: Tensor, sources: Tensor) -> Tensor:
-        """Penalise what of a residual lies outside of its own degradation's subspace.
+        """Penalise the part of a residual outside of its own degradation's subspace.
 
         The mean over embeddings of ``1 - |U_k (r - c)|^2 / |r - c|^2``. Embeddings of other
         sources, clean ones, move the centre c to their mean.

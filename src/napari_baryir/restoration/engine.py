@@ -43,7 +43,7 @@ class MemoryAware(ABC):
     device, precision
         Where and how to compute.
     overlap
-        Of tiles that had to be halved, pixels.
+        Overlap of tiles that had to be halved, pixels.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class MemoryAware(ABC):
         picture
             The whole plane reduced to `scene_size`, (h, w, 1 or 3) float32, finite.
         height, width
-            Of the plane, pixels.
+            Size of the plane, pixels.
         """
         self._plane = height, width
         if self._picture is not None and np.array_equal(self._picture, picture):
@@ -82,7 +82,7 @@ class MemoryAware(ABC):
         self._picture = picture
 
     def _look(self, reduced: Tensor) -> Any:
-        """Return what is kept of a plane."""
+        """Return the decision to keep for a plane."""
         return cast(Any, self.model).look(reduced)
 
     def place(self, tile_height: int, tile_width: int) -> Tensor:
@@ -158,7 +158,7 @@ class MemoryAware(ABC):
         return x.contiguous(memory_format=torch.channels_last)
 
     def autocast(self) -> torch.autocast:
-        """The context in which the network computes in `precision`."""
+        """Return the context in which the network computes in `precision`."""
         dtype = getattr(torch, self.precision)
         return torch.autocast(self.device.type, dtype=dtype, enabled=self.precision != "float32")
 
@@ -186,12 +186,12 @@ class TileEngine(MemoryAware):
     ensemble
         Average over the 8 flips and rotations.
     removed
-        How much of each of the network's degradations to remove, 0 to 1; None for all of all.
+        Amount of each of the network's degradations to remove, 0 to 1; None for all of all.
     overlap
-        Of tiles that had to be halved, pixels.
+        Overlap of tiles that had to be halved, pixels.
     skip_empty
-        Leave tiles alone in which every value is the same. For lazy images, of which no whole plane
-        is at hand that could be seen to be constant.
+        Leave tiles alone in which every value is the same. For lazy images, whose whole planes
+        cannot be checked for this.
     """
 
     def __init__(
@@ -284,7 +284,7 @@ class TileEngine(MemoryAware):
 
 
 def _ready(model: nn.Module, device: torch.device) -> nn.Module:
-    """The network on a device and in evaluation mode, without touching the caller's."""
+    """Return the network on a device and in evaluation mode, without touching the caller's."""
     tensors = [*model.parameters(), *model.buffers()]
     if not model.training and all(_same_device(t.device, device) for t in tensors):
         return model

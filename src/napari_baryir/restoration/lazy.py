@@ -52,7 +52,7 @@ Engine = TypeVar("Engine", bound=MemoryAware)
 
 
 def kept_engine(key: tuple[Any, ...], make: Callable[[], Engine]) -> Engine:
-    """The engine of this process that goes by `key`; call it while holding `one_tile`."""
+    """Return the engine of this process that goes by `key`; call it while holding `one_tile`."""
     engine = _engines.pop(key, None)
     if engine is None:
         engine = make()
@@ -70,7 +70,7 @@ class Tiles(ABC):
     token: str
     """The same text for the same weights."""
     device: str
-    """As asked for: "auto" is decided where the task runs."""
+    """The device that was asked for; "auto" is decided where the task runs."""
     precision: str
     overlap: int
 
@@ -85,7 +85,7 @@ class Tiles(ABC):
     @property
     @abstractmethod
     def key(self) -> tuple[Any, ...]:
-        """Values that distinguish engines, beside the common ones."""
+        """Return values that distinguish engines, beside the common ones."""
 
     def engine(self) -> MemoryAware:
         """Return the engine of this process; call it while holding `one_tile`."""
@@ -149,7 +149,7 @@ class TileWork:
     grid: TileGrid
     intensity: IntensityMap
     denoise: bool
-    """Whether hot pixels are to go."""
+    """Whether to mend hot pixels."""
 
     def __call__(
         self,
@@ -207,11 +207,11 @@ class LazyPlanes:
         colours
             (1, ..., Y, X, C).
         intensity
-            Of the channel.
+            The intensity map of the channel.
         cell, depth
             Pixels a side for each value of the result, and its last length.
         denoise
-            Whether hot pixels are to go.
+            Whether to mend hot pixels.
 
         Returns
         -------

@@ -68,7 +68,7 @@ def _cut(array: LazyArray, spans: tuple[Span, ...], axis: int) -> LazyArray:
 
 
 def _along(values: NDArray[np.float32], axis: int, array: LazyArray) -> LazyArray:
-    """Values along one axis of `array`, ready to be multiplied with it."""
+    """Return values along one axis of `array`, ready to be multiplied with it."""
     lazy = da.from_array(values, chunks=(array.chunks[axis],))
     return lazy.reshape([-1 if i == axis else 1 for i in range(array.ndim)])
 

@@ -84,7 +84,7 @@ def find_model(model: Any, *, rgb: bool) -> ModelSource:
     model
         "auto", a name, a path, or a network, as `check_model` allows.
     rgb
-        What "auto" has to choose for.
+        Whether "auto" has to choose for colour images.
     """
     if isinstance(model, nn.Module):
         provenance = getattr(model, "provenance", {}) or {}
@@ -97,7 +97,7 @@ def find_model(model: Any, *, rgb: bool) -> ModelSource:
 
 
 def _state_hash(model: nn.Module) -> str:
-    """SHA-256 over the class, the names and the values of a network."""
+    """Return the SHA-256 over the class, the names and the values of a network."""
     digest = hashlib.sha256(f"{type(model).__qualname__} {getattr(model, 'config', '')}".encode())
     for name, tensor in model.state_dict().items():
         values = tensor.detach().cpu().contiguous()

@@ -1,4 +1,4 @@
-"""The arguments of restoring, checked, and what is decided before the first tile."""
+"""Check the arguments of restoring, and decide what the first tile needs."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Options:
     layout: PlaneLayout
     axes_guessed: bool
     asked: RestoreOptions
-    """As it was asked for; "auto" is decided where a task runs."""
+    """The options as they were given; "auto" is decided where a task runs."""
     device: torch.device
     precision: Precision
     intensity: str | tuple[IntensityMap, ...]
@@ -75,7 +75,7 @@ class Options:
 
 
 def check_options(image: Any, asked: RestoreOptions, out: Any = None, first: Any = None) -> Options:
-    """Check what `napari_baryir.restoration.iter_restore` is asked for.
+    """Check the arguments of `napari_baryir.restoration.iter_restore`.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def check_options(image: Any, asked: RestoreOptions, out: Any = None, first: Any
 
 
 def check_remove(remove: Any) -> dict[str, float] | None:
-    """Turn what is to be removed into amounts by name; None stands for all of everything.
+    """Turn `remove` into amounts by name; None stands for all of everything.
 
     Raises
     ------
@@ -134,7 +134,7 @@ def check_remove(remove: Any) -> dict[str, float] | None:
 def removed_amounts(
     remove: Mapping[str, float] | None, module: Any, name: str
 ) -> tuple[float, ...] | None:
-    """Return how much of each degradation that a network knows is to be removed.
+    """Return the amount to remove of each degradation that a network knows.
 
     Raises
     ------
@@ -160,14 +160,14 @@ def removed_amounts(
 def choose_intensities(
     image: Any, layout: PlaneLayout, intensity: str | tuple[IntensityMap, ...] = "auto"
 ) -> tuple[IntensityMap, ...]:
-    """One map per channel, chosen over all planes of the channel where `intensity` is a mode.
+    """Choose one map per channel, over all planes of the channel where `intensity` is a mode.
 
     Parameters
     ----------
     image
         NumPy or dask.
     layout
-        Of the image.
+        Layout of the image.
     intensity
         An `IntensityMode`, or maps that are returned as they are.
     """
@@ -236,7 +236,7 @@ def _check_intensity(intensity: Any, channels: int) -> str | tuple[IntensityMap,
 
 
 def _as_map(value: Any) -> IntensityMap | None:
-    """The map that a value stands for; None if it is not a single one."""
+    """Return the map that a value stands for; None if it is not a single one."""
     if isinstance(value, IntensityMap):
         return value
     if isinstance(value, Mapping):
@@ -282,12 +282,12 @@ class Plan:
 
     @property
     def denoises(self) -> bool:
-        """Whether noise is among what is to be removed."""
+        """Return whether noise is to be removed."""
         return self.options.remove is None or self.options.remove.get("noise", 0) > 0
 
     @property
     def seconds(self) -> float:
-        """Time since the work was planned."""
+        """Return the time since the work was planned."""
         return time.perf_counter() - self.begin
 
     @classmethod

@@ -89,9 +89,9 @@ def look_at(
     Returns
     -------
     bool
-        Whether there is anything in the plane to restore. Asked of planes, not of tiles: an empty
-        tile in a hazy or dark picture must change with it. Without a scene to look at, mostly the
-        first row says yes.
+        Whether there is anything in the plane to restore. This is decided for planes, not for
+        tiles: an empty tile in a hazy or dark picture must change with it. Without a scene to look
+        at, the first row mostly decides it.
     """
     height, width, colours = layout.height, layout.width, layout.colours
     size = scene_size(height, width, engine.scene_side) if engine.scene_side else (1, 1)
@@ -158,7 +158,7 @@ class PlaneRestorer:
     grid: TileGrid
     strength: float
     denoise: bool = True
-    """Whether hot pixels are to go."""
+    """Whether to mend hot pixels."""
     non_finite: list[int] = field(default_factory=list)
     """Number of NaN and infinite values in each band of rows that was written."""
 

@@ -69,7 +69,7 @@ def restore(
     overlap
         Least overlap of neighbouring tiles, pixels, at most half of `tile`.
     intensity
-        How values are mapped to the network's [0, 1]: "auto", "full", "percentile", a pair
+        Map of the values to the network's [0, 1]: "auto", "full", "percentile", a pair
         (low, high), an `IntensityMap`, or a sequence of such, one per channel.
     strength
         1 for the restored image, 0 for the input, between for a blend.
@@ -166,7 +166,7 @@ def start_restoring(
 
 
 def _result(plan: Plan, image: Any, tile: int, non_finite: int | None) -> Restoration:
-    """Say what was done, with the `image` that came of it."""
+    """Return the record of the run with the restored `image`."""
     options = plan.options
     return Restoration(
         image=image,

@@ -23,7 +23,7 @@ class Progress:
     planes: int
     """Planes in all."""
     plane_index: tuple[int | slice, ...] | None = None
-    """Set when this plane has just been finished: ``image[plane_index]`` is what it was made of."""
+    """Set when this plane has just been finished: ``image[plane_index]`` is its original."""
     array: NDArray[Any] | None = None
     """The finished plane, as ``image[plane_index]`` lies, where the result is a NumPy array; a view
     of it, no copy."""
@@ -69,12 +69,12 @@ class Restoration:
 
     @property
     def lazy(self) -> bool:
-        """Whether nothing has been computed yet."""
+        """Return whether nothing has been computed yet."""
         return self.non_finite is None
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Arguments that repeat the run: ``restore(image, **settings)``. Plain JSON values."""
+        """Return JSON values that repeat the run: ``restore(image, **settings)``."""
         return {
             "axes": self.axes,
             "model": self.model,
@@ -90,7 +90,7 @@ class Restoration:
 
     @property
     def record(self) -> dict[str, Any]:
-        """All of this but the image, as plain JSON values; to keep beside the result."""
+        """Return all of this but the image, as plain JSON values; to keep beside the result."""
         return {
             "version": self.version,
             "model": self.model,

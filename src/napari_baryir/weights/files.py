@@ -80,7 +80,7 @@ def save_weights(
             f"calibration and provenance must be plain JSON values to be saved: {error}"
         ) from None
     with written_aside(Path(path)) as aside:
-        # save_file would make a file that nobody but its owner may read.
+        # save_file would make a file that only its owner may read.
         aside.write_bytes(save(tensors, metadata={HEADER_KEY: text}))
 
 
@@ -141,7 +141,7 @@ def check_tensors(
     found, expected
         Tensor name to shape.
     source
-        What was read, for the message.
+        The source of the tensors, for the message.
 
     Raises
     ------

@@ -15,7 +15,7 @@ from napari_baryir.errors import InputError, ModelUnavailableError, WeightsError
 HEADER_KEY = "napari_baryir"
 """Key of our JSON in the metadata of the safetensors header."""
 FORMAT = 1
-"""Version of the layout; a reader refuses what it does not know."""
+"""Version of the layout; a reader refuses other versions."""
 
 
 class Header(BaseModel):
@@ -30,7 +30,7 @@ class Header(BaseModel):
     """Names of the degradations that the weights were trained on."""
     calibration: dict[str, Any] = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
-    """Where the weights come from: recipe, data, version, licence."""
+    """The origin of the weights: recipe, data, version, licence."""
 
 
 AUTO = "auto"

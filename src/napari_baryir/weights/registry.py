@@ -30,33 +30,33 @@ class ModelCard:
     """Describes a model before it is loaded."""
 
     name: str
-    """What `load_model` and ``--model`` take."""
+    """The name that `load_model` and ``--model`` take."""
     title: str
     """One line for a menu."""
     summary: str
-    """What it is for, in a sentence or two."""
+    """The purpose of the model, in a sentence or two."""
     image_kind: ImageKind
     """The images that it was trained on."""
     licence: str
     """SPDX name of the licence of the weights, or "unknown"."""
     folder: Path
-    """Where the file is."""
+    """The folder of the file."""
     file: str
     """Name of the safetensors file."""
 
     @property
     def path(self) -> Path:
-        """Where the weights are."""
+        """Return the path of the weights."""
         return self.folder / self.file
 
     @property
     def available(self) -> bool:
-        """Whether the weights are on this computer."""
+        """Return whether the weights are on this computer."""
         return self.path.is_file()
 
     @property
     def card_path(self) -> Path | None:
-        """The model card in Markdown, if there is one beside the weights."""
+        """Return the model card in Markdown, if there is one beside the weights."""
         path = self.path.with_suffix(".md")
         return path if path.is_file() else None
 

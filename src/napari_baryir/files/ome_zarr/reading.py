@@ -26,7 +26,7 @@ CURRENT = "0.5"
 """The version that new images are written in."""
 
 WITHOUT_AXES = "TCZYX"
-"""What the dimensions of versions 0.1 and 0.2 always are."""
+"""Axes of every image of versions 0.1 and 0.2."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,15 @@ class ZarrDetails:
 
     version: str
     axes: str
-    """Of the arrays on disk."""
+    """Axes of the arrays on disk."""
     attributes: Mapping[str, Any]
-    """Of the group, omero and multiscales among them."""
+    """Attributes of the group, omero and multiscales among them."""
     levels: tuple[Level, ...]
     """Largest first."""
 
     @property
     def zarr_format(self) -> Literal[2, 3]:
-        """The version of zarr itself."""
+        """Return the version of zarr itself."""
         return VERSIONS[self.version]
 
     def only_here(self) -> tuple[str, ...]:
@@ -69,7 +69,7 @@ def read(path: Path) -> ImageFile:
         return _read(path, name, _open_group(path, store), store)
     except BaseException:
         if store is not None:
-            # A damaged archive was never opened, and closing what is not open is an error in zarr.
+            # A damaged archive was never opened, and zarr fails to close a store that is not open.
             with contextlib.suppress(AttributeError):
                 store.close()
         raise

@@ -24,7 +24,7 @@ MODES = ("L", "LA", "RGB", "RGBA")
 
 @dataclass(frozen=True)
 class PngDetails:
-    """What only a PNG can keep."""
+    """Metadata that only a PNG can keep."""
 
     chunks: tuple[Chunk, ...]
 
@@ -38,7 +38,7 @@ class PngDetails:
 
 @dataclass(frozen=True)
 class PhotoDetails:
-    """What Pillow's formats can keep, and ours cannot."""
+    """Metadata that Pillow's formats can keep, and ours cannot."""
 
     comment: bytes | None
     xmp: bytes | None
@@ -128,7 +128,7 @@ def _opened(path: Path) -> Image.Image:
 
 
 def _upright_exif(picture: Image.Image) -> tuple[bytes | None, int]:
-    """Return the EXIF block, saying that the image is upright, and how it lay before."""
+    """Return the EXIF block, marked as upright, and the orientation that it had."""
     raw = picture.info.get("exif")
     if not raw:
         return None, 1

@@ -1,4 +1,4 @@
-"""Say how an image lay in its TIFF, with the metadata word by word."""
+"""Describe the layout of an image in its TIFF, with the metadata word by word."""
 
 from __future__ import annotations
 
@@ -72,13 +72,13 @@ Tag = tuple[int, int, int, bytes]
 
 @dataclass(frozen=True)
 class TiffDetails:
-    """How the pixels lay in the TIFF, and its metadata word by word."""
+    """The layout of the pixels in the TIFF, and its metadata word by word."""
 
     source: Path
     family: str
     """"ome", "imagej", "plain", or "other"."""
     axes: str
-    """As tifffile names them."""
+    """Axes as tifffile names them."""
     description: bytes
     """ImageDescription: OME-XML, ImageJ's, tifffile's or free text."""
     photometric: str
@@ -88,7 +88,7 @@ class TiffDetails:
     bits: int
     """Bits of each number that are used."""
     orientation: int
-    """How the picture lay, 1 to 8; the data is upright."""
+    """Orientation of the picture in the file, 1 to 8; the data is upright."""
     colormap: NDArray[np.uint16] | None
     compression: int
     predictor: int
@@ -117,7 +117,7 @@ class TiffDetails:
 
 
 def read_details(opened: Opened, path: Path, photometric: str) -> TiffDetails:
-    """Read how the pixels lie in a TIFF, and what is said of them."""
+    """Read the layout of the pixels in a TIFF, and their metadata."""
     file, series = opened.file, opened.series
     page, first = series.keyframe, file.pages.first
     family = FAMILIES.get(series.kind, "other")
@@ -233,5 +233,5 @@ def _original(file: tifffile.TiffFile) -> dict[str, str]:
 
 
 def _plain(value: Any) -> Any:
-    """Turn what JSON does not know into what it does."""
+    """Turn values that JSON does not know into ones that it does."""
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)

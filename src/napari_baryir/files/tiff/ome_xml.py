@@ -15,7 +15,7 @@ _STEPS = {"X": "PhysicalSizeX", "Y": "PhysicalSizeY", "Z": "PhysicalSizeZ", "T":
 """Axis to the attribute of Pixels that holds its step."""
 
 _DEFAULT_UNITS = {"X": "µm", "Y": "µm", "Z": "µm", "T": "s"}
-"""What the OME schema takes for granted."""
+"""Units of the OME schema where a file states none."""
 
 _PREFIX = r"(?:[A-Za-z_][\w.-]*:)?"
 """An optional XML namespace prefix."""
@@ -23,7 +23,7 @@ _PREFIX = r"(?:[A-Za-z_][\w.-]*:)?"
 
 @dataclass(frozen=True)
 class Calibration:
-    """Steps between pixels, their units, and names of channels, as far as a file tells."""
+    """Steps between pixels, their units, and names of channels, as far as a file has them."""
 
     scale: dict[str, float] = field(default_factory=dict)
     units: dict[str, str] = field(default_factory=dict)

@@ -22,7 +22,7 @@ class Opened:
     file: tifffile.TiffFile
     series: tifffile.TiffPageSeries
     notes: tuple[str, ...] = ()
-    """What of it is left out because other files hold it; one sentence each."""
+    """Remarks on parts that are left out because other files hold them; one sentence each."""
 
 
 def open_first(path: Path) -> Opened:
