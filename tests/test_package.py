@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("src/napari_baryir", "training", "sample_data")
@@ -101,6 +105,71 @@ def test_the_wheel_holds_every_module_recipe_and_weight(wheel: Path) -> None:
     recipes = {imported_path(p) for p in (ROOT / "training" / "recipes").glob("*.toml")}
     assert "napari_baryir/training/recipes/smoke.toml" in recipes
     assert sorted((expected | recipes) - inside) == []
+    licences = {name.rpartition("/licenses/")[2] for name in inside}
+    assert {"LICENSE", "LICENSE-WEIGHTS"} <= licences
+
+
+def test_licence_of_every_weights_file_is_named() -> None:
+    from napari_baryir.weights.registry import REGISTRY
+
+    text = (ROOT / "LICENSE-WEIGHTS").read_text("utf-8")
+    sections = re.findall(r"^(\S+)\.safetensors\n +([\w.-]+)", text, re.M)
+    assert dict(sections) == {card.name: card.licence for card in REGISTRY.values()}
+    assert set(project()["license"].split(" AND ")) >= {card.licence for card in REGISTRY.values()}
+
+
+def test_the_source_distribution_can_be_tested_read_and_cited(wheel: Path) -> None:
+    listed = set((wheel.parent / "napari_baryir.egg-info" / "SOURCES.txt").read_text().split("\n"))
+    wanted = {"CHANGELOG.md", "CITATION.cff", "LICENSE", "LICENSE-WEIGHTS", "README.md"}
+    wanted |= {"constraints.txt", "constraints-lowest.txt", ".ci/run", "docs/images/demo.jpg"}
+    for pattern in ("tests/**/*.py", "docs/*.md", "training/**/*.toml", "src/*/weights/*.md"):
+        wanted |= {path.relative_to(ROOT).as_posix() for path in ROOT.glob(pattern)}
+    wanted |= {path.relative_to(ROOT).as_posix() for path in modules()}
+    assert sorted(wanted - listed) == []
+    assert [name for name in listed if "__pycache__" in name] == []
+
+
+@pytest.mark.skipif(importlib.util.find_spec("twine") is None, reason="needs twine, of extra dev")
+def test_an_index_would_take_the_wheel(wheel: Path) -> None:
+    command = [sys.executable, "-m", "twine", "check", "--strict", str(wheel)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def project() -> dict[str, Any]:
+    """Return the table `project` of pyproject.toml."""
+    table: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    return table
+
+
+def test_lowest_versions_are_the_lower_bounds() -> None:
+    extras = project()["optional-dependencies"]
+    needs = map(Requirement, [*project()["dependencies"], *extras["all"], *extras["test"]])
+    bounds = {
+        (need.name, each.version)
+        for need in needs
+        for each in need.specifier
+        # constraints.txt pins torch; setuptools builds, and is not run.
+        if each.operator == ">=" and need.name not in ("torch", "setuptools")
+    }
+    text = (ROOT / "constraints-lowest.txt").read_text("utf-8")
+    assert set(re.findall(r"^([\w-]+)==(\S+)$", text, re.M)) == bounds
+
+
+def test_conda_recipe_is_as_pyproject_says() -> None:
+    yaml = pytest.importorskip("yaml")
+    recipe = yaml.safe_load((ROOT / "recipe" / "recipe.yaml").read_text("utf-8"))
+    other_names = {"dask": "dask-core", "matplotlib": "matplotlib-base", "torch": "pytorch"}
+    needs = {}
+    for need in map(Requirement, project()["dependencies"]):
+        needs[other_names.get(need.name, need.name)] = set(str(need.specifier).split(","))
+    needs["python"] = {project()["requires-python"]}
+    lines = [line.partition(" ") for line in recipe["requirements"]["run"]]
+    assert {name: set(versions.split(",")) for name, _, versions in lines} == needs
+    assert recipe["context"]["version"] == project()["version"]
+    assert recipe["about"]["license"] == project()["license"]
+    (script,) = project()["scripts"].items()
+    assert recipe["build"]["python"]["entry_points"] == [" = ".join(script)]
 
 
 def imported_path(path: Path) -> str:

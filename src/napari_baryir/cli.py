@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "restore": ("restore", "restore images: files, folders, patterns"),
     "estimate": ("estimate", "estimate what is wrong with images, how much, and where"),
     "models": ("models", "list the models"),
+    "info": ("info", "show versions, devices and models, for a report of a problem"),
     "demo": ("demo", "restore bundled samples and measure how well that works"),
     "evaluate": ("evaluate", "measure PSNR and SSIM of a model on your own images"),
     "train": ("train", "train a model"),

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
 from napari_baryir.errors import VersionError
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 __version__ = "0.1.0"
 
@@ -32,6 +38,27 @@ def check_libraries(error: Exception) -> None:
 
 def wrong_libraries() -> list[str]:
     """List the libraries that are installed in versions that this package's metadata rule out."""
+    return [
+        f"{need.name} is {found}, but {need.name}{need.specifier} is needed"
+        for need, found in _needed_libraries()
+        if not need.specifier.contains(found, prereleases=True)
+    ]
+
+
+def installed_libraries(others: Iterable[str] = ()) -> dict[str, str]:
+    """Return names and versions of what this package's metadata name, and of others, if installed.
+
+    Nothing is imported for it.
+    """
+    found = {need.name: version for need, version in _needed_libraries()}
+    for name in others:
+        if (version := _version(name)) is not None:
+            found[name] = version
+    return found
+
+
+def _needed_libraries() -> Iterator[tuple[Requirement, str]]:
+    """Yield the requirements, with those of napari, and the version of each that is installed."""
     from importlib import metadata
 
     from packaging.requirements import Requirement
@@ -39,16 +66,19 @@ def wrong_libraries() -> list[str]:
     try:
         needs = metadata.requires("napari-baryir") or []
     except metadata.PackageNotFoundError:  # a source tree that is not installed says nothing
-        return []
-    wrong = []
-    for line in needs:
-        need = Requirement(line)
+        return
+    for need in map(Requirement, needs):
         if need.marker is not None and not need.marker.evaluate({"extra": "all"}):
             continue
-        try:
-            found = metadata.version(need.name)
-        except metadata.PackageNotFoundError:  # an extra that is not installed
-            continue
-        if not need.specifier.contains(found, prereleases=True):
-            wrong.append(f"{need.name} is {found}, but {need.name}{need.specifier} is needed")
-    return wrong
+        if (found := _version(need.name)) is not None:
+            yield need, found
+
+
+def _version(name: str) -> str | None:
+    """Return the version of a package; None if it is not installed."""
+    from importlib import metadata
+
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +23,7 @@ from napari_baryir.weights.header import (
     parse_header,
     refuse_auto,
     require_file,
+    weights_hash,
 )
 
 MAX_NAMES_LISTED = 40
@@ -123,12 +123,6 @@ def on_device(model: BaryIR, device: str | torch.device) -> BaryIR:
     # Torch's annotations leave out the documented argument memory_format.
     move = cast("Callable[..., BaryIR]", model.to)
     return move(device, memory_format=torch.channels_last).eval()
-
-
-def weights_hash(path: str | os.PathLike[str]) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_tensors(

@@ -22,9 +22,14 @@ from napari_baryir.weights.files import (
     fill_model,
     save_weights,
     shapes,
+)
+from napari_baryir.weights.header import (
+    HEADER_KEY,
+    damaged,
+    refuse_auto,
+    require_file,
     weights_hash,
 )
-from napari_baryir.weights.header import HEADER_KEY, damaged, refuse_auto, require_file
 from napari_baryir.weights.published import UNUSED, published_names, read_config
 
 CONTAINERS = ("BaryIR", "state_dict", "params", "model")
