@@ -149,13 +149,11 @@ def test_settings_are_remembered(
     from napari_baryir.widgets.restore.form import RestoreForm
 
     dock.viewer.add_image(STACK)
-    dock.form.region.value = "plane"
-    dock.form.strength.value = 0.6
+    dock.form.precision.value = "float32"
     with qtbot.waitSignal(dock.session.finished):
         dock.button.click()
     again = another_form(RestoreForm)
-    assert (again.model.value, again.region.value, again.tile.value) == ("tiny", "plane", "32")
-    assert again.strength.value == pytest.approx(0.6)
+    assert (again.model.value, again.precision.value, again.tile.value) == ("tiny", "float32", "32")
     assert again.axes.value == "ZYX"
 
 
