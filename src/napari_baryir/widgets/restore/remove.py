@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from qtpy.QtCore import QObject, Signal
-from qtpy.QtWidgets import QCheckBox, QLabel, QLayout, QSpinBox, QVBoxLayout, QWidget
-from superqt.utils import QFlowLayout
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QSpinBox, QWidget
 
 NONE_LEFT = "Nothing is to be removed; tick at least one degradation."
 """Why an image cannot be restored when no box is on, or all amounts are 0."""
@@ -20,13 +19,15 @@ HOW_MUCH = "How much of each to remove: 100 % is all of it, 50 % leaves about ha
 
 
 class Row(QWidget):
-    """A control for `lay_out` that holds several widgets."""
+    """A control for `lay_out` that holds several widgets, in columns of equal width."""
 
-    def __init__(self, label: str, layout: QLayout) -> None:
+    def __init__(self, label: str, columns: int) -> None:
         super().__init__()
         self.label = label
-        layout.setContentsMargins(0, 0, 0, 0)
-        self.setLayout(layout)
+        self._columns = columns
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setVerticalSpacing(2)
 
     @property
     def native(self) -> QWidget:
@@ -36,11 +37,11 @@ class Row(QWidget):
     def refill(self, before: Iterable[QWidget], after: Iterable[QWidget]) -> None:
         """Put widgets in place of others, which go."""
         for widget in before:
-            self.layout().removeWidget(widget)
+            self._grid.removeWidget(widget)
             widget.hide()
             widget.deleteLater()
-        for widget in after:
-            self.layout().addWidget(widget)
+        for number, widget in enumerate(after):
+            self._grid.addWidget(widget, *divmod(number, self._columns))
 
 
 class RemoveChoice(QObject):
@@ -54,8 +55,8 @@ class RemoveChoice(QObject):
         self.boxes: dict[str, QCheckBox] = {}
         self.amounts: dict[str, QSpinBox] = {}
         """In percent."""
-        self.row = Row("remove", QFlowLayout())
-        self.amounts_row = Row("amounts", QVBoxLayout())
+        self.row = Row("remove", columns=2)
+        self.amounts_row = Row("amounts", columns=1)
         self.amounts_row.setToolTip(HOW_MUCH)
         self._everything = QLabel("whatever is there")
         self.row.refill((), [self._everything])
