@@ -13,6 +13,7 @@ import torch
 
 from napari_baryir.errors import ModelUnavailableError, WeightsError
 from napari_baryir.network import BaryIR
+from napari_baryir.network.variants import VARIANTS
 from napari_baryir.weights import registry
 from napari_baryir.weights.cache import FOLDER_VARIABLE, model_folder
 from napari_baryir.weights.files import save_weights, weights_hash
@@ -21,6 +22,7 @@ from napari_baryir.weights.registry import (
     available_models,
     choose_model,
     load_model,
+    removable_by,
 )
 
 MAX_SHIPPED_BYTES = 4_000_000
@@ -85,6 +87,25 @@ def test_own_model_is_listed_and_loaded_by_name(tiny_model: BaryIR, name: str) -
     assert (card.title, card.image_kind, card.licence) == ("My worms", "microscopy", "CC0-1.0")
     assert card.available
     assert load_model(name).config == tiny_model.config
+
+
+@pytest.mark.parametrize(("steering", "names"), [(0, ()), (2, ("noise", "haze"))])
+def test_card_names_what_can_be_removed_alone(steering: int, names: tuple[str, ...]) -> None:
+    config = VARIANTS["tiny"].model_copy(update={"steering": steering})
+    model = BaryIR(config, domains=("noise", "haze", "clean"))
+    path = model_folder() / "mine.safetensors"
+    save_weights(model, path)
+    (card,) = (card for card in available_models() if card.name == "mine")
+    assert card.removable == removable_by("mine") == removable_by(path) == names
+    assert (model.degradations if model.subspaces is not None else ()) == names
+    path.write_bytes(b"damaged")
+    assert removable_by("mine") == ()
+
+
+def test_published_networks_remove_all_that_they_find(tiny_model: BaryIR) -> None:
+    save_weights(tiny_model, model_folder() / "published.safetensors")
+    assert removable_by("published") == ()
+    assert removable_by("nobody") == ()
 
 
 def test_own_model_cannot_take_a_registered_name(tiny_model: BaryIR) -> None:

@@ -150,12 +150,11 @@ def test_settings_are_remembered(
 
     dock.viewer.add_image(STACK)
     dock.form.region.value = "plane"
-    dock.form.strength.value = 0.6
+    dock.form.precision.value = "float32"
     with qtbot.waitSignal(dock.session.finished):
         dock.button.click()
     again = another_form(RestoreForm)
-    assert (again.model.value, again.region.value, again.tile.value) == ("tiny", "plane", "32")
-    assert again.strength.value == pytest.approx(0.6)
+    assert (again.model.value, again.precision.value, again.tile.value) == ("tiny", "float32", "32")
     assert again.axes.value == "ZYX"
 
 
@@ -310,3 +309,13 @@ def test_dock_opens_in_less_than_a_second() -> None:
         if took[-1] < 1:
             return
     pytest.fail(f"the dock took {min(took):.1f} s to open")
+
+
+def test_the_page_is_as_wide_as_its_content_in_any_font(dock: RestoreDock, qtbot: QtBot) -> None:
+    dock.viewer.window._qt_window.show()
+    page = dock.tabs.widget(0)
+    buttons = dock.models
+    before = page.minimumWidth()
+    assert before > buttons.minimumSizeHint().width()
+    dock.setStyleSheet("* {font-size: 24pt}")
+    qtbot.waitUntil(lambda: page.minimumWidth() > buttons.minimumSizeHint().width() > before)

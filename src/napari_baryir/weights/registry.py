@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from napari_baryir.errors import ModelUnavailableError, WeightsError
+from napari_baryir.domains import CLEAN
+from napari_baryir.errors import BaryIRError, ModelUnavailableError, WeightsError
 from napari_baryir.weights.cache import model_folder
 from napari_baryir.weights.header import AUTO, Header, read_header
 
@@ -53,6 +54,11 @@ class ModelCard:
     def available(self) -> bool:
         """Return whether the weights are on this computer."""
         return self.path.is_file()
+
+    @property
+    def removable(self) -> tuple[str, ...]:
+        """The degradations that it can remove one by one, as `removable_by` says."""
+        return removable_by(self.path)
 
     @property
     def card_path(self) -> Path | None:
@@ -146,6 +152,20 @@ def find_weights(name_or_path: str | os.PathLike[str]) -> Path:
     raise ModelUnavailableError(
         f"{no_such_model(path.name)}; the path of a .safetensors file works as well"
     )
+
+
+def removable_by(name_or_path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Return the degradations that a model can remove while it leaves others.
+
+    Reads the head of the weights file only. Empty for a network that removes all that it finds, and
+    for a model that is not there.
+    """
+    try:
+        header = read_header(find_weights(name_or_path))
+    except BaryIRError:  # whoever loads it is told
+        return ()
+    steers = header.config.get("backbone") == "gated" and bool(header.config.get("steering"))
+    return tuple(name for name in header.domains if name != CLEAN) if steers else ()
 
 
 def no_such_model(name: str) -> str:

@@ -102,15 +102,7 @@ class RunDock(QWidget):
         layout.setAlignment(Qt.AlignmentFlag.AlignTop)
         for widget in widgets:
             layout.addWidget(widget)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(inner)
-        widest = max(each.minimumSizeHint().width() for each in (inner, hidden))
-        margins = 2 * layout.contentsMargins().left()
-        scroll.setMinimumWidth(widest + margins + scroll.verticalScrollBar().sizeHint().width())
-        return scroll
+        return Column(inner, hidden)
 
     def _fill(self, content: QWidget) -> None:
         """Make a widget fill the dock."""
@@ -190,6 +182,31 @@ class RunDock(QWidget):
     def _complain(self, problem: Problem) -> None:
         notify(problem)
         self.status.complain(problem)
+
+
+class Column(QScrollArea):
+    """Scrolls up and down only, and is as wide as its content needs in the font that there is."""
+
+    def __init__(self, inner: QWidget, hidden: QWidget) -> None:
+        super().__init__()
+        self._hidden = hidden
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setWidget(inner)
+        self._widen()
+
+    def eventFilter(self, watched: Any, event: Any) -> bool:
+        """Follow the content, whose needs change with napari's font."""
+        if event.type() == QEvent.Type.LayoutRequest and watched is self.widget():
+            self._widen()
+        return bool(super().eventFilter(watched, event))
+
+    def _widen(self) -> None:
+        inner = self.widget()
+        widest = max(each.minimumSizeHint().width() for each in (inner, self._hidden))
+        margins = 2 * inner.layout().contentsMargins().left()
+        self.setMinimumWidth(widest + margins + self.verticalScrollBar().sizeHint().width())
 
 
 def open_dock(viewer: Any, name: str) -> Any:

@@ -13,6 +13,7 @@ from napari_baryir.errors import InputError
 from napari_baryir.widgets.dock.controls import set_shown
 from napari_baryir.widgets.dock.form import LayerForm
 from napari_baryir.widgets.restore.job import RestoreJob, Settings
+from napari_baryir.widgets.restore.remove import NONE_LEFT, RemoveChoice
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -26,8 +27,7 @@ class RestoreForm(LayerForm):
 
     group = "restore"
     remembered = (
-        "model", "region", "strength", "ensemble", "device", "precision", "tile", "overlap",
-        "intensity", "lazy",
+        "model", "ensemble", "device", "precision", "tile", "overlap", "intensity", "lazy",
     )  # fmt: skip
 
     def __init__(self, viewer: ViewerModel) -> None:
@@ -36,6 +36,8 @@ class RestoreForm(LayerForm):
             label="strength", min=0, max=1, step=0.01, value=1,
             tooltip="1: restored. 0: the original. Moves the result at once, also after a run.",
         )  # fmt: skip
+        self.remove = RemoveChoice()
+        self._offered: str | None = None
         self.ensemble = CheckBox(
             label="", text="ensemble (8× slower)", value=False,
             tooltip="Average over the 8 flips and rotations: slightly better, 8 times slower.",
@@ -45,13 +47,15 @@ class RestoreForm(LayerForm):
             tooltip="Folder to write, for example restored.ome.zarr.",
         )  # fmt: skip
         self.basic = [
-            self.layer, self.model, self.region, self.shapes, self.strength, self.ensemble,
+            self.layer, self.model, self.remove.row, self.region, self.shapes, self.strength,
+            self.ensemble,
         ]  # fmt: skip
         self.advanced = [
-            self.device, self.precision, self.tile, self.overlap, self.axes, self.intensity,
-            self.lazy, self.target,
+            self.remove.amounts_row, self.device, self.precision, self.tile, self.overlap,
+            self.axes, self.intensity, self.lazy, self.target,
         ]  # fmt: skip
         self.strength.changed.connect(self.strength_changed.emit)
+        self.remove.changed.connect(self.changed)
         self._begin()
 
     def arguments(self) -> dict[str, Any]:
@@ -62,6 +66,8 @@ class RestoreForm(LayerForm):
         InputError
             If a control holds something that is not possible.
         """
+        if not self.remove.value:
+            raise InputError(NONE_LEFT.rstrip("."))
         return {**vars(self._settings()), "strength": float(self.strength.value)}
 
     def job(self) -> RestoreJob:
@@ -85,17 +91,60 @@ class RestoreForm(LayerForm):
             strength=float(self.strength.value),
         )
 
+    def problem(self) -> str | None:
+        """Return why the layer cannot be restored as is asked; None if it can."""
+        return super().problem() or (None if self.remove.value else NONE_LEFT)
+
     def _settings(self) -> Settings:
-        return Settings(**self._common(), ensemble=self.ensemble.value)
+        return Settings(**self._common(), ensemble=self.ensemble.value, remove=self.remove.value)
 
     @property
     def streams(self) -> bool:
         """Whether the result goes into a file."""
         return bool(self._source_is_lazy() and self.lazy.value == "zarr")
 
+    def _on_layer(self) -> None:
+        """Begin anew what was chosen for another image only."""
+        with self.strength.changed.blocked():  # the result in view keeps its own
+            self.strength.value = 1
+        self.region.value = "layer"
+        self.remove.reset()
+        super()._on_layer()
+
+    def _on_model(self) -> None:
+        super()._on_model()
+        self._offer()
+
     def _adapt(self) -> None:
         super()._adapt()
         set_shown(self.target, self.streams)
+        if self._model_name() != self._offered:
+            self._offer()
+
+    def _model_name(self) -> str | None:
+        """Return the model that would restore the layer; None if that is not known yet."""
+        from napari_baryir.weights.registry import choose_model
+
+        axes = self.axes.value.upper()
+        if self.model.value != "auto":
+            return str(self.model.value)
+        return choose_model("S" in axes) if axes else None
+
+    def _offer(self) -> None:
+        """Offer what the model can remove by itself; reads the head of its file only."""
+        from napari_baryir.weights.registry import removable_by
+
+        name = self._offered = self._model_name()
+        names = removable_by(name) if name else ()
+        self.remove.offer(names, _why_all(name))
+        set_shown(self.remove.amounts_row, bool(names))
+
+
+def _why_all(model: str | None) -> str:
+    """Return why there is no choice of what to remove."""
+    if model is None:
+        return "Open an image: the model for it decides what can be removed."
+    return f"{Path(model).stem} removes whatever it finds; it cannot leave any of it."
 
 
 def _new_folder(path: Path) -> Path:

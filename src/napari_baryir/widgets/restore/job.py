@@ -32,6 +32,8 @@ class Settings:
     overlap: int | str = "auto"
     intensity: str | tuple[float, float] = "auto"
     ensemble: bool = False
+    remove: str | Mapping[str, float] = "auto"
+    """"auto" for all that the model knows, or names of degradations and amounts from 0 to 1."""
 
 
 @dataclass(frozen=True, eq=False)

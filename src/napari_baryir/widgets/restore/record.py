@@ -43,9 +43,15 @@ def with_strength(record: Mapping[str, Any], strength: float) -> dict[str, Any]:
 
 
 def name_of(record: Mapping[str, Any]) -> str:
-    """Return a result's name, which says what differs: the model, and a strength below 1."""
-    strength = record["settings"]["strength"]
+    """Return a result's name, which says what differs.
+
+    The model, what was removed where that is not everything, and a strength below 1.
+    """
+    strength, remove = record["settings"]["strength"], record["settings"].get("remove", "auto")
     parts = [record["source"], Path(record["model"]).stem]
+    if remove != "auto":
+        amounts = remove.items()
+        parts.append(", ".join(n if share == 1 else f"{n} {share:.0%}" for n, share in amounts))
     return " · ".join([*parts, f"{strength:.2f}"] if strength < 1 else parts)
 
 
@@ -85,6 +91,10 @@ def as_command(record: Mapping[str, Any]) -> str:
         words += [f"--{option}", str(settings[option])]
     # Joined by =, since a negative number looks like an option.
     words += [f"--intensity={each['low']!r},{each['high']!r}" for each in settings["intensity"]]
+    remove = settings.get("remove", "auto")
+    if remove != "auto":
+        amounts = remove.items()
+        words += ["--remove", ",".join(n if s == 1 else f"{n}={s!r}" for n, s in amounts)]
     if settings["ensemble"]:
         words.append("--ensemble")
     remarks = []
