@@ -44,8 +44,11 @@ def test_strength_blends_without_running_again(
 
 
 def test_strength_that_was_set_before_holds_for_the_result(dock: RestoreDock, qtbot: QtBot) -> None:
+    dock.viewer.add_image(IMAGE, name="cells")
     dock.form.strength.value = 0.5
-    result = restore(dock, qtbot)
+    with qtbot.waitSignal(dock.session.finished) as finished:
+        dock.button.click()
+    result = finished.args[0]
     assert result.layer.metadata["napari_baryir"]["settings"]["strength"] == 0.5
     np.testing.assert_array_equal(result.layer.data, blend(IMAGE, result.restored[0], 0.5))
 
