@@ -8,9 +8,11 @@ ARG DEVICE=cpu
 
 WORKDIR /opt/napari-baryir
 COPY . .
-# pip's own index has PyTorch with CUDA; the build for CPUs is a tenth of it and comes from PyTorch's.
+# pip's own index has PyTorch with CUDA; the build for CPUs is a tenth of it: name PyTorch's index for CPUs, as its
+# installation page gives it, by --build-arg TORCH_INDEX=...
+ARG TORCH_INDEX=
 RUN case "$DEVICE" in \
-      cpu) export PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu ;; \
+      cpu) export PIP_EXTRA_INDEX_URL="$TORCH_INDEX" ;; \
       cuda) ;; \
       *) echo "DEVICE is cpu or cuda, not $DEVICE" >&2; exit 2 ;; \
     esac \

@@ -20,7 +20,7 @@ from napari_baryir.degradation.calibration import Calibration, Reading, pool
 from napari_baryir.degradation.estimator import PARTS, EstimateEngine
 from napari_baryir.devices import Precision
 from napari_baryir.restoration.engine import MemoryAware
-from napari_baryir.restoration.lazy import LazyPlanes, Tiles, common_settings
+from napari_baryir.restoration.lazy import TiledPlanes, Tiles, common_settings
 from napari_baryir.restoration.lazy_tiles import LazyArray, planes_in_order
 from napari_baryir.restoration.options import Plan
 
@@ -112,10 +112,10 @@ class LazyEstimator:
     plan: Plan
     reading: Reading
 
-    def _planes(self, *, contributions: bool) -> LazyPlanes:
+    def _planes(self, *, contributions: bool) -> TiledPlanes:
         settings = common_settings(self.plan)
         tiles = EstimateTiles(*settings, self.reading.subspace, contributions)
-        return LazyPlanes(self.plan.options.layout, self.plan.grid, tiles)
+        return TiledPlanes(self.plan.options.layout, self.plan.grid, tiles)
 
     def estimate(self) -> tuple[LazyArray, LazyArray]:
         """Return lazy probabilities (..., K, h, w) and severity (..., h, w)."""

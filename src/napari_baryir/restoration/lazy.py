@@ -184,7 +184,7 @@ class TileWork:
 
 
 @dataclass(frozen=True)
-class LazyPlanes:
+class TiledPlanes:
     """Computes a dask array plane by plane, as in memory, when its chunks are computed."""
 
     layout: PlaneLayout

@@ -217,11 +217,11 @@ def _at_once(options: Options) -> Generator[Progress, None, Restoration]:
 def _lazily(options: Options) -> Generator[Progress, None, Restoration]:
     """Plan a dask array that restores when it is computed; yields nothing."""
     yield from ()
-    from napari_baryir.restoration.lazy import LazyPlanes, RestoreTiles
+    from napari_baryir.restoration.lazy import RestoreTiles, TiledPlanes
 
     plan = Plan.of(options)
     tiles = RestoreTiles.of(plan)
-    image = LazyPlanes(options.layout, plan.grid, tiles).restore(
+    image = TiledPlanes(options.layout, plan.grid, tiles).restore(
         options.image, plan.intensities, options.strength, plan.denoises
     )
     return _result(plan, image, plan.grid.tile, None)
