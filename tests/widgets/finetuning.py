@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from napari_baryir.network import BaryIR
 from napari_baryir.network.variants import VARIANTS
-from napari_baryir.training import finetune
+from napari_baryir.training import loop
 from napari_baryir.training.finetune import tuning
 from napari_baryir.weights.cache import model_folder
 from napari_baryir.weights.files import save_weights
@@ -74,7 +74,7 @@ class Gate:
         self.free = free
         self.reached = threading.Event()
         self.open = threading.Event()
-        step = finetune.training_step
+        step = loop.training_step
 
         def held(*arguments: Any) -> Any:
             self.steps += 1
@@ -83,7 +83,7 @@ class Gate:
                 assert self.open.wait(300)
             return step(*arguments)
 
-        monkeypatch.setattr(finetune, "training_step", held)
+        monkeypatch.setattr(loop, "training_step", held)
 
 
 def write_folder(folder: Path, stack: NDArray[np.uint16]) -> Path:
