@@ -20,7 +20,7 @@ from napari_baryir.training.calibrate.discriminants import Places, fit
 from napari_baryir.training.calibrate.scenes import NO_PLACE, Kind, Scene, as_seen, make_scene
 from napari_baryir.training.data.images import Profile, random_square, turn
 from napari_baryir.training.data.variety import varied_field
-from napari_baryir.training.degradations import ANY, DEGRADATIONS
+from napari_baryir.training.degradations import DEGRADATIONS
 from napari_baryir.training.degradations.files import draw_file, through_file
 
 WINDOW = 5
@@ -166,7 +166,8 @@ def _scenes(
             clean = turn(random_square(image, side, rng), int(rng.integers(8))).astype(np.float32)
             clean = clean / np.float32(255) if profile == "photo" else clean
         chosen, kind = _what_happens(next(turns), domains, rng, disc=side >= SMALLEST_WITH_DISC)
-        scene = make_scene(clean, chosen, rng, profile=profile, kind=kind, variant=ANY)
+        # The plain variants: the mildest of the others are all but clean, and blur their border.
+        scene = make_scene(clean, chosen, rng, profile=profile, kind=kind)
         if profile == "photo":
             scene = replace(scene, degraded=through_file(scene.degraded, draw_file(rng)))
         yield held_out, scene
