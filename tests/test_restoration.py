@@ -315,12 +315,10 @@ def test_shipped_networks_tile_without_a_visible_seam(name: str) -> None:
     whole = restore(image, model=name, tile="whole", intensity=(0, 1)).image
     tiled = restore(image, model=name, tile=256, intensity=(0, 1)).image
     difference = tiled - whole
-    # Stated tolerance: within 0.04 of the range (10 of 255 levels), within 0.03 but for one
-    # value in 100,000, 0.0005 on average.
-    assert np.abs(difference).max() < 0.04
-    assert np.mean(np.abs(difference) > 0.03) < 1e-5
-    assert np.abs(difference).mean() < 0.0005
-    spans = TileGrid(*image.shape[:2], 256, 96).columns
+    # Stated tolerance: within 0.03 of the range anywhere (8 of 255 levels), 0.002 on average.
+    assert np.abs(difference).max() < 0.03
+    assert np.abs(difference).mean() < 0.002
+    spans = TileGrid(*image.shape[:2], 256, 128).columns
     seams = np.zeros(image.shape[1] - 1, bool)
     for before, after in pairwise(spans):
         seams[after.start : before.stop] = True
