@@ -48,6 +48,9 @@ KEPT = {"alone": 0.12, "in turn": 0.5, "side by side": 0.0}
 """Share of the samples whose coarse degradations are to stay. Fine ones never are: with noise in
 a quarter of the targets, the log of the error pays best for leaving all noise alone, and within 250
 steps the network did."""
+MISTAKABLE, CANDIDATES = 0.4, 6
+"""Share of the clean photographs that are the darkest, or the flattest, of some: night and fog that
+are meant as they are. Nothing else teaches the difference from darkness and haze."""
 _BATCH = 2**31
 """Stands for the number of a sample in what a whole batch shares."""
 
@@ -143,6 +146,8 @@ class ScenePairs(Dataset[SceneBatch]):
         longest = int(rng.integers(max(SHORTEST, round(self.patch / min(shape)) + 1), LONGEST + 1))
         height, width = (max(self.patch, round(longest * part)) for part in shape)
         field = self._field(height, width, rng)
+        if self.profile == "photo" and plan.domains == (CLEAN,) and rng.random() < MISTAKABLE:
+            field = self._mistakable(field, rng)
         height, width = field.shape[:2]
         top, left = self._corner(field, rng)
         kept = self._kept(plan, rng)
@@ -223,6 +228,13 @@ class ScenePairs(Dataset[SceneBatch]):
         spread = [field[t : t + self.patch, le : le + self.patch].std() for t, le in corners]
         top, left = corners[int(np.argmax(spread))]
         return top, left
+
+    def _mistakable(self, field: Array, rng: np.random.Generator) -> Array:
+        """Of several clean fields return the darkest, or the greyest and flattest."""
+        height, width = field.shape[:2]
+        fields = [field, *(self._field(height, width, rng) for _ in range(CANDIDATES - 1))]
+        dark = rng.random() < 0.5
+        return min(fields, key=lambda each: float(each.mean() if dark else each.std()))
 
     def _field(self, height: int, width: int, rng: np.random.Generator) -> Array:
         if self.profile == "photo":

@@ -14,9 +14,14 @@ from torch import Tensor, nn
 
 from napari_baryir.network.banks import DeblurringBank, KernelBank
 from napari_baryir.network.config import GatedConfig
-from napari_baryir.network.layers import LayerNorm2d, norm_in_full_precision, start_at_zero
+from napari_baryir.network.layers import (
+    LayerNorm2d,
+    norm_in_full_precision,
+    start_at_zero,
+    window_mean,
+)
 from napari_baryir.network.scene import PHYSICS, Scene, SceneHead, at_place, correct
-from napari_baryir.network.spectrum import SpectrumReader, log_spectrum, window_mean
+from napari_baryir.network.spectrum import SpectrumReader, log_spectrum
 
 MAX_LOG_GAIN = 3.0
 """Bound on the log of the coarse gain: 20 times, more than the darkest training image needs."""

@@ -7,6 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
+FEW_CHANNELS = 8
+"""Below that many a mean over windows is taken plane by plane."""
+
+
 class LayerNorm2d(nn.Module):
     """Layer norm over the channels of each pixel.
 
@@ -55,6 +59,31 @@ def norm_in_full_precision(norm: nn.Module, x: Tensor) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
         y: Tensor = norm(x.to(dtype))
     return y
+
+
+def window_mean(x: Tensor, half_width: int) -> Tensor:
+    """Average (B, C, H, W) over squares of ``2 * half_width + 1``, cut off at the edges.
+
+    In float32 at least, whatever autocast says; the result has the dtype of `x`.
+    """
+
+    def band(length: int) -> Tensor:
+        where = torch.arange(length, device=x.device)
+        near = ((where[:, None] - where).abs() <= half_width).to(precise.dtype)
+        return near / near.sum(dim=1, keepdim=True)
+
+    # Multiplying by banded matrices is several times as fast as pooling with stride 1, whose inner
+    # loop PyTorch does not vectorise.
+    with torch.autocast(x.device.type, enabled=False):
+        precise = x if x.dtype == torch.float64 else x.float()
+        batch, channels, height, width = x.shape
+        if channels < FEW_CHANNELS:
+            return (band(height) @ (precise @ band(width).T)).to(x.dtype)
+        # On the channels-last view, as the convolutions around it are.
+        rows = precise.permute(0, 2, 3, 1).reshape(batch, height, width * channels)
+        rows = (band(height) @ rows).reshape(batch, height, width, channels)
+        mean = band(width) @ rows
+    return mean.to(x.dtype).permute(0, 3, 1, 2)
 
 
 def start_at_zero(layer: nn.Module) -> None:

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_baryir.network.layers import start_at_zero
+from napari_baryir.network.layers import start_at_zero, window_mean
 
 PHYSICS = ("low light", "haze", "background")
 """Domains that are corrected by physics, in the order in which they are undone."""
@@ -187,9 +187,7 @@ def guided(guide: Tensor, maps: Tensor) -> Tensor:
     """Bend the edges of maps (B, P, h, w) to those of a guide (B, 1, h, w): the guided filter."""
 
     def mean(x: Tensor) -> Tensor:
-        side = 2 * GUIDED_RADIUS + 1
-        rows = F.avg_pool2d(x, (side, 1), 1, (GUIDED_RADIUS, 0), count_include_pad=False)
-        return F.avg_pool2d(rows, (1, side), 1, (0, GUIDED_RADIUS), count_include_pad=False)
+        return window_mean(x, GUIDED_RADIUS)
 
     centre, level = mean(guide), mean(maps)
     slope = (mean(guide * maps) - centre * level) / (

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_baryir.network.layers import start_at_zero
+from napari_baryir.network.layers import start_at_zero, window_mean
 
 SIDE = 32
 """Side of the windows whose spectra are taken, pixels; one around each cell of 8 pixels."""
@@ -26,13 +26,6 @@ LEAST_SPREAD = 0.02
 """Added to the spread of a feature over training images."""
 MEAN_LOG, SPREAD_LOG = -8.0, 3.0
 """Mean and spread of the mean log power of photographs, roughly: bring it to about [-1, 1]."""
-
-
-def window_mean(x: Tensor, half_width: int) -> Tensor:
-    """Average (B, C, H, W) over squares of ``2 * half_width + 1``, cut off at the edges."""
-    side = 2 * half_width + 1
-    rows = F.avg_pool2d(x, (side, 1), 1, (half_width, 0), count_include_pad=False)
-    return F.avg_pool2d(rows, (1, side), 1, (0, half_width), count_include_pad=False)
 
 
 def mirrored(planes: Tensor, margin: int) -> Tensor:
