@@ -244,7 +244,7 @@ class ScenePairs(Dataset[SceneBatch]):
         return with_joins(field[:height, :width], rng)
 
 
-JOINED = 0.15
+JOINED = 0.3
 """Share of the micrographs with tiles of a mosaic, padding, or the two halves of a camera."""
 
 
@@ -257,6 +257,8 @@ def with_joins(field: Array, rng: np.random.Generator) -> Array:
     if rng.random() >= JOINED:
         return field
     field = field.copy()
+    if rng.random() < 0.3:
+        return field * _exposures(field.shape, rng)
     for _ in range(int(rng.integers(1, 3))):
         spans: list[slice] = []
         for length in field.shape:
@@ -267,3 +269,13 @@ def with_joins(field: Array, rng: np.random.Generator) -> Array:
         offset = np.float32(rng.uniform(0, 0.2) if kind > 0.7 else 0.0)
         field[tuple(spans)] = field[tuple(spans)] * gain + offset
     return field
+
+
+def _exposures(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    """Draw the exposures of a mosaic's square tiles, one for each pixel."""
+    side = int(rng.integers(40, 129))
+    top, left = (int(start) for start in rng.integers(0, side, size=2))
+    rows, columns = (-(-(length + side) // side) for length in shape)
+    tiles = rng.uniform(0.5, 1.6, (rows, columns)).astype(np.float32)
+    grown = np.kron(tiles, np.ones((side, side), np.float32))
+    return np.asarray(grown[top : top + shape[0], left : left + shape[1]])
