@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-
 FEW_CHANNELS = 8
 """Below that many a mean over windows is taken plane by plane."""
 
