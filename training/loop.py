@@ -221,8 +221,9 @@ def training_step(
     clean = batch.clean.to(device, memory_format=torch.channels_last)
     model, potentials = state.model.train(), state.potentials
     floor = _floor(settings, state.step)
+    coarse_floor = max(floor, settings.scene_floor)
 
-    def fidelity(restored: Tensor, target: Tensor, coarse_weight: float) -> Tensor:
+    def fidelity(restored: Tensor, target: Tensor, coarse_weight: float, floor: float) -> Tensor:
         both = together.gather(restored), together.gather(target)
         return losses.fidelity_loss(
             *both, settings.fidelity, floor=floor, coarse_weight=coarse_weight
@@ -240,13 +241,13 @@ def training_step(
             games.append(Game.of(model, around, whole, settings, together))
             scene = model.decide(reduced, around)
             corrected = model.correct(reduced, scene, removed)
-            terms["scene"] = fidelity(corrected, batch.reduced_clean.to(device), 0.0)
+            terms["scene"] = fidelity(corrected, batch.reduced_clean.to(device), 0.0, coarse_floor)
             restored = model.decode(
                 x, latents, scene=scene, place=batch.place.to(device), removed=removed
             )
         else:
             restored = model.decode(x, latents)
-    terms["fidelity"] = fidelity(restored, clean, settings.coarse_weight)
+    terms["fidelity"] = fidelity(restored, clean, settings.coarse_weight, floor)
     _freeze(potentials, True)
     played = [game.terms(potentials, settings, model.subspaces) for game in games]
     _freeze(potentials, False)

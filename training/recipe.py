@@ -156,6 +156,9 @@ class LossSettings(_Frozen):
     scene_weight: NonNegativeFloat = 0.5
     """Weight of the same distance between the corrected reduced picture of a scene and its target;
     for networks with a scene."""
+    scene_floor: NonNegativeFloat = 0.0
+    """Least floor of that distance. Haze is the slowest to be learnt, since it pays only when depth
+    and airlight are about right: clean scenes that are right to 30 dB should not hold it back."""
     subspace_weight: NonNegativeFloat = 0.1
     """Weight of the part of a residual outside of its degradation's subspace; for networks that can
     be steered."""
