@@ -221,7 +221,8 @@ def training_step(
     clean = batch.clean.to(device, memory_format=torch.channels_last)
     model, potentials = state.model.train(), state.potentials
     floor = _floor(settings, state.step)
-    coarse_floor = max(floor, settings.scene_floor)
+    scenes_alone = state.step < settings.scene_steps
+    coarse_floor = settings.scene_floor if scenes_alone else floor
 
     def fidelity(restored: Tensor, target: Tensor, coarse_weight: float, floor: float) -> Tensor:
         both = together.gather(restored), together.gather(target)
@@ -243,7 +244,11 @@ def training_step(
             corrected = model.correct(reduced, scene, removed)
             terms["scene"] = fidelity(corrected, batch.reduced_clean.to(device), 0.0, coarse_floor)
             restored = model.decode(
-                x, latents, scene=scene, place=batch.place.to(device), removed=removed
+                x,
+                latents,
+                scene=scene.detach() if scenes_alone else scene,
+                place=batch.place.to(device),
+                removed=removed,
             )
         else:
             restored = model.decode(x, latents)

@@ -157,8 +157,12 @@ class LossSettings(_Frozen):
     """Weight of the same distance between the corrected reduced picture of a scene and its target;
     for networks with a scene."""
     scene_floor: NonNegativeFloat = 0.0
-    """Least floor of that distance. Haze is the slowest to be learnt, since it pays only when depth
-    and airlight are about right: clean scenes that are right to 30 dB should not hold it back."""
+    """Floor of that distance until `scene_steps`. With a low floor a doubtful scene is best left
+    alone, and haze is never learnt: a clean picture that is taken for hazy costs more than a hazy
+    one that comes right gains."""
+    scene_steps: Annotated[int, Field(ge=0)] = 0
+    """Until this step scenes learn from their own distance alone; then patches teach them too, and
+    the floor is that of the patches."""
     subspace_weight: NonNegativeFloat = 0.1
     """Weight of the part of a residual outside of its degradation's subspace; for networks that can
     be steered."""

@@ -28,6 +28,8 @@ SOFT, LEAK = 0.05, 0.02
 """What is physically at least zero bends softly there, and keeps a slope below, so that it can
 always be learnt. (With a dead zone around zero, 250 steps taught neither haze nor darkness; with a
 slope of 0.05 from zero on, 1,400 steps taught darkness alone.)"""
+BRIGHT = 20.0
+"""How strongly airlight is looked for where the dark channel (He et al., CVPR 2009) is bright."""
 GUIDED_RADIUS, GUIDED_EPSILON = 6, 1e-3
 """The guided filter (He et al., ECCV 2010): pixels of the reduced picture, and squared range."""
 CELL = 8
@@ -147,7 +149,7 @@ class SceneHead(nn.Module):
         self.physics = physics
         self.maps = nn.Conv2d(2 * channels, max(1, len(physics)), 1)
         self.attention = nn.Conv2d(channels, 1, 1)
-        self.pooled = nn.Linear(3 * channels + 2 * STATISTICS, channels)
+        self.pooled = nn.Linear(3 * channels + 4 * STATISTICS, channels)
         # Presence of each domain, then the airlight's offset and the curve.
         self.whole = nn.Linear(channels, len(physics) + 4)
         self.context = nn.Linear(channels, channels)
@@ -160,7 +162,10 @@ class SceneHead(nn.Module):
     ) -> Scene:
         """Decide from the reduced picture (B, 3, h, w) and its features at h/8, w/8."""
         means = [f.float().mean(dim=(2, 3)) for f in (b, r, hidden, statistics)]
-        pooled = F.relu(self.pooled(torch.cat((*means, statistics.amax(dim=(2, 3))), dim=1)))
+        # Haze is seen best in the spread and the least of what the cells hold.
+        extremes = [f(dim=(2, 3)) for f in (statistics.amax, statistics.amin)]
+        spread = statistics.float().var(dim=(2, 3), correction=0).add(1e-6).sqrt()
+        pooled = F.relu(self.pooled(torch.cat((*means, *extremes, spread), dim=1)))
         known = self.whole(pooled).float()
         count = len(self.physics)
         presence = 2 * torch.sigmoid(known[:, :count])[..., None, None]  # 1 at first
@@ -172,7 +177,10 @@ class SceneHead(nn.Module):
         sharp = guided(image.float().mean(dim=1, keepdim=True), maps)
         smooth = maps.new_tensor([name == "background" for name in self.physics])[:, None, None]
         colours = F.avg_pool2d(image.float(), CELL).flatten(2)
-        weights = torch.softmax(self.attention(hidden).float().flatten(2), dim=2)
+        # Starts as the dark channel prior has it: haze is thickest where the darkest colour is
+        # brightest. From the mean colour haze and airlight would have to be found together.
+        dark = statistics[:, 3:6].amin(dim=1, keepdim=True).float()
+        weights = torch.softmax((self.attention(hidden).float() + BRIGHT * dark).flatten(2), dim=2)
         offset = 0.3 * torch.tanh(known[:, count : count + 3])
         return Scene(
             maps=torch.where(smooth > 0, maps, sharp),
