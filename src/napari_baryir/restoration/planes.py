@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_baryir.imaging.axes import PlaneLayout
 from napari_baryir.imaging.intensity import NETWORK_HIGH, NETWORK_LOW, IntensityMap
@@ -50,6 +49,8 @@ def without_hot_pixels(
         bright &= np.isfinite(colours)
     if not bright.any():
         return colours
+    from scipy import ndimage  # late: few images need it, and it takes a quarter of a second
+
     around = np.ones((3, 3, 1), bool)
     near = ndimage.convolve(bright.astype(np.uint8), around.astype(np.uint8), mode="constant")
     hot = bright & (near <= HOT_NEIGHBOURS)

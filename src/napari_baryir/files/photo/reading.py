@@ -57,7 +57,9 @@ def read(path: Path) -> ImageFile:
 
 def require_codec(path: Path, name: str) -> None:
     """Make sure that Pillow has a format; AVIF and WebP are left out of some of its builds."""
-    Image.init()
+    Image.preinit()
+    if name.upper() not in Image.SAVE:
+        Image.init()  # loads all formats, which the usual ones need not wait for
     if name.upper() not in Image.SAVE:
         raise InputError(f"{path}: the installed Pillow has no {name.upper()}; upgrade Pillow")
 
