@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from napari_baryir.network import BaryIR
 from napari_baryir.network.variants import VARIANTS
 from published_checkpoints import save_whole_module
+
+settings.register_profile("no deadline", deadline=None)  # computers may be busy with other work
+settings.load_profile("no deadline")
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 

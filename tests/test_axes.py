@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_baryir.errors import InputError
-from napari_baryir.imaging.axes import AXES, PlaneLayout, check_axes, guess_axes
+from napari_baryir.imaging.axes import AXES, PlaneLayout, check_axes, guess_axes, named_axes
 
 
 @st.composite
@@ -67,10 +67,31 @@ def test_channel_values_are_all_planes_of_that_channel_without_alpha(layout: Pla
         ((5, 10, 2, 64, 48), "TZCYX"),
         ((5, 2, 10, 64, 48), "TCZYX"),
         ((5, 10, 2, 64, 48, 3), "TZCYXS"),
+        ((64, 48, 2), "YXC"),
+        ((64, 48, 10), "YXC"),
+        ((64, 48, 1), "YXC"),
+        ((5, 64, 48, 2), "ZYXC"),
+        ((30, 20, 10), "ZYX"),
     ],
 )
 def test_guess_is_what_the_shape_suggests(shape: tuple[int, ...], axes: str) -> None:
     assert guess_axes(shape) == axes
+
+
+@pytest.mark.parametrize(
+    ("names", "axes"),
+    [
+        (("time", "channel", "y", "x"), "TCYX"),
+        (("Y", "X", "rgb"), "YXS"),
+        (("band", "y", "x"), None),
+        (("z", "depth", "y", "x"), None),
+        (("t", "z"), None),
+    ],
+)
+def test_names_of_dimensions_mean_axes_if_all_are_known(
+    names: tuple[str, ...], axes: str | None
+) -> None:
+    assert named_axes(names) == axes
 
 
 @given(st.lists(st.integers(1, 9), min_size=2, max_size=5))

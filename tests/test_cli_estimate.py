@@ -57,6 +57,15 @@ def test_a_folder_gets_tables_maps_and_figures(images: Path, model: str, tmp_pat
     ]
 
 
+def test_maps_of_an_image_with_the_longest_name_can_be_written(model: str, tmp_path: Path) -> None:
+    for number in range(2):
+        path = tmp_path / "images" / f"{'中' * 83}{number}.tif"
+        write_image(path, np.zeros((32, 32), np.uint16))
+    out = tmp_path / "out"
+    assert main(["estimate", str(tmp_path / "images"), "-o", str(out), "--model", model]) == 0
+    assert len(list(out.glob("*-degradation.tif"))) == 2
+
+
 def test_maps_are_those_of_the_library_with_named_channels(
     images: Path, model: str, tmp_path: Path
 ) -> None:

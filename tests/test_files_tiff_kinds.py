@@ -224,14 +224,20 @@ def test_each_page_keeps_its_description_name_and_time(
             file.write(
                 plane, metadata=None, contiguous=False, description=f"t = {i}",
                 datetime=f"2024:01:01 00:00:0{i}", compression="zlib",
-                extratags=[(285, "s", 0, f"plane {i}", True), (65000, "s", 0, f"own {i}", True)],
+                extratags=[
+                    (285, "s", 0, f"plane {i}", True), (65000, "s", 0, f"own {i}", True),
+                    (286, "2I", 1, (10 * i, 3), True), (287, "2I", 1, (7, 2), True),
+                ],
             )  # fmt: skip
     out = written_back(path)
 
     def said(path: Path) -> list[list[Any]]:
         with tifffile.TiffFile(path) as file:
             pages = [page.aspage() for page in file.pages]
-            return [[page.tags[code].value for code in (270, 285, 306, 65000)] for page in pages]
+            return [
+                [page.tags[code].value for code in (270, 285, 286, 287, 306, 65000)]
+                for page in pages
+            ]
 
     assert said(out) == said(path)
     np.testing.assert_array_equal(read_image(out).data, PLANES[:4])

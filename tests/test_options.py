@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import dask.array
 import numpy as np
 import pytest
+import torch
 
 from fake_networks import Brighter, Identity
 from napari_baryir.errors import BaryIRError, InputError
@@ -23,7 +26,11 @@ def test_arguments_are_checked_when_called_not_when_run() -> None:
     [
         (np.zeros((5, 5), bool), {}, "bool cannot be restored.*astype"),
         (np.zeros((5, 5), complex), {}, "complex128 cannot be restored.*abs"),
-        ("photo.jpg", {}, "cannot be restored; read the file first"),
+        ("photo.jpg", {}, "not an array; read the file first"),
+        (Path("photo.jpg"), {}, "not an array; read the file first"),
+        (None, {}, "None, not an array"),
+        ({}, {}, "one array of numbers"),
+        (torch.zeros((5, 5), dtype=torch.bfloat16), {}, "give image.float"),
         (np.float32(3), {}, "0 dimensions"),
         (np.zeros(5), {}, "1 dimension "),
         (np.zeros((0, 5)), {}, "empty"),
@@ -71,6 +78,36 @@ def test_out_that_is_the_input_or_read_only_is_refused() -> None:
 
 def test_given_maps_are_used_as_they_are() -> None:
     image = np.random.default_rng(0).random((8, 8))
-    for given_map in (IntensityMap(0, 5), (0, 5), [IntensityMap(0, 5)], [(0.0, 5.0)]):
+    for given_map in (
+        IntensityMap(0, 5),
+        (0, 5),
+        np.array([0, 5]),
+        [IntensityMap(0, 5)],
+        [(0.0, 5.0)],
+    ):
         result = restore(image, model=Brighter(), intensity=given_map)
         np.testing.assert_allclose(result.image - image, 0.5, atol=1e-5)
+
+
+def test_a_tensor_that_needs_its_gradient_is_read() -> None:
+    image = torch.rand(8, 8, requires_grad=True)
+    result = restore(image, model=Brighter(), intensity=(0, 5))
+    np.testing.assert_allclose(result.image - image.detach().numpy(), 0.5, atol=1e-5)
+
+
+class Named:
+    """Stands for a DataArray of xarray."""
+
+    def __init__(self, data: Any, *dims: str) -> None:
+        self.data, self.dims = data, dims
+
+
+def test_dimensions_that_xarray_names_are_read_as_axes() -> None:
+    image = dask.array.ones((8, 9, 2), chunks=(8, 9, 1))
+    found = restore(Named(image, "y", "x", "time"), model=Brighter(), intensity=(0, 5))
+    assert (found.axes, found.axes_guessed) == ("YXT", False)
+    assert isinstance(found.image, dask.array.Array)
+    given = restore(Named(image, "y", "x", "time"), axes="YXC", model=Brighter())
+    assert given.axes == "YXC"
+    other = restore(Named(np.ones((2, 8, 9)), "band", "y", "x"), model=Brighter())
+    assert (other.axes, other.axes_guessed) == ("CYX", True)

@@ -12,8 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from packaging.requirements import Requirement
+
+from napari_baryir.files import write_image
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("src/napari_baryir", "training", "sample_data")
@@ -66,6 +69,17 @@ def test_nothing_large_is_imported_before_it_is_needed(code: str) -> None:
     ask = f"sys.stdout.write('large: ' + str(sorted(set({LARGE}) & set(sys.modules))))"
     written = run_python(f"import sys\n{code}\n{ask}")
     assert written.endswith("large: []")
+
+
+def test_restoring_a_photograph_loads_only_what_it_needs(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png", np.zeros((32, 32, 3), np.uint8), axes="YXS")
+    code = (
+        "import sys\nfrom napari_baryir.cli import main\n"
+        "assert main(['restore', 'a.png', '-o', 'b.png']) == 0\n"
+        "large = {'scipy', 'skimage', 'matplotlib', 'zarr', 'PIL.Hdf5StubImagePlugin'}\n"
+        "sys.stdout.write('large: ' + str(sorted(large & set(sys.modules))))"
+    )
+    assert run_python(code, cwd=tmp_path).endswith("large: []")
 
 
 def test_every_public_name_is_there() -> None:

@@ -36,6 +36,10 @@ def test_axes_come_from_labels_units_rgb_or_shape() -> None:
     assert axes_of(stack(axis_labels=("c", "y", "x"))) == "CYX"
     assert axes_of(stack()) == "ZYX"
     assert axes_of(stack(units=("s", "um", "um"))) == "TYX"
+    movie = np.zeros((3, 40, 50), np.uint16)
+    assert axes_of(Image(movie)) == "CYX"
+    assert axes_of(Image(movie, units=("s", "um", "um"))) == "TYX"
+    assert axes_of(Image(movie, units=("um", "um", "um"))) == "ZYX"
     assert axes_of(Image(np.zeros((8, 9, 3), np.uint8), rgb=True)) == "YXS"
     assert axes_of(Image(np.zeros((8, 9, 3), np.uint8), rgb=False)) == "ZYX"
     assert axes_of(Image([np.zeros((6, 40, 40)), np.zeros((6, 20, 20))])) == "ZYX"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,12 +21,44 @@ COLOURS = {1: 1, 2: 1, 3: 3, 4: 3}
 FEW = 4
 """An axis of at most this length is taken for channels where there is a choice."""
 
+MOST_CHANNELS = 16
+"""A last axis of at most this length is channels, if height and width are `FEW` times as long."""
+
+NAMES = {
+    "time": "T",
+    "frame": "T",
+    "depth": "Z",
+    "plane": "Z",
+    "slice": "Z",
+    "channel": "C",
+    "channels": "C",
+    "height": "Y",
+    "row": "Y",
+    "width": "X",
+    "column": "X",
+    "rgb": "S",
+    "rgba": "S",
+    **{letter.lower(): letter for letter in AXES},
+}
+"""Names of dimensions in xarray and of axes in napari, to our letters."""
+
+
+def named_axes(names: Iterable[Hashable]) -> str | None:
+    """Return the axes that names such as "time" or "y" mean; None unless all mean different ones.
+
+    Y and X must be among them.
+    """
+    letters = [NAMES.get(str(name).strip().lower(), "") for name in names]
+    known = "" not in letters and len(set(letters)) == len(letters) and {"Y", "X"} <= set(letters)
+    return "".join(letters) if known else None
+
 
 def guess_axes(shape: Sequence[int]) -> str:
     """Guess what the dimensions of an image are.
 
-    A last dimension of 3 or 4 is RGB or RGBA; before it, or last, come height and width. A
-    dimension of 2 to 4 before these is channels, the others are depth, and time before depth.
+    A last dimension of 3 or 4 is RGB or RGBA, another one that is much shorter than the two before
+    it is channels; before it, or last, come height and width. A dimension of 2 to 4 before these is
+    channels, the others are depth, and time before depth.
 
     Parameters
     ----------
@@ -49,6 +81,9 @@ def guess_axes(shape: Sequence[int]) -> str:
             "at least height and width are needed"
         )
     colour = ndim >= 3 and shape[-1] in (3, 4)
+    narrow = ndim in (3, 4, 5) and min(shape[-3:-1]) >= FEW * shape[-1] and not colour
+    if narrow and 1 <= shape[-1] <= MOST_CHANNELS:
+        return "TZ"[5 - ndim :] + "YXC"
     plane = "YXS" if colour else "YX"
     outer = tuple(shape[: ndim - len(plane)])
     if len(outer) > 3:

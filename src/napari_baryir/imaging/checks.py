@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
 
 from napari_baryir.errors import InputError
-from napari_baryir.imaging.axes import PlaneLayout, guess_axes
+from napari_baryir.imaging.axes import PlaneLayout, guess_axes, named_axes
 
 _ADVICE = {
     "b": "it has no intensities; convert it with image.astype('uint8') if it has",
     "c": "give image.real and image.imag, or abs(image), instead",
-    "U": "read the file first, for instance with tifffile.imread or skimage.io.imread",
+    "O": "give one array of numbers",
 }
 
 
@@ -30,11 +31,23 @@ def is_zarr(image: Any) -> bool:
 def as_array(image: Any) -> Any:
     """Return a dask array as it is, zarr as dask, and anything else as NumPy.
 
+    What xarray holds is taken out of it, and a tensor of torch is read from its device.
+
     Raises
     ------
     InputError
         If it is not one array, or is masked.
     """
+    if image is None or isinstance(image, str | bytes | os.PathLike):
+        raise InputError(
+            f"the image is {image!r}, not an array; read the file first, for instance with "
+            "napari_baryir.files.read_image or tifffile.imread"
+        )
+    if _is_named(image):
+        image = image.data
+    advice = "of a multiscale image give level 0"
+    if type(image).__module__.split(".")[0] == "torch":
+        image, advice = image.detach().cpu(), "give image.float()"
     if is_dask(image):
         if any(length != length for length in image.shape):  # NaN: dask does not know it
             raise InputError(
@@ -52,9 +65,17 @@ def as_array(image: Any) -> Any:
         return np.asarray(image)
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"the image ({type(image).__name__}) is not one array: {error}; "
-            "of a multiscale image give level 0"
+            f"the image ({type(image).__name__}) is not one array: {error}; {advice}"
         ) from None
+
+
+def axes_of_names(image: Any) -> str | None:
+    """Return the axes that an array of xarray names; None for other arrays and other names."""
+    return named_axes(image.dims) if _is_named(image) else None
+
+
+def _is_named(image: Any) -> bool:
+    return isinstance(getattr(image, "dims", None), tuple) and hasattr(image, "data")
 
 
 def check_image(

@@ -15,7 +15,7 @@ import torch
 from napari_baryir.devices import Precision, choose_device, choose_precision, choose_tile
 from napari_baryir.errors import InputError
 from napari_baryir.imaging.axes import PlaneLayout
-from napari_baryir.imaging.checks import as_array, check_image
+from napari_baryir.imaging.checks import as_array, axes_of_names, check_image
 from napari_baryir.imaging.intensity import IntensityMap, IntensityMode, choose_intensity
 from napari_baryir.imaging.tiles import TileGrid
 from napari_baryir.restoration.model_source import ModelSource, check_model, find_model
@@ -86,7 +86,7 @@ def check_options(image: Any, asked: RestoreOptions, out: Any = None, first: Any
         If this computer lacks the device.
     """
     array = as_array(image)
-    layout, guessed = check_image(array, asked.axes)
+    layout, guessed = check_image(array, asked.axes or axes_of_names(image))
     check_model(asked.model)
     device = choose_device(asked.device)
     _check_tiling(asked.tile, asked.overlap)
@@ -218,6 +218,8 @@ def _check_intensity(intensity: Any, channels: int) -> str | tuple[IntensityMap,
                 f"intensity {intensity!r} is unknown; use one of {modes}, or a pair (low, high)"
             )
         return intensity
+    if isinstance(intensity, np.ndarray):
+        intensity = intensity.tolist()
     alone = _as_map(intensity)
     if alone is not None:
         return (alone,) * channels

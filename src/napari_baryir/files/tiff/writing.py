@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,9 @@ NAMESPACE = "napari-baryir/original-metadata"
 
 ICC_PROFILE = 34675
 """TIFF's tag of the colour profile."""
+
+RATIONALS = {5: "I", 10: "i"}
+"""TIFF's codes of the data types of fractions to the format of numerator and denominator."""
 
 _MIN_IS_BLACK = "minisblack"
 
@@ -190,9 +194,22 @@ def _write(
                 contiguous=False,
                 software=(details.software if details is not None else b"")
                 or f"napari-baryir {__version__}",
-                extratags=[(*tag, True) for tag in tags],
+                extratags=[_extra(tag, file.tiff.byteorder) for tag in tags],
                 **(_resolution(details) if details is not None else {}) | arguments,
             )
+
+
+def _extra(tag: Tag, byteorder: str) -> tuple[int, int, int, Any, bool]:
+    code, kind, count, raw = tag
+    if kind in RATIONALS:  # tifffile takes raw bytes for twice as many numbers as they are
+        return (
+            code,
+            kind,
+            count,
+            struct.unpack(f"{byteorder}{2 * count}{RATIONALS[kind]}", raw),
+            True,
+        )
+    return code, kind, count, raw, True
 
 
 def _planar(axes: str, ndim: int) -> str | None:

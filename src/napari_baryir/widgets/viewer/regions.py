@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_baryir.errors import InputError
-from napari_baryir.imaging.axes import guess_axes
+from napari_baryir.imaging.axes import guess_axes, named_axes
 from napari_baryir.imaging.checks import check_image
 
 if TYPE_CHECKING:
@@ -20,22 +20,6 @@ if TYPE_CHECKING:
 
 Region = Literal["layer", "plane", "view", "shapes"]
 """Whole layer; the plane in view; what the canvas shows of it; the bounding box of shapes."""
-
-LETTERS = {
-    "time": "T",
-    "frame": "T",
-    "depth": "Z",
-    "plane": "Z",
-    "slice": "Z",
-    "channel": "C",
-    "channels": "C",
-    "height": "Y",
-    "row": "Y",
-    "width": "X",
-    "column": "X",
-    **{letter.lower(): letter for letter in "TZCYX"},
-}
-"""What axis labels may say, to the letters of axes strings."""
 
 
 @dataclass(frozen=True)
@@ -92,26 +76,26 @@ def axes_of(layer: Image) -> str:
         If there are too few or too many dimensions.
     """
     shape = tuple(int(n) for n in level_0(layer).shape)
-    letters = [LETTERS.get(str(label).strip().lower()) for label in layer.axis_labels]
-    named = [letter for letter in letters if letter is not None]
-    if len(named) == len(letters) == len(set(named)) and {"Y", "X"} <= set(named):
-        return "".join(named) + ("S" if layer.rgb else "")
+    named = named_axes(layer.axis_labels)
+    if named is not None and "S" not in named:
+        return named + ("S" if layer.rgb else "")
     # A grey image that is 3 wide is not RGB: the layer knows, the shape does not.
     if not layer.rgb and shape:
-        shape = (*shape[:-1], max(shape[-1], 5))
+        shape = (*shape[:-1], max(shape))
     axes = guess_axes(shape)
-    timed = [i for i, unit in enumerate(_units(layer)) if _is_time(unit)]
-    if len(timed) == 1 and "T" not in axes and axes[timed[0]] == "Z":
-        axes = axes[: timed[0]] + "T" + axes[timed[0] + 1 :]
+    for letter, dimension in (("T", "[time]"), ("Z", "[length]")):
+        found = [
+            i
+            for i, unit in enumerate(_units(layer))
+            if str(getattr(unit, "dimensionality", "")) == dimension and axes[i] in "ZC"
+        ]
+        if len(found) == 1 and letter not in axes:
+            axes = axes[: found[0]] + letter + axes[found[0] + 1 :]
     return axes
 
 
 def _units(layer: Image) -> Sequence[Any]:
     return getattr(layer, "units", None) or ()
-
-
-def _is_time(unit: Any) -> bool:
-    return str(getattr(unit, "dimensionality", "")) == "[time]"
 
 
 def box_of(
