@@ -12,11 +12,10 @@ import torch
 
 from napari_baryir.atomic import written_aside
 from napari_baryir.errors import DataError
+from napari_baryir.training.names import CHECKPOINT
 
 logger = logging.getLogger(__name__)
 
-CHECKPOINT = "checkpoint.pt"
-"""File name in a run's output folder."""
 PREVIOUS = "checkpoint.previous.pt"
 """The one before it, which is read where the newest is damaged or was just being put in place."""
 

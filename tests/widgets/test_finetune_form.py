@@ -14,13 +14,11 @@ pytest.importorskip("napari")
 from finetuning import save_tiny_model, stacks
 
 from napari_baryir.errors import InputError
-from napari_baryir.training import checkpoint, degradations, finetune
-from napari_baryir.training.finetune import images as finetune_images
+from napari_baryir.training import degradations
 from napari_baryir.training.finetune.settings import FinetuneSettings
+from napari_baryir.training.names import PROFILES
 from napari_baryir.weights.cache import model_folder
 from napari_baryir.widgets.finetune import choices as finetune_choices
-from napari_baryir.widgets.finetune import history
-from napari_baryir.widgets.finetune import layers as finetune_layers
 from napari_baryir.widgets.finetune.choices import (
     degradation_choices,
     free_name,
@@ -43,13 +41,9 @@ def form(tmp_path: Path, another_form: Callable[..., Any]) -> Any:
     return made
 
 
-def test_what_is_copied_to_save_an_import_is_what_training_has() -> None:
+def test_what_the_form_offers_is_what_training_has() -> None:
     known = {name: tuple(made) for name, made in degradations.DEGRADATIONS.items()}
-    assert known == finetune_choices.PROFILES
-    assert finetune_choices.CHECKPOINT == checkpoint.CHECKPOINT
-    assert history.YOURS == finetune.YOURS
-    assert history.CLEAN == degradations.CLEAN
-    assert finetune_layers.SMALLEST_SIDE == finetune_images.SMALLEST_SIDE
+    assert known == PROFILES
     for mode in finetune_choices.MODES.values():
         FinetuneSettings(mode=mode)
     for brightness in finetune_choices.BRIGHTNESS.values():

@@ -14,7 +14,6 @@ from napari_baryir.steps import Steps
 from napari_baryir.training.calibrate import CalibrationProgress
 from napari_baryir.training.data import make_batches
 from napari_baryir.training.finetune.card import choose_share, write_calibrated, write_stopped
-from napari_baryir.training.finetune.plan import YOURS
 from napari_baryir.training.finetune.samples import complete
 from napari_baryir.training.finetune.settings import FinetuneSettings
 from napari_baryir.training.finetune.sources import (
@@ -34,6 +33,7 @@ from napari_baryir.training.finetune.tuning import (
 )
 from napari_baryir.training.log import TrainingLog
 from napari_baryir.training.loop import take_steps
+from napari_baryir.training.names import YOURS
 from napari_baryir.training.processes import refuse_several, training_device
 from napari_baryir.training.validation import Scores, ValidationProgress
 from napari_baryir.weights.files import load_weights

@@ -18,8 +18,8 @@ from napari_baryir.network import BaryIR
 from napari_baryir.training.calibrate import KEPT_APART, CalibrationProgress, calibrate
 from napari_baryir.training.data.images import listed
 from napari_baryir.training.degradations import DEGRADATIONS
-from napari_baryir.training.finetune.plan import YOURS
 from napari_baryir.training.finetune.tuning import FORGIVEN, LEAST_GAIN, TuningRun, forgotten
+from napari_baryir.training.names import YOURS
 from napari_baryir.training.validation import Scores
 from napari_baryir.version import __version__
 from napari_baryir.weights.files import save_weights

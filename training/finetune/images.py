@@ -25,9 +25,7 @@ from napari_baryir.training.data.images import (
     pair_by_key,
     read_pixels,
 )
-
-SMALLEST_SIDE = 32
-"""Pixels. Patches smaller than this hold less than 4 x 4 cells of the latent grid."""
+from napari_baryir.training.names import SMALLEST_SIDE
 
 PARTS = 5
 """Number of parts that one image is cut into; one of them is kept for validation."""

@@ -27,10 +27,8 @@ from napari_baryir.training.finetune.samples import (
 )
 from napari_baryir.training.finetune.settings import FinetuneSettings
 from napari_baryir.training.finetune.sources import Material, Part, Planes
+from napari_baryir.training.names import YOURS
 from napari_baryir.training.validation import ValidationPair, make_pair
-
-YOURS = "your images"
-"""Under this name the user's validation images are scored, whatever their domain is called."""
 
 SIDE = 256
 """Largest side of validation images, pixels."""

@@ -24,9 +24,10 @@ from napari_baryir.training.checkpoint import (
     save_checkpoint,
 )
 from napari_baryir.training.finetune.low_rank import add_low_rank, merged_state
-from napari_baryir.training.finetune.plan import YOURS, TuningPlan, make_plan
+from napari_baryir.training.finetune.plan import TuningPlan, make_plan
 from napari_baryir.training.finetune.settings import FinetuneSettings, choose_sizes
 from napari_baryir.training.finetune.sources import Material
+from napari_baryir.training.names import YOURS
 from napari_baryir.training.state import TrainingState, state_around
 from napari_baryir.training.validation import Scores, ValidationProgress, iter_validate
 from napari_baryir.weights.cache import model_folder

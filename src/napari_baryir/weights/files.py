@@ -126,7 +126,7 @@ def on_device(model: BaryIR, device: str | torch.device) -> BaryIR:
 
 
 def check_tensors(
-    found: Mapping[str, Sequence[int]], expected: Mapping[str, Sequence[int]], *, source: str
+    found: Mapping[str, Sequence[int]], expected: Mapping[str, Sequence[int]], *, where: str
 ) -> None:
     """Compare the names and shapes of tensors.
 
@@ -134,8 +134,8 @@ def check_tensors(
     ----------
     found, expected
         Tensor name to shape.
-    source
-        The source of the tensors, for the message.
+    where
+        The file, for the message.
 
     Raises
     ------
@@ -151,7 +151,7 @@ def check_tensors(
     ]
     if problems:
         raise WeightsError(
-            f"{source} does not fit the network it describes: {_listed(problems)}. "
+            f"{where} does not fit the network it describes: {_listed(problems)}. "
             "Use the file that belongs to this configuration"
         )
 
@@ -172,7 +172,7 @@ def empty_model(config: GatedConfig | RestormerConfig, *, domains: tuple[str, ..
         raise WeightsError(f"the file asks for a network that cannot be: {reason}") from None
 
 
-def fill_model(model: BaryIR, tensors: Mapping[str, Tensor], *, source: str) -> None:
+def fill_model(model: BaryIR, tensors: Mapping[str, Tensor], *, where: str) -> None:
     """Put tensors whose names and shapes were checked into a network made by `empty_model`.
 
     Raises
@@ -180,43 +180,43 @@ def fill_model(model: BaryIR, tensors: Mapping[str, Tensor], *, source: str) -> 
     WeightsError
         If a tensor has values that are not finite.
     """
-    _refuse_non_finite(tensors, source)
+    _refuse_non_finite(tensors, where)
     model.load_state_dict(dict(tensors), strict=True, assign=True)
     assert not any(t.is_meta for t in (*model.parameters(), *model.buffers()))
 
 
-def _read(file: Any, source: str) -> BaryIR:
+def _read(file: Any, where: str) -> BaryIR:
     """Check an open safetensors file and make the network that it holds."""
-    header = parse_header(file.metadata(), source)
+    header = parse_header(file.metadata(), where)
     try:
         config = parse_config(header.config)
     except BaryIRError as error:
-        raise WeightsError(f"the header of {source} cannot be read: {error}") from None
+        raise WeightsError(f"the header of {where} cannot be read: {error}") from None
     model = empty_model(config, domains=header.domains)
     model.calibration, model.provenance = dict(header.calibration), dict(header.provenance)
     slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     odd = [f"{n}: {s.get_dtype()}" for n, s in slices.items() if s.get_dtype() not in _FLOAT_TYPES]
     if odd:
-        raise WeightsError(f"{source} has tensors that are not floating point: {_listed(odd)}")
+        raise WeightsError(f"{where} has tensors that are not floating point: {_listed(odd)}")
     found = {name: tuple(part.get_shape()) for name, part in slices.items()}
     prototypes, subspace = (found.pop(name, None) for name in ESTIMATES)
     if prototypes is not None:
-        _check_prototypes(prototypes, header.domains, source)
+        _check_prototypes(prototypes, header.domains, where)
     if subspace is not None and (len(subspace) != 2 or 0 in subspace):
-        raise WeightsError(f"{source}: subspace has shape {subspace}, expected rows of directions")
-    check_tensors(found, shapes(model), source=source)
+        raise WeightsError(f"{where}: subspace has shape {subspace}, expected rows of directions")
+    check_tensors(found, shapes(model), where=where)
     # A copy: the network must not hang on to the memory-mapped file.
     tensors = {name: file.get_tensor(name).to(torch.float32, copy=True) for name in slices}
     for name in ESTIMATES:
         setattr(model, name, tensors.get(name))
-    fill_model(model, tensors, source=source)
+    fill_model(model, tensors, where=where)
     return model
 
 
-def _check_prototypes(shape: Sequence[int], domains: Sequence[str], source: str) -> None:
+def _check_prototypes(shape: Sequence[int], domains: Sequence[str], where: str) -> None:
     if len(shape) != 2 or shape[0] != len(domains):
         raise WeightsError(
-            f"{source}: prototypes have shape {tuple(shape)}, expected one row for each of the "
+            f"{where}: prototypes have shape {tuple(shape)}, expected one row for each of the "
             f"{len(domains)} domains"
         )
 
@@ -226,11 +226,11 @@ def shapes(model: BaryIR) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
-def _refuse_non_finite(tensors: Mapping[str, Tensor], source: str) -> None:
+def _refuse_non_finite(tensors: Mapping[str, Tensor], where: str) -> None:
     bad = [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
     if bad:
         raise WeightsError(
-            f"{source}: values that are not finite (NaN or infinite) in {_listed(bad)}"
+            f"{where}: values that are not finite (NaN or infinite) in {_listed(bad)}"
         )
 
 

@@ -63,7 +63,7 @@ def read_header(path: str | os.PathLike[str]) -> Header:
         raise damaged(path, error) from None
 
 
-def parse_header(metadata: Mapping[str, str] | None, source: str) -> Header:
+def parse_header(metadata: Mapping[str, str] | None, where: str) -> Header:
     """Read our JSON from the metadata of a safetensors header.
 
     Raises
@@ -74,17 +74,17 @@ def parse_header(metadata: Mapping[str, str] | None, source: str) -> Header:
     text = (metadata or {}).get(HEADER_KEY)
     if text is None:
         raise WeightsError(
-            f"{source} has no '{HEADER_KEY}' entry in its header, so it does not say which network "
+            f"{where} has no '{HEADER_KEY}' entry in its header, so it does not say which network "
             "it is for; published checkpoints are converted by napari-baryir import-weights"
         )
     try:
         header = Header.model_validate_json(text)
     except ValidationError as error:
         what = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise WeightsError(f"the header of {source} cannot be read: {what}") from None
+        raise WeightsError(f"the header of {where} cannot be read: {what}") from None
     if header.format != FORMAT:
         raise WeightsError(
-            f"{source} has format {header.format}, this version reads format {FORMAT}; "
+            f"{where} has format {header.format}, this version reads format {FORMAT}; "
             "update napari-baryir"
         )
     return header

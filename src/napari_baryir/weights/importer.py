@@ -217,10 +217,10 @@ def _make_model(found: Mapping[str, Sequence[int]], read: Callable[[str], Tensor
     model = empty_model(config)
     names, ours = published_names(config), shapes(model)
     used = {name: shape for name, shape in plain.items() if name not in UNUSED}
-    check_tensors(used, {name: ours[our] for name, our in names.items()}, source="the file")
+    check_tensors(used, {name: ours[our] for name, our in names.items()}, where="the file")
     tensors = {
         our: read(prefix + name).detach().to(torch.float32, copy=True)
         for name, our in names.items()
     }
-    fill_model(model, tensors, source="the file")
+    fill_model(model, tensors, where="the file")
     return model

@@ -10,14 +10,9 @@ from napari_baryir.errors import InputError, WeightsError
 from napari_baryir.network.config import RestormerConfig, parse_config
 
 UNUSED = frozenset(
-    {
-        "chnl_reduce1.weight",
-        "chnl_reduce2.weight",
-        "chnl_reduce3.weight",
-        "reduce_noise_channel_1.weight",
-        "reduce_noise_channel_2.weight",
-        "reduce_noise_channel_3.weight",
-    }
+    f"{name}{level}.weight"
+    for name in ("chnl_reduce", "reduce_noise_channel_")
+    for level in (1, 2, 3)
 )
 """Tensors of the published state dict that its forward pass never reads; they are left out."""
 
@@ -46,20 +41,21 @@ _SINGLE = {
 }
 """Convolutions: the published module and ours; each has a ``weight`` only."""
 
-_STAGES = {
-    "encoder_level1": "encoder.level1",
-    "encoder_level2": "encoder.level2",
-    "encoder_level3": "encoder.level3",
-    "latent": "encoder.latent",
-    "barylatent": "barycenter_map.blocks",
-    "decoder_level3": "decoder.level3",
-    "decoder_level2": "decoder.level2",
-    "decoder_level1": "decoder.level1",
-    "refinement": "decoder.refinement",
-    "resdecoder_level3": "decoder.pyramid.level3",
-    "resdecoder_level2": "decoder.pyramid.level2",
+_STAGES: dict[str, tuple[str, str, int | None]] = {
+    "encoder_level1": ("encoder.level1", "encoder_blocks", 0),
+    "encoder_level2": ("encoder.level2", "encoder_blocks", 1),
+    "encoder_level3": ("encoder.level3", "encoder_blocks", 2),
+    "latent": ("encoder.latent", "encoder_blocks", 3),
+    "barylatent": ("barycenter_map.blocks", "barycenter_blocks", None),
+    "decoder_level3": ("decoder.level3", "decoder_blocks", 0),
+    "decoder_level2": ("decoder.level2", "decoder_blocks", 1),
+    "decoder_level1": ("decoder.level1", "decoder_blocks", 2),
+    "refinement": ("decoder.refinement", "refinement_blocks", None),
+    "resdecoder_level3": ("decoder.pyramid.level3", "residual_blocks", 0),
+    "resdecoder_level2": ("decoder.pyramid.level2", "residual_blocks", 1),
 }
-"""Sequences of blocks: the published module and ours."""
+"""Sequences of blocks: the published module, ours, and the field that counts the blocks: a number,
+or several, of which this is the one at that index."""
 
 _LONE_BLOCKS = {
     "noise_level3": "decoder.fuse_noise.0",
@@ -91,8 +87,10 @@ def published_names(config: RestormerConfig) -> dict[str, str]:
     """Map published names to ours, for every tensor that a network of this depth uses."""
     names = {f"{theirs}.weight": f"{ours}.weight" for theirs, ours in _SINGLE.items()} | _NORM
     blocks = dict(_LONE_BLOCKS)
-    for stage, count in _stage_depths(config).items():
-        blocks |= {f"{stage}.{i}": f"{_STAGES[stage]}.{i}" for i in range(count)}
+    for stage, (ours, field, index) in _STAGES.items():
+        counted = getattr(config, field)
+        count = counted if index is None else counted[index]
+        blocks |= {f"{stage}.{i}": f"{ours}.{i}" for i in range(count)}
     for theirs, ours in blocks.items():
         names |= {f"{theirs}.{part}": f"{ours}.{name}" for part, name in _BLOCK.items()}
     return names
@@ -119,45 +117,21 @@ def read_config(shapes: Mapping[str, Sequence[int]]) -> RestormerConfig:
             f"not 4 dimensions (the file holds {len(shapes)} tensors: {names}, ...)"
         )
     defaults = RestormerConfig().heads
-    stages = ("encoder_level1", "encoder_level2", "encoder_level3", "latent")
-    heads = [_size(shapes, f"{stage}.0.attn.temperature", 3) for stage in stages]
-    depth = {stage: _depth(shapes, stage) for stage in _STAGES}
+    encoder = [stage for stage, (_, field, _) in _STAGES.items() if field == "encoder_blocks"]
+    heads = [_size(shapes, f"{stage}.0.attn.temperature", 3) for stage in encoder]
     fields: dict[str, Any] = {
         "width": width,
         "heads": tuple(h or default for h, default in zip(heads, defaults, strict=True)),
-        "encoder_blocks": tuple(depth[stage] for stage in stages),
-        "barycenter_blocks": depth["barylatent"],
-        "residual_blocks": (depth["resdecoder_level3"], depth["resdecoder_level2"]),
-        "decoder_blocks": tuple(depth[f"decoder_level{level}"] for level in (3, 2, 1)),
-        "refinement_blocks": depth["refinement"],
     }
+    for stage, (_, field, index) in _STAGES.items():
+        depth = _depth(shapes, stage)
+        fields[field] = depth if index is None else (*fields.get(field, ()), depth)
     try:
         config = parse_config({"backbone": "restormer", **fields})
     except InputError as error:
         raise WeightsError(f"this is not a published BaryIR network: {error}") from None
     assert isinstance(config, RestormerConfig)
     return config
-
-
-def _stage_depths(config: RestormerConfig) -> dict[str, int]:
-    encoder, decoder, residual = (
-        config.encoder_blocks,
-        config.decoder_blocks,
-        config.residual_blocks,
-    )
-    return {
-        "encoder_level1": encoder[0],
-        "encoder_level2": encoder[1],
-        "encoder_level3": encoder[2],
-        "latent": encoder[3],
-        "barylatent": config.barycenter_blocks,
-        "decoder_level3": decoder[0],
-        "decoder_level2": decoder[1],
-        "decoder_level1": decoder[2],
-        "refinement": config.refinement_blocks,
-        "resdecoder_level3": residual[0],
-        "resdecoder_level2": residual[1],
-    }
 
 
 def _size(shapes: Mapping[str, Sequence[int]], name: str, dimensions: int) -> int | None:

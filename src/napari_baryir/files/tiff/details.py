@@ -74,7 +74,7 @@ Tag = tuple[int, int, int, bytes]
 class TiffDetails:
     """The layout of the pixels in the TIFF, and its metadata word by word."""
 
-    source: Path
+    path: Path
     family: str
     """"ome", "imagej", "plain", or "other"."""
     axes: str
@@ -132,7 +132,7 @@ def read_details(opened: Opened, path: Path, photometric: str) -> TiffDetails:
     if family == "ome":
         description = (file.ome_metadata or "").encode()
     return TiffDetails(
-        source=path,
+        path=path,
         family=family,
         axes=series.axes,
         description=description,

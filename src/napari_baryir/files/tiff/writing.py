@@ -96,16 +96,16 @@ def _pages(image: ImageFile, details: TiffDetails | None) -> list[Page]:
         n for n, letter in zip(image.shape, axes, strict=True) if letter not in "YXS"
     )
     try:
-        pages = tags_of_pages(details.source, planes) if details.family != "imagej" else None
+        pages = tags_of_pages(details.path, planes) if details.family != "imagej" else None
     except (OSError, tifffile.TiffFileError) as error:
         logger.warning(
             "%s: descriptions, names and times of pages after the first are not kept, for it "
-            "cannot be read again (%s)", details.source, error
+            "cannot be read again (%s)", details.path, error
         )  # fmt: skip
         pages = None
     if details.dropped and not details.original:
         listed = ", ".join(details.dropped)
-        logger.warning("%s: some of its metadata is not kept: %s", details.source, listed)
+        logger.warning("%s: some of its metadata is not kept: %s", details.path, listed)
     return [first, *pages[1:]] if pages else [first]
 
 
@@ -122,7 +122,7 @@ def _write_back(
         # An XML that does not fit the pixels, for instance, cannot describe this file.
         logger.warning(
             "%s: its OME-XML does not fit its pixels; of its metadata only axes, steps and "
-            "channel names are kept", details.source
+            "channel names are kept", details.path
         )  # fmt: skip
         _write_new(aside, pixels, image, details, pages)
 

@@ -13,12 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_baryir.widgets.estimate.maps import (
-    LEVELS,
-    PENDING,
-    DegradationMaps,
-    label_colors,
-)
+from napari_baryir.widgets.estimate.maps import LEVELS, PENDING, DegradationMaps, label_colors
 from napari_baryir.widgets.viewer import layers
 from napari_baryir.widgets.viewer.regions import Box
 
@@ -26,7 +21,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
 
-    from napari_baryir.widgets.estimate.job import Contribution
+    from napari_baryir.widgets.estimate.job import Estimated
 
 OPACITY = 0.7
 """Opacity of the maps: the image stays visible below them."""
@@ -65,18 +60,21 @@ def placement(source: Image, box: Box, axes: str, cell: int = 1) -> dict[str, An
     }
 
 
-def add_severity(
-    viewer: ViewerModel,
-    source: Image,
-    box: Box,
-    maps: DegradationMaps,
-    *,
-    record: dict[str, Any],
-) -> Image:
-    """Add the severity right above its image; inferno from 0 to 1, with a colour bar."""
-    from napari.layers import Image
+def add_layers(
+    viewer: ViewerModel, source: Image, box: Box, done: Estimated, record: dict[str, Any]
+) -> tuple[Image, Labels, list[Image]]:
+    """Add what was found right above its image.
 
-    layer = Image(
+    Returns
+    -------
+    The severity (inferno from 0 to 1, with a colour bar), the domain map (a colour per domain, as
+    opaque as a cell is severe) and what the embeddings do to the image (hidden, 0 is black).
+    """
+    from napari.layers import Image, Labels
+
+    maps = done.maps
+    cells = placement(source, box, maps.axes, maps.cell)
+    severity = Image(
         maps.severity,
         name=f"{source.name} severity",
         rgb=False,
@@ -86,26 +84,11 @@ def add_severity(
         blending="translucent",
         opacity=OPACITY,
         metadata={layers.KEY: {**record, "kind": "severity"}},
-        **placement(source, box, maps.axes, maps.cell),
+        **cells,
     )
-    layers.insert_above(viewer, source, layer)
-    layers.show_colorbar(layer)
-    return layer
-
-
-def add_domains(
-    viewer: ViewerModel,
-    below: Image,
-    source: Image,
-    box: Box,
-    maps: DegradationMaps,
-    *,
-    record: dict[str, Any],
-) -> Labels:
-    """Add the domain map: one named colour per domain, as opaque as the cell is severe."""
-    from napari.layers import Labels
-
-    layer = Labels(
+    layers.insert_above(viewer, source, severity)
+    layers.show_colorbar(severity)
+    domains = Labels(
         maps.labels,
         name=f"{source.name} domains",
         multiscale=False,
@@ -114,34 +97,24 @@ def add_domains(
         opacity=1.0,
         features=_features(maps),
         metadata={layers.KEY: {**record, "kind": "domains"}},
-        **placement(source, box, maps.axes, maps.cell),
+        **cells,
     )
-    layer.editable = False
-    layers.insert_above(viewer, below, layer)
-    return layer
-
-
-def add_contribution(
-    viewer: ViewerModel,
-    below: Image,
-    source: Image,
-    box: Box,
-    axes: str,
-    contribution: Contribution,
-    *,
-    record: dict[str, Any],
-) -> Image:
-    """Add a map of what an embedding does to the image, hidden; 0 is black."""
-    return layers.add_difference(
-        viewer,
-        below,
-        contribution.data,
-        name=f"{source.name} {contribution.name}",
-        limit=contribution.limit,
-        record={**record, "kind": "contribution", "map": contribution.name},
-        placement=placement(source, box, axes),
-        visible=False,
-    )
+    domains.editable = False
+    layers.insert_above(viewer, severity, domains)
+    contributions = [
+        layers.add_difference(
+            viewer,
+            severity,
+            each.data,
+            name=f"{source.name} {each.name}",
+            limit=each.limit,
+            record={**record, "kind": "contribution", "map": each.name},
+            placement=placement(source, box, maps.axes),
+            visible=False,
+        )
+        for each in done.contributions
+    ]
+    return severity, domains, contributions
 
 
 def show_domain(layer: Labels, maps: DegradationMaps, only: str | None) -> None:

@@ -3,102 +3,81 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from qtpy.QtCore import QRectF, QSize, Qt, Signal
-from qtpy.QtGui import QBrush, QColor, QPainter, QPen
-from qtpy.QtWidgets import QAbstractButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtWidgets import (
+    QGraphicsOpacityEffect,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_baryir.domains import CLEAN, UNKNOWN, colors_of, hex_of
 
 SWATCH = 12
 """Side of a colour's square, in pixels."""
-GAP = 6
+
+MEANINGS = {
+    CLEAN: "Nothing wrong: transparent in the map.",
+    UNKNOWN: "Something is wrong, but nothing that the model was trained on.",
+}
 
 
-class LegendRow(QAbstractButton):
+class LegendRow(QPushButton):
     """Colour, name, bar and percentage of one domain; checked while it is shown alone."""
 
     def __init__(self, domain: str, color: str, parent: QWidget) -> None:
         super().__init__(parent)
         self.domain = domain
         self.share: float | None = None
-        self.faded = False
-        self._color = QColor(color)
-        self.setText(domain)
+        self.setAccessibleName(domain)
         self.setCheckable(True)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
-        meanings = {
-            CLEAN: "Nothing wrong: transparent in the map.",
-            UNKNOWN: "Something is wrong, but nothing that the model was trained on.",
-        }
-        meaning = meanings.get(domain, "The fainter its colour in the map, the milder it is there.")
+        meaning = MEANINGS.get(domain, "The fainter its colour in the map, the milder it is there.")
         self.setToolTip(f"{meaning} Click to see only {domain} in the map.")
+        swatch, name, self._bar, self._number = QLabel(), QLabel(domain), QProgressBar(), QLabel()
+        # Clean is transparent in the map.
+        fill = f"border: 1px dotted {color}" if domain == CLEAN else f"background: {color}"
+        swatch.setFixedSize(SWATCH, SWATCH)
+        swatch.setStyleSheet(f"{fill}; border-radius: 2px;")
+        self._bar.setTextVisible(False)
+        self._bar.setFixedHeight(8)
+        self._bar.setMinimumWidth(30)
+        self._bar.setStyleSheet(f"QProgressBar::chunk {{ {fill}; }}")
+        self.ensurePolished()  # in the font of the window
+        measure = self.fontMetrics().horizontalAdvance
+        name.setMinimumWidth(measure("background   "))
+        self._number.setMinimumWidth(measure("100 %"))
+        self._number.setAlignment(Qt.AlignmentFlag.AlignRight)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(6, 3, 6, 3)
+        for each in (swatch, name, self._bar, self._number):
+            each.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+            row.addWidget(each)
+        row.setStretchFactor(self._bar, 1)
 
     def sizeHint(self) -> QSize:
-        """Return the size of a line of text with some air."""
-        text = self.fontMetrics()
-        return QSize(text.horizontalAdvance("background 100 %") + 100, text.height() + 8)
+        """Return the size of what is in the row, which buttons leave to their text."""
+        return self.layout().sizeHint()
 
     def minimumSizeHint(self) -> QSize:
-        """The bar may become short."""
-        return QSize(140, self.sizeHint().height())
+        """Return the size with the shortest bar."""
+        return self.layout().minimumSize()
 
-    def paintEvent(self, _: Any) -> None:
-        """Draw the row."""
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setOpacity(0.4 if self.faded else 1.0)
-        text = self.palette().color(self.foregroundRole())
-        row = QRectF(self.rect())
-        if self.isChecked() or self.underMouse() or self.hasFocus():
-            wash = QColor(text)
-            wash.setAlpha(40 if self.isChecked() else 18)
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(wash)
-            painter.drawRoundedRect(row, 3, 3)
-        self._draw_swatch(painter, row)
-        painter.setPen(text)
-        name = row.adjusted(SWATCH + 2 * GAP, 0, 0, 0)
-        painter.drawText(name, Qt.AlignmentFlag.AlignVCenter, self.domain)
-        self._draw_bar(painter, row, text)
-        painter.end()
+    def set_share(self, share: float | None) -> None:
+        """Set bar and percentage; None where they are not known yet."""
+        self.share = share
+        self._bar.setValue(round(100 * (share or 0.0)))
+        self._number.setText("" if share is None else percent(share))
 
-    def _draw_swatch(self, painter: QPainter, row: QRectF) -> None:
-        swatch = QRectF(GAP, row.center().y() - SWATCH / 2, SWATCH, SWATCH)
-        if self.domain == CLEAN:  # transparent in the map
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.setPen(QPen(self._color, 1, Qt.PenStyle.DotLine))
-        else:
-            painter.setBrush(self._color)
-            painter.setPen(Qt.PenStyle.NoPen)
-        painter.drawRoundedRect(swatch.adjusted(0.5, 0.5, -0.5, -0.5), 2, 2)
-
-    def _draw_bar(self, painter: QPainter, row: QRectF, text: QColor) -> None:
-        metrics = self.fontMetrics()
-        left = SWATCH + 3 * GAP + metrics.horizontalAdvance("background")
-        right = metrics.horizontalAdvance("100 %") + GAP
-        trough = row.adjusted(left, 0, -right - GAP, 0)
-        trough = QRectF(trough.left(), row.center().y() - 4, max(trough.width(), 0), 8)
-        faint = QColor(text)
-        faint.setAlpha(30)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(faint)
-        painter.drawRoundedRect(trough, 2, 2)
-        if self.share is None:
-            return
-        bar = QRectF(trough)
-        bar.setWidth(trough.width() * self.share)
-        styles = Qt.BrushStyle
-        hollow = self.domain == CLEAN
-        style = styles.Dense5Pattern if hollow else styles.SolidPattern
-        painter.setBrush(QBrush(self._color, style))
-        painter.drawRoundedRect(bar, 2, 2)
-        painter.setPen(text)
-        number = row.adjusted(row.width() - right, 0, -GAP, 0)
-        aligned = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight
-        painter.drawText(number, aligned, percent(self.share))
+    def fade(self, faded: bool) -> None:
+        """Stand back while another domain is shown alone."""
+        effect = QGraphicsOpacityEffect(self)
+        effect.setOpacity(0.4)
+        self.setGraphicsEffect(effect if faded else None)
 
 
 class Legend(QWidget):
@@ -136,8 +115,7 @@ class Legend(QWidget):
     def set_shares(self, shares: Mapping[str, float] | None) -> None:
         """Set the bars; None where they are not known yet."""
         for domain, row in self.rows.items():
-            row.share = None if shares is None else shares.get(domain, 0.0)
-            row.update()
+            row.set_share(None if shares is None else shares.get(domain, 0.0))
 
     def _on_clicked(self, checked: bool) -> None:
         row = self.sender()
@@ -147,8 +125,7 @@ class Legend(QWidget):
     def _mark(self, only: str | None) -> None:
         for domain, row in self.rows.items():
             row.setChecked(domain == only)
-            row.faded = only is not None and domain != only
-            row.update()
+            row.fade(only not in (None, domain))
 
 
 def percent(share: float) -> str:

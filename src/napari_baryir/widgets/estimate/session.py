@@ -95,21 +95,8 @@ class EstimateSession(RunSession):
         source = job.source
         assert source is not None
         record = make_record(done.estimate, job, source)
-        severity = degradation_layers.add_severity(
-            self.viewer, source, job.box, done.maps, record=record
-        )
-        domains = degradation_layers.add_domains(
-            self.viewer, severity, source, job.box, done.maps, record=record
-        )
-        contributions = [
-            degradation_layers.add_contribution(
-                self.viewer, severity, source, job.box, done.maps.axes, each, record=record
-            )
-            for each in done.contributions
-        ]
-        result = MapResult(
-            source, job.box, job.axes, done.estimate, done.maps, severity, domains, contributions
-        )
+        found = degradation_layers.add_layers(self.viewer, source, job.box, done, record)
+        result = MapResult(source, job.box, job.axes, done.estimate, done.maps, *found)
         self._look_as_seen(result)
         self.results.append(result)
         self._look_at(result)

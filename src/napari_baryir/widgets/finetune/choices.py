@@ -8,6 +8,7 @@ from typing import Any
 from qtpy.QtWidgets import QFileDialog, QFormLayout
 
 from napari_baryir.errors import InputError
+from napari_baryir.training.names import CHECKPOINT, PROFILES
 from napari_baryir.weights.cache import model_folder
 from napari_baryir.weights.registry import REGISTRY
 from napari_baryir.widgets.dock.controls import FolderEdit
@@ -28,12 +29,6 @@ EXPLAINED: dict[Kind, str] = {
 
 FROM_LAYERS, FROM_FOLDERS = "layers", "folders"
 
-PROFILES: dict[str, tuple[str, ...]] = {
-    "microscopy": ("noise", "blur", "background", "stripes"),
-    "photo": ("noise", "rain", "haze", "blur", "low light"),
-}
-"""As `napari_baryir.training.degradations.DEGRADATIONS`, whose import takes a second."""
-
 MODES: dict[str, str] = {
     "all but the encoder": "frozen-encoder",
     "low-rank updates": "lora",
@@ -45,9 +40,6 @@ BRIGHTNESS: dict[str, str] = {
     "match": "match",
     "keep": "keep",
 }
-
-CHECKPOINT = "checkpoint.pt"
-"""As `napari_baryir.training.checkpoint.CHECKPOINT`, whose import brings torch."""
 
 NOT_IN_NAMES = '/\\:*?"<>|'
 

@@ -44,7 +44,7 @@ class FinetuneControls(Form):
         super().__init__(viewer)
         self.model.label = "start from"
         self.layers = LayerChoices(viewer)
-        self._make_sources()
+        self._make_images()
         self._make_settings()
         self.basic = [
             self.model, self.kind, self.found_in, self.degraded, self.clean, self.images,
@@ -56,7 +56,7 @@ class FinetuneControls(Form):
             self.brightness, self.turn, self.calibrate,
         ]  # fmt: skip
 
-    def _make_sources(self) -> None:
+    def _make_images(self) -> None:
         self.kind = ComboBox(label="learn from", choices=list(KINDS.items()))
         self.found_in = ComboBox(
             label="found in", choices=[FROM_LAYERS, FROM_FOLDERS],

@@ -40,7 +40,7 @@ class FinetuneForm(FinetuneControls):
         self.refresh_layers()
 
     @property
-    def source_kind(self) -> Kind:
+    def images_kind(self) -> Kind:
         """What kind of images the model learns from."""
         kind: Kind = self.kind.value
         return kind
@@ -48,7 +48,7 @@ class FinetuneForm(FinetuneControls):
     @property
     def explanation(self) -> str:
         """What the images must be like, in a sentence."""
-        return EXPLAINED[self.source_kind]
+        return EXPLAINED[self.images_kind]
 
     @property
     def of_layers(self) -> bool:
@@ -71,7 +71,7 @@ class FinetuneForm(FinetuneControls):
     def problem(self) -> str | None:
         """Return why nothing can be learnt from what is chosen; None if it can be tried."""
         try:
-            self._sources()
+            self._chosen_images()
             path = weights_path(self.name.value)
         except InputError as error:
             reason = str(error)
@@ -89,14 +89,14 @@ class FinetuneForm(FinetuneControls):
         InputError
             If a control holds something that is not possible.
         """
-        images, partners = self._sources()
+        images, partners = self._chosen_images()
         like = self.like_image()
         return FinetuneJob(
-            kind=self.source_kind,
+            kind=self.images_kind,
             images=images,
             partners=partners,
             output=weights_path(self.name.value),
-            degradation=self.degradation.value if self.source_kind == "clean" else "",
+            degradation=self.degradation.value if self.images_kind == "clean" else "",
             like=None if like is None else self.layers.image(like),
             model=self.model.value,
             settings=self._settings(),
@@ -117,8 +117,8 @@ class FinetuneForm(FinetuneControls):
             **{name: value for name, value in sizes.items() if value != "auto"},
         }
 
-    def _sources(self) -> tuple[Images, Images | None]:
-        kind = self.source_kind
+    def _chosen_images(self) -> tuple[Images, Images | None]:
+        kind = self.images_kind
         if not self.of_layers:
             which = {"pairs": "degraded", "clean": "clean", "noisy": "noisy"}[kind]
             folder = self.folder.folder(which)
@@ -178,11 +178,11 @@ class FinetuneForm(FinetuneControls):
         self.changed.emit()
 
     def _measures_noise(self) -> bool:
-        return self.source_kind == "clean" and str(self.degradation.value).endswith(":noise")
+        return self.images_kind == "clean" and str(self.degradation.value).endswith(":noise")
 
     def adapt(self) -> None:
         """Show the controls that mean something now."""
-        kind, layers = self.source_kind, self.of_layers
+        kind, layers = self.images_kind, self.of_layers
         pairs = kind == "pairs"
         set_shown(self.degraded, layers and pairs)
         set_shown(self.clean, layers and pairs)

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_baryir.domains import CLEAN
+from napari_baryir.training.names import YOURS
 
 if TYPE_CHECKING:
     from napari_baryir.training.finetune import FinetuneProgress
     from napari_baryir.training.validation import ValidationProgress
 
-YOURS = "your images"
-"""As `napari_baryir.training.finetune` calls the user's validation images."""
 LOSS = "fidelity"
 """The loss term that is drawn: the others play a game, and mean little by themselves."""
 

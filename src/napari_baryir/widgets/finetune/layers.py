@@ -9,6 +9,7 @@ import numpy as np
 import psutil
 
 from napari_baryir.errors import InputError
+from napari_baryir.training.names import SMALLEST_SIDE
 from napari_baryir.widgets.finetune.job import LayerImage
 from napari_baryir.widgets.viewer import layers
 from napari_baryir.widgets.viewer.regions import axes_of, level_0, why_not
@@ -22,9 +23,6 @@ NONE = "as modelled (no image)"
 
 COPIES = 3
 """Copies of an image in 32-bit floats that training holds at most."""
-
-SMALLEST_SIDE = 32
-"""As `napari_baryir.training.finetune.images.SMALLEST_SIDE`."""
 
 
 class LayerChoices:

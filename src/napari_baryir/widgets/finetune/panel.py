@@ -16,8 +16,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_baryir.training.names import YOURS
 from napari_baryir.widgets.dock.status import duration, show_text
-from napari_baryir.widgets.finetune.history import YOURS, History
+from napari_baryir.widgets.finetune.history import History
 from napari_baryir.widgets.finetune.job import Trained
 from napari_baryir.widgets.finetune.plot import FinetunePlot
 from napari_baryir.widgets.finetune.preview import FinetunePreview
