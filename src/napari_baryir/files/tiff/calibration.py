@@ -7,7 +7,7 @@ from typing import Any
 
 import tifffile
 
-from napari_baryir.files.tiff.ome_xml import Calibration
+from napari_baryir.files.tiff.ome_xml import Calibration, positive
 from napari_baryir.files.units import unit_name
 
 Fraction = tuple[int, int]
@@ -29,9 +29,9 @@ def imagej_calibration(metadata: Mapping[str, Any], resolution: Resolution | Non
         for axis, (dots, per) in zip("XY", resolution or (), strict=False):
             if dots > 0 and per > 0:
                 scale[axis], units[axis] = per / dots, unit
-    if unit is not None and (spacing := _positive(metadata.get("spacing"))) is not None:
+    if unit is not None and (spacing := positive(metadata.get("spacing"))) is not None:
         scale["Z"], units["Z"] = spacing, unit
-    if (interval := _positive(metadata.get("finterval"))) is not None:
+    if (interval := positive(metadata.get("finterval"))) is not None:
         scale["T"], units["T"] = interval, "second"
     return Calibration(scale, units)
 
@@ -53,7 +53,3 @@ def dots_per_inch(resolution: Resolution | None, unit: int) -> tuple[float, floa
         return None
     x, y = (dots / per * per_inch if per else 0.0 for dots, per in resolution)
     return (x, y) if min(x, y) > 0 else None
-
-
-def _positive(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and value > 0 else None

@@ -37,7 +37,7 @@ def read_calibration(xml: str) -> Calibration:
         return Calibration()
     scale, units = {}, {}
     for axis, attribute in _STEPS.items():
-        step = _positive(pixels.get(attribute))
+        step = positive(pixels.get(attribute))
         if step is None:
             continue
         unit = unit_name(pixels.get(f"{attribute}Unit", _DEFAULT_UNITS[axis]))
@@ -101,9 +101,10 @@ def fresh_metadata(
     return metadata
 
 
-def _positive(text: str | None) -> float | None:
+def positive(value: Any) -> float | None:
+    """Return a finite number above 0 that a file states as a number or text; else None."""
     try:
-        value = float(text or "")
-    except ValueError:
+        number = float(value)
+    except (TypeError, ValueError):
         return None
-    return value if 0 < value < float("inf") else None
+    return number if 0 < number < float("inf") else None

@@ -131,14 +131,16 @@ def _families(parts: Parts, estimate: DegradationEstimate) -> list[Family]:
     found = estimate.contributions
     if found is None:
         return []
-    families: list[Family] = []
-    if parts in ("additive", "both"):
-        additive = (found.shapley_barycenter, found.shapley_residual)
-        families.append(list(zip(("barycenter part", "residual part"), additive, strict=True)))
-    if parts in ("differences", "both"):
-        names = ("barycenter difference", "residual difference")
-        families.append(list(zip(names, (found.barycenter, found.residual), strict=True)))
-    return families
+    additive = [
+        ("barycenter part", found.shapley_barycenter),
+        ("residual part", found.shapley_residual),
+    ]
+    differences = [
+        ("barycenter difference", found.barycenter),
+        ("residual difference", found.residual),
+    ]
+    asked = {"additive": [additive], "differences": [differences], "both": [additive, differences]}
+    return asked.get(parts, [])
 
 
 def _at_once(families: list[Family]) -> Iterator[Contribution]:

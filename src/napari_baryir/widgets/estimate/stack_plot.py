@@ -1,4 +1,7 @@
-"""Severity and domains along an axis of a stack: a bar per plane, to be clicked."""
+"""Severity and domains along an axis of a stack: a bar per plane, to be clicked.
+
+Qt draws 200 bars of 5 colours in 5 ms; matplotlib takes 500 ms.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""A training as it goes: scores on the validation images above, the loss below."""
+"""A training as it goes: scores on the validation images above, the loss below.
+
+Qt draws 1,500 steps in 16 ms, several times a second while the training needs the processor.
+matplotlib takes 80 ms for the same plot, and 0.4 s to import.
+"""
 
 from __future__ import annotations
 
