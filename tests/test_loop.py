@@ -315,5 +315,9 @@ def test_the_command_trains_and_says_where_the_weights_are(
     assert re.search(r"^step 2/2: fidelity ", err, re.MULTILINE)  # no terminal, no bar
     assert "step 2: PSNR noise" in err
     assert out.splitlines()[-1] == f"weights: {tmp_path / 'smoke.safetensors'}"
+    assert main(["train", "smoke", *settings, "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert main(["train", "smoke", *settings, "--verbose"]) == 0
+    assert "recipe: " in capsys.readouterr().err
     assert main(["train", "smoke", *settings, "seed=1"]) == 2
     assert "other values of seed" in capsys.readouterr().err

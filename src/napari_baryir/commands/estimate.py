@@ -115,6 +115,7 @@ def run(args: argparse.Namespace) -> int:
                 for note in news.result[1]:
                     voice.note(f"{job.source}: {note}")
                 voice.line(_line(news.result[0]))
+                voice.detail(str(job.source), news.result[0].record)
     finally:  # whatever stops the rest, what is done is kept
         voice.document([*as_json(entries), *failed])
         if entries:
