@@ -1,0 +1,148 @@
+"""The documentation site is built without a broken link; its notebooks and commands work."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from napari_baryir import cli
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+NOTEBOOKS = sorted((DOCS / "notebooks").glob("*.ipynb"))
+PAGES = sorted([*DOCS.glob("*.md"), ROOT / "README.md"])
+NEEDED = ("ipykernel", "mkdocs", "material", "mkdocstrings", "nbconvert")
+
+needs_docs = pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in NEEDED),
+    reason="needs the extra docs: pip install 'napari-baryir[docs]'",
+)
+
+
+def build(site: Path, root: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Build the site strictly."""
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    environment.pop("RUN_NOTEBOOKS", None)
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)]
+    return subprocess.run(
+        command, cwd=root, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@needs_docs
+def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
+    done = build(tmp_path)
+    assert done.returncode == 0, done.stderr
+    for page, words in (
+        ("index.html", "before-photo.jpg"),
+        ("getting-started/index.html", "File &gt; Open Sample"),
+        ("models/photo-compact/index.html", "licence"),
+        ("notebooks/restore/index.html", "fluorescence_stack"),
+        ("api/index.html", 'id="napari_baryir.restore"'),
+    ):
+        assert words in (tmp_path / page).read_text("utf-8"), page
+    html = [page.read_text("utf-8") for page in tmp_path.rglob("*.html")]
+    loaded = [re.findall(r'(?:src="|stylesheet" href=")(https?://[^"]+)', text) for text in html]
+    assert loaded == [[]] * len(html)  # pages are whole without another server
+
+
+@needs_docs
+@pytest.mark.parametrize("link", ["nowhere.md", "../README.md#nowhere", "../nowhere.toml"])
+def test_a_broken_link_is_refused(link: str, tmp_path: Path) -> None:
+    for name in ("docs", "training", "src"):
+        shutil.copytree(
+            ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("*.safetensors", "*.pyc")
+        )
+    for path in ROOT.glob("*.*"):
+        if path.is_file():
+            shutil.copy(path, tmp_path)
+    with (tmp_path / "docs" / "real.md").open("a", encoding="utf-8") as page:
+        page.write(f"\n[there]({link})\n")
+    done = build(tmp_path / "site", tmp_path)
+    assert done.returncode != 0
+    assert "nowhere" in done.stderr
+
+
+@needs_docs
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
+    text, replaced = re.subn(r"steps = 60\b", "steps = 20", path.read_text("utf-8"))
+    assert replaced == (path.stem == "finetune")
+    shortened = tmp_path / path.name
+    shortened.write_text(text, "utf-8")
+    command = [sys.executable, "-m", "nbconvert", "--execute", "--to", "notebook", "--inplace"]
+    done = subprocess.run(
+        [*command, "--ExecutePreprocessor.timeout=600", str(shortened)],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    outputs = [output for cell in cells(shortened) for output in cell.get("outputs", [])]
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+
+
+def cells(path: Path) -> list[dict[str, Any]]:
+    """Return the cells of a notebook."""
+    found: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))["cells"]
+    return found
+
+
+def test_notebooks_are_stored_without_outputs() -> None:
+    assert [path.stem for path in NOTEBOOKS] == ["finetune", "restore"]
+    for path in NOTEBOOKS:
+        code = [cell for cell in cells(path) if cell["cell_type"] == "code"]
+        assert [cell["outputs"] for cell in code] == [[]] * len(code), path.name
+        assert {cell["execution_count"] for cell in code} == {None}
+
+
+def test_notebooks_open_in_colab_from_the_repository_that_pyproject_names() -> None:
+    urls = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["urls"]
+    name = urls["Source"].removeprefix("https://github.com/")
+    for path in NOTEBOOKS:
+        where = f"{name}/blob/main/docs/notebooks/{path.name}"
+        assert f"(https://colab.research.google.com/github/{where})" in "".join(
+            cells(path)[0]["source"]
+        )
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_one_command_sets_the_repository_everywhere(tmp_path: Path) -> None:
+    for name in (".ci/set-links", "pyproject.toml", "README.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    shutil.copytree(DOCS / "notebooks", tmp_path / "docs" / "notebooks")
+    subprocess.run(["bash", ".ci/set-links", "someone/fork", "v1"], cwd=tmp_path, check=True)
+    urls = tomllib.loads((tmp_path / "pyproject.toml").read_text("utf-8"))["project"]["urls"]
+    assert urls["Source"] == "https://github.com/someone/fork"
+    assert urls["Documentation"] == "https://someone.github.io/fork/"
+    for path in (tmp_path / "docs" / "notebooks").glob("*.ipynb"):
+        assert "colab.research.google.com/github/someone/fork/blob" in path.read_text("utf-8")
+    assert "](https://github.com/someone/fork/blob/v1/CHANGELOG.md)" in (
+        (tmp_path / "README.md").read_text("utf-8")
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_commands_of_a_page_are_understood(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = []
+    for name, (module, _) in cli.COMMANDS.items():
+        command = importlib.import_module(f"napari_baryir.commands.{module}")
+        monkeypatch.setattr(command, "run", lambda args, name=name: ran.append(name) or 0)
+    blocks = re.findall(r"^```(?:sh|bash)\n(.*?)^```$", page.read_text("utf-8"), re.S | re.M)
+    lines = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines()]
+    asked = [line[1:] for line in lines if line[:1] == ["napari-baryir"]]
+    for words in asked:
+        assert cli.main(words) == 0, words
+    assert ran == [words[0] for words in asked]
