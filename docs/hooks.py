@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
+import tempfile
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,7 +67,8 @@ def notebook_page(path: Path) -> dict[str, str | bytes]:
     """
     notebook = nbformat.read(path, as_version=4)
     if os.environ.get("RUN_NOTEBOOKS"):
-        ExecutePreprocessor(timeout=600).preprocess(notebook)
+        with tempfile.TemporaryDirectory() as folder:
+            ExecutePreprocessor(timeout=600).preprocess(notebook, {"metadata": {"path": folder}})
     text, resources = MarkdownExporter().from_notebook_node(
         notebook, {"unique_key": path.stem, "output_files_dir": f"{path.stem}_files"}
     )

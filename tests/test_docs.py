@@ -107,6 +107,31 @@ def test_a_notebook_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
     assert None not in {cell["execution_count"] for cell in code}
 
 
+@needs_docs
+def test_a_notebook_that_was_run_becomes_a_page_with_pictures(tmp_path: Path) -> None:
+    import nbformat
+
+    cell = nbformat.v4.new_code_cell(
+        "import matplotlib.pyplot as plt\nopen('mess', 'w').close()\nplt.plot([1, 2])\nplt.show()"
+    )
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "tiny.ipynb")
+    code = (
+        "import hooks, pathlib, sys\n"
+        "page = hooks.notebook_page(pathlib.Path('tiny.ipynb'))\n"
+        "[picture] = set(page) - {'tiny.md'}\n"
+        "assert page[picture].startswith(b'\\x89PNG')\n"
+        "assert f']({picture})' in page['tiny.md']\n"
+    )
+    paths = os.pathsep.join([str(DOCS), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": paths, "RUN_NOTEBOOKS": "1"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.ipynb"]
+
+
 def shorten(notebook: dict[str, Any]) -> None:
     """Let few steps fine-tune; they teach nothing, but what they make must be kept."""
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
