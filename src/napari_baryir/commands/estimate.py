@@ -161,7 +161,7 @@ def _check_none_there(jobs: Sequence[Job]) -> None:
 
 def _stem(job: Job) -> Path:
     """Return what the names of an image's files begin with; its suffix keeps them apart."""
-    return job.target.parent / job.source.name.replace(".", "-")
+    return job.target.parent / job.name.replace(".", "-").replace("/", "-")
 
 
 def _write_tables(tables: Sequence[Path], entries: Sequence[TableEntry], voice: Voice) -> None:
@@ -216,7 +216,7 @@ def _write_maps(
 
         plane = np.asarray(PlaneLayout.of(image.data, args.axes or image.axes).read(image.data, 0))
         path = stem.with_name(f"{stem.name}-degradation.png")
-        write_figure(path, estimate, plane, job.source.name)
+        write_figure(path, estimate, plane, job.name)
 
 
 def _line(entry: TableEntry) -> str:
