@@ -34,7 +34,9 @@ examples:
   napari-baryir restore photo.jpg -o less-noise.jpg --remove noise=0.5
   napari-baryir restore "data/**/*.tif" photos/ -o restored/ --strength 0.8
 
-Reads and writes TIFF (OME and ImageJ too), PNG, JPEG and OME-Zarr. Shape, data type, value range,
+Reads and writes TIFF (OME and ImageJ too), PNG, JPEG, WebP, AVIF, BMP and OME-Zarr, and with
+napari-baryir[formats] HEIC; it reads CZI, ND2 and LIF. Each image of such a file becomes an
+OME-TIFF; cells.lif/2 names the second one only. Shape, data type, value range,
 axes and metadata stay as they are. An input is never overwritten. A result appears only when it is
 complete. In a folder, what is there is done, and is skipped the next time, unless the input has
 changed since; --overwrite restores it again, as after a change of settings. Files of other kinds
@@ -109,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
     """Restore all inputs; 1 if one of them failed."""
     from napari_baryir.batch.jobs import plan_jobs
     from napari_baryir.batch.models import Models
-    from napari_baryir.batch.run import restore_file, run_batch
+    from napari_baryir.batch.run import iter_restore_file, run_batch
 
     voice, report = Voice(args), Path(args.report) if args.report else None
     earlier = _read_report(report) if report else {}
@@ -120,7 +122,7 @@ def run(args: argparse.Namespace) -> int:
     for note in plan.notes:
         voice.note(note)
     work = partial(
-        restore_file, models=models, axes=args.axes, device=args.device,
+        iter_restore_file, models=models, axes=args.axes, device=args.device,
         precision=args.precision, tile=args.tile, overlap=args.overlap,
         intensity=intensity_of(args), strength=args.strength, remove=args.remove,
         ensemble=args.ensemble,
