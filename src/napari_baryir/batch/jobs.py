@@ -14,6 +14,7 @@ from napari_baryir.errors import InputError
 from napari_baryir.files.formats import (
     FORMATS,
     format_name,
+    image_name,
     is_image_path,
     known_suffixes,
     result_place,
@@ -35,8 +36,7 @@ class Job:
     @property
     def name(self) -> str:
         """Name of the file, with the scene if it holds several images."""
-        where, scene = split_scene(self.source)
-        return where.name if scene is None else f"{where.name}/{scene}"
+        return image_name(self.source)
 
     def is_done(self) -> bool:
         """Return whether the target is there, is not empty, and is not older than its source.

@@ -145,7 +145,7 @@ def iter_restore_file(
     notes = notes_of(image, axes)
     if done.non_finite:
         notes += (f"{done.non_finite} values are not finite numbers and stay as they are",)
-    return RestoredFile(replace(done, image=None), name, notes)
+    return RestoredFile(replace(done, image=None, model=name), name, notes)
 
 
 def restore_file(

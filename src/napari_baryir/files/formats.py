@@ -104,6 +104,12 @@ def split_scene(path: str | os.PathLike[str]) -> tuple[Path, str | None]:
     return where, None
 
 
+def image_name(path: Path) -> str:
+    """Return the name of an image's file, with the scene where one is meant."""
+    where, scene = split_scene(path)
+    return where.name if scene is None else f"{where.name}/{scene}"
+
+
 def extra_needed(path: Path, name: str) -> InputError:
     """Return the error for a format whose library is not installed."""
     when = " for Python up to 3.13" if name == "czi" else ""

@@ -56,7 +56,7 @@ def read(path: Path) -> ImageFile:
     if in_memory:
         reader.close()
     scale = {
-        letter: stored.steps[dim]
+        letter: float(f"{stored.steps[dim]:.12g}")  # 1e-7 m are 0.1 micrometers
         for letter, dim in zip(axes, dims, strict=True)
         if letter in "TZYX" and 0 < stored.steps.get(dim, 0) < np.inf
     }
