@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pylibCZIrw import czi
 
 from napari_baryir.errors import InputError
 from napari_baryir.files.lazy import read_lazily
@@ -38,6 +37,8 @@ class CziReader:
     """An open CZI."""
 
     def __init__(self, path: Path) -> None:
+        from pylibCZIrw import czi
+
         self._path = path
         self._lock = threading.Lock()  # dask reads from several threads
         self._open = contextlib.ExitStack()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from liffile import LifFile
-
 from napari_baryir.files.microscopes.stored import Stored
 from napari_baryir.files.waiting import IN_MEMORY
 
@@ -22,6 +20,8 @@ class LifReader:
     """An open LIF."""
 
     def __init__(self, path: Path) -> None:
+        from liffile import LifFile
+
         self._file = LifFile(path)
 
     @property

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import nd2
-
 from napari_baryir.files.microscopes.stored import Stored
 from napari_baryir.files.waiting import IN_MEMORY
 
@@ -23,6 +21,8 @@ class Nd2Reader:
     """An open ND2."""
 
     def __init__(self, path: Path) -> None:
+        import nd2
+
         self._file = nd2.ND2File(path)
 
     @property

@@ -93,10 +93,9 @@ def scene_names(path: Path) -> tuple[str, ...]:
 
 def _open(path: Path, name: str) -> Reader:
     try:
-        module = importlib.import_module(READERS[name])
+        reader: Reader = importlib.import_module(READERS[name]).open_file(path)
     except ModuleNotFoundError as error:
         raise extra_needed(path, name) from error
-    reader: Reader = module.open_file(path)
     return reader
 
 
