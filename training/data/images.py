@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_baryir.errors import DataError, InputError
-from napari_baryir.files import format_name, is_image_path, read_image
+from napari_baryir.files import images_inside, is_image_path, read_image
 from napari_baryir.files.formats import FORMATS, known_suffixes
 from napari_baryir.files.reading import damage_reported
 from napari_baryir.imaging.axes import PlaneLayout
@@ -21,8 +21,6 @@ Array = NDArray[np.float32]
 Item = TypeVar("Item")
 Profile = Literal["photo", "microscopy"]
 
-PILLOW_ONLY = (".bmp", ".webp")
-"""Photographs that data sets come in, read by Pillow where `napari_baryir.files` has no reader."""
 SMALLEST_PLANE = 64
 """Shortest side of the microscopy planes that are trained on, pixels."""
 MOST_PROBLEMS = 40
@@ -32,14 +30,17 @@ WHITEST = 1.25
 
 
 def image_paths(folder: Path) -> list[Path]:
-    """List the images of a folder and the folders in it by name, OME-Zarr folders too."""
+    """List the images of a folder and the folders in it by name, with OME-Zarrs and scenes."""
     found: list[Path] = []
     for here, folders, files in os.walk(folder):
         inside = Path(here)
-        found += [inside / name for name in (*folders, *files) if _is_image(inside / name)]
+        for path in (inside / name for name in (*folders, *files)):
+            found += images_inside(path) if is_image_path(path) else []
         # An OME-Zarr is one image; folders whose names begin with a dot are not the user's.
         folders[:] = [
-            name for name in folders if not name.startswith(".") and not _is_image(inside / name)
+            name
+            for name in folders
+            if not name.startswith(".") and not is_image_path(inside / name)
         ]
     return sorted(found)
 
@@ -55,12 +56,6 @@ def find_images(folder: Path) -> list[Path]:
             "or give another folder"
         )
     return found
-
-
-def _is_image(path: Path) -> bool:
-    if path.suffix.lower() in PILLOW_ONLY:
-        return path.is_file() and not path.name.startswith(".")
-    return is_image_path(path)
 
 
 def bare_name(name: str) -> str:
@@ -135,12 +130,6 @@ def read_pixels(path: Path) -> tuple[NDArray[Any], str]:
     InputError
         If the file is missing, damaged or of a kind that is not supported.
     """
-    known = format_name(path)
-    if known is None and path.suffix.lower() in PILLOW_ONLY:
-        from PIL import Image
-
-        with damage_reported(path, path.suffix[1:].upper()), Image.open(path) as picture:
-            return np.asarray(picture.convert("RGB")), "YXS"
     # Lazy pixels are read here, and damage may show only then.
     with read_image(path) as image, damage_reported(path, FORMATS[image.format].title):
         return np.asarray(image.data), image.axes

@@ -14,10 +14,13 @@ from napari_baryir.errors import InputError
 from napari_baryir.files.formats import (
     FORMATS,
     format_name,
+    image_name,
     is_image_path,
     known_suffixes,
     result_place,
+    split_scene,
 )
+from napari_baryir.files.reading import images_inside
 
 Found = tuple[Path, Path]
 """An image, and its place below the output folder."""
@@ -30,6 +33,11 @@ class Job:
     source: Path
     target: Path
 
+    @property
+    def name(self) -> str:
+        """Name of the file, with the scene if it holds several images."""
+        return image_name(self.source)
+
     def is_done(self) -> bool:
         """Return whether the target is there, is not empty, and is not older than its source.
 
@@ -37,9 +45,10 @@ class Job:
         that took the source's place keeps its old date; when it came is the time of its last change
         on the disk.
         """
-        if not self.target.exists() or not self.source.exists() or _is_empty(self.target):
+        source, _ = split_scene(self.source)
+        if not self.target.exists() or not source.exists() or _is_empty(self.target):
             return False
-        written = zip(_times(self.target), _times(self.source), strict=True)
+        written = zip(_times(self.target), _times(source), strict=True)
         return all(target >= source for target, source in written)
 
 
@@ -80,14 +89,15 @@ def plan_jobs(
     search = _Search(folder)
     found: dict[str, Found] = {}
     for text in inputs:
-        for source, place in search.expand(text):
-            found.setdefault(os.path.realpath(source), (source, place))
+        for file, place in search.expand(text):
+            for source in images_inside(file):
+                found.setdefault(os.path.realpath(source), (source, place))
     if not found:
         why = "; ".join((f"no images in {', '.join(inputs)}", *search.notes))
         raise InputError(f"{why}; files that end in {known_suffixes()} are looked for")
     if to_file and len(found) > 1:
         raise InputError(
-            f"-o {out} names one file but there are {len(found)} inputs; give a folder instead"
+            f"-o {out} names one file but there are {len(found)} images; give a folder instead"
         )
     jobs = [
         Job(source, folder if to_file else folder / result_place(source, place))
@@ -108,7 +118,7 @@ def _names_file(out: Path, text: str, to_folder: bool) -> bool:
         if to_folder:
             raise InputError(f"-o {text} is named as an image; give a folder of another name")
         return True
-    if _is_zarr(out):
+    if any((out / name).exists() for name in ("zarr.json", ".zgroup", ".zarray")):
         raise InputError(f"-o {text} is a Zarr image; give another folder")
     if to_folder or text.endswith(("/", os.sep)):
         return False
@@ -273,10 +283,6 @@ def _fixed_part(pattern: Path) -> Path:
 
 def _is_plain_folder(path: Path) -> bool:
     return path.is_dir() and not is_image_path(path)
-
-
-def _is_zarr(folder: Path) -> bool:
-    return any((folder / name).exists() for name in ("zarr.json", ".zgroup", ".zarray"))
 
 
 def _refuse_clashes(jobs: Sequence[Job], sources: set[str]) -> None:

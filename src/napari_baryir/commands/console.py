@@ -191,7 +191,7 @@ def follow(
         for news in batch:
             job, progress = jobs[news.row], news.progress
             if progress is not None:
-                title = f"{news.row + 1}/{len(jobs)} {job.source.name}: tile"
+                title = f"{news.row + 1}/{len(jobs)} {job.name}: tile"
                 shown.show(title, progress.done, progress.total)
             elif news.error is not None and news.stops:
                 raise news.error

@@ -36,10 +36,10 @@ def restore_and_estimate(
     The restored file; and "before" and "after", each a list with severity and shares of every
     plane, or None if the model is not calibrated. None in place of both where nothing is estimated.
     """
-    from napari_baryir.batch.run import restore_file
+    from napari_baryir.batch.run import iter_restore_file
     from napari_baryir.files import format_name
 
-    done = yield from restore_file(job, models, axes=axes, **options)
+    done = yield from iter_restore_file(job, models, axes=axes, **options)
     if not estimating:
         return done, None
     # A result of another format may have its axes in another order, which the file tells.

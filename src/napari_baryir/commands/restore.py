@@ -38,7 +38,9 @@ examples:
   napari-baryir restore photo.jpg -o less-noise.jpg --remove noise=0.5
   napari-baryir restore "data/**/*.tif" photos/ -o restored/ --strength 0.8
 
-Reads and writes TIFF (OME and ImageJ too), PNG, JPEG and OME-Zarr. Shape, data type, value range,
+Reads and writes TIFF (OME and ImageJ too), PNG, JPEG, WebP, AVIF, BMP and OME-Zarr, and with
+napari-baryir[formats] HEIC; it reads CZI, ND2 and LIF. Each image of such a file becomes an
+OME-TIFF; cells.lif/2 names the second one only. Shape, data type, value range,
 axes and metadata stay as they are. An input is never overwritten. A result appears only when it is
 complete. In a folder, what is there is done, and is skipped the next time, unless the input has
 changed since; --overwrite restores it again, as after a change of settings. Files of other kinds

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from napari_baryir.imaging.checks import is_dask
+from napari_baryir.imaging.labelled import is_labelled, named_axes, values_of
 from napari_baryir.restoration.engine import TileEngine
 from napari_baryir.restoration.options import (
     Intensity,
@@ -47,6 +48,7 @@ def restore(
     ensemble: bool = False,
     remove: Remove = "auto",
     out: Any = None,
+    progress: bool = False,
 ) -> Restoration:
     """Restore an image.
 
@@ -54,9 +56,10 @@ def restore(
     ----------
     image
         NumPy, dask or zarr array of 2 or more dimensions, 8 to 64 bit integer or float; each RGB(A)
-        or single-channel plane is restored by itself. Never changed.
+        or single-channel plane is restored by itself. Never changed. Or a DataArray of xarray.
     axes
-        One letter of T, Z, C, Y, X, S (RGB samples) per dimension; None guesses from the shape.
+        One letter of T, Z, C, Y, X, S (RGB samples) per dimension; None: the dims of xarray, or a
+        guess from the shape.
     model
         "auto" (photo-compact for RGB, microscopy-compact for the rest), a name, the path of a
         weights file, or a network.
@@ -82,11 +85,14 @@ def restore(
     out
         Array to write into, of the image's shape and dtype, for instance zarr. With it, lazy images
         are computed at once, one row of tiles at a time.
+    progress
+        Whether to show a bar, of tiles, on the terminal or in a notebook.
 
     Returns
     -------
     Restoration
-        Its `image` is NumPy for NumPy, a lazy dask array for dask and zarr, or `out`.
+        Its `image` is NumPy for NumPy, a lazy dask array for dask and zarr, or `out`. For xarray it
+        is the same DataArray with the restored values.
 
     Raises
     ------
@@ -100,7 +106,7 @@ def restore(
     asked = RestoreOptions(
         axes, model, device, precision, tile, overlap, intensity, strength, ensemble, remove
     )
-    return finish(start_restoring(image, asked, out))
+    return finish(start_restoring(image, asked, out), progress=progress)
 
 
 def iter_restore(
@@ -161,8 +167,19 @@ def start_restoring(
     first: int | Sequence[int | None] | None = None,
 ) -> Generator[Progress, None, Restoration]:
     """Restore step by step as `iter_restore`, with the options in one record."""
-    options = check_options(image, asked, out, first)
-    return _lazily(options) if out is None and is_dask(options.image) else _at_once(options)
+    if asked.axes is None:
+        asked = replace(asked, axes=named_axes(image))
+    options = check_options(values_of(image), asked, out, first)
+    steps = _lazily(options) if out is None and is_dask(options.image) else _at_once(options)
+    return _labelled(steps, image) if out is None and is_labelled(image) else steps
+
+
+def _labelled(
+    steps: Generator[Progress, None, Restoration], image: Any
+) -> Generator[Progress, None, Restoration]:
+    """Give the result the names, coordinates and attributes of `image`."""
+    done = yield from steps
+    return replace(done, image=image.copy(data=done.image))
 
 
 def _result(plan: Plan, image: Any, tile: int, non_finite: int | None) -> Restoration:

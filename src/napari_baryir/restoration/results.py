@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from napari_baryir.imaging.intensity import IntensityMap
+
+SHOWN = 512
+"""Longer side of the picture that a notebook shows, at most, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,26 @@ class Restoration:
     def lazy(self) -> bool:
         """Return whether nothing has been computed yet."""
         return self.non_finite is None
+
+    def _repr_png_(self) -> bytes | None:
+        """Return the middle plane as a PNG, which notebooks show; None if it is not computed."""
+        if self.lazy or self.image is None:
+            return None
+        from PIL import Image
+
+        from napari_baryir.imaging.axes import PlaneLayout
+        from napari_baryir.imaging.labelled import values_of
+
+        array = values_of(self.image)
+        layout = PlaneLayout.of(array, self.axes)
+        plane = layout.planes // 2
+        values = layout.read(array, plane)[..., : layout.colours]
+        shown = np.nan_to_num(self.intensity[layout.channel(plane)].apply(values)).clip(0, 1)
+        pixels = np.asarray(np.rint(shown * 255), np.uint8)
+        picture = Image.fromarray(pixels if layout.rgb else pixels[..., 0])
+        picture.thumbnail((SHOWN, SHOWN))
+        picture.save(png := io.BytesIO(), "PNG")
+        return png.getvalue()
 
     @property
     def settings(self) -> dict[str, Any]:

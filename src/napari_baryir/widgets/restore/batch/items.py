@@ -106,7 +106,7 @@ class FileItem:
 
     def steps(self, settings: BatchSettings, models: Models) -> ItemSteps:
         """Restore from file to file; the result appears whole, or not at all."""
-        yield from run.restore_file(self.job, models, **vars(settings))
+        yield from run.iter_restore_file(self.job, models, **vars(settings))
         return None
 
 
