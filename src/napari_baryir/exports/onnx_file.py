@@ -73,8 +73,8 @@ def export_onnx(model: BaryIR, path: str | os.PathLike[str], channels: int) -> f
         difference = largest_difference(whole, aside)
         if not difference <= TOLERANCE:
             raise ExportError(
-                f"the ONNX file differs from torch by {difference:.1g}, more than {TOLERANCE:g}, so "
-                "it was not kept; try another version of onnxruntime, and report this"
+                f"the ONNX file differs from torch by {difference:.1g}, more than {TOLERANCE:g}, "
+                "so it was not kept; try another version of onnxruntime, and report this"
             )
     return difference
 
@@ -138,5 +138,3 @@ def need(*modules: str) -> None:
             f"exporting needs {', '.join(missing)}; install them with: "
             "pip install 'napari-baryir[export]'"
         )
-
-

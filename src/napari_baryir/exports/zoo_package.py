@@ -156,8 +156,9 @@ def _document(card: ModelCard, channels: int) -> str:
     """Return the documentation of the package, in Markdown."""
     own = card.summary if card.card_path is None else card.card_path.read_text("utf-8")
     return (
-        f"# {card.name}\n\nRestores {EXPLANATION[channels]} Give whole pictures where memory allows: "
-        "haze and darkness are decided for the whole of one.\n\n## Validation\n\nCompare restored "
-        "pictures of known degradation with the clean ones by PSNR and SSIM, beside the untouched "
-        f"input: `napari-baryir evaluate` does so.\n\n{own}\n"
+        f"# {card.name}\n\nRestores {EXPLANATION[channels]} Give whole pictures where memory "
+        "allows: haze and darkness are decided for the whole of one.\n\n## Validation\n\n"
+        "Compare restored pictures of known degradation with the clean ones by PSNR and SSIM, "
+        "beside the untouched input: `napari-baryir evaluate` does so.\n\n"
+        f"{own}\n"
     )
