@@ -42,19 +42,17 @@ def network() -> BaryIR:
 def test_a_whole_picture_is_restored_as_restore_does(
     network: BaryIR, channels: int, height: int, width: int
 ) -> None:
-    x = onnx_file.picture(1, channels, height, width) * 2.5 - 0.2
+    x = onnx_file.picture(1, channels, height, width) * 2.2 - 0.8  # below what networks are shown
     with torch.inference_mode():
         found = WholePicture(network, channels)(torch.from_numpy(x)).numpy()[0]
     image, axes = (x[0, 0], "YX") if channels == 1 else (x[0].transpose(1, 2, 0), "YXS")
     wanted = restore(
         image, axes=axes, model=network, intensity=(0.0, 1.0), tile="whole", device="cpu",
-        precision="float32", remove={"noise": 1.0, "haze": 1.0},
+        precision="float32",
     ).image  # fmt: skip
     wanted = wanted[None] if channels == 1 else wanted.transpose(2, 0, 1)
-    mended = np.abs(x[0]) > 2  # hot pixels, which only restore mends
-    assert not mended.all()
     assert float(np.abs(wanted - x[0]).max()) > 1e-3
-    np.testing.assert_allclose(found[~mended], wanted[~mended], rtol=0, atol=2e-5)
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize(("length", "size"), [(97, 16), (1000, 128), (8, 16)])
@@ -97,8 +95,8 @@ def test_a_file_that_differs_is_not_kept(
 
 
 def test_a_missing_extra_is_named() -> None:
-    with pytest.raises(VersionError, match=r"no_such_library.*napari-baryir\[export\]"):
-        onnx_file.need("no_such_library")
+    with pytest.raises(VersionError, match=r"no_such.library.*napari-baryir\[export\]"):
+        onnx_file.need("no_such.library")
 
 
 @pytest.mark.parametrize("words", [["-o", "a.zip", "--to", "onnx"], ["-o", "a.pth"]])
@@ -108,7 +106,10 @@ def test_a_wrong_name_is_refused(words: list[str], capsys: pytest.CaptureFixture
 
 
 @pytest.mark.filterwarnings("default")  # those of the libraries that read packages
-def test_bioimageio_and_onnxruntime_agree_with_torch(network: BaryIR, tmp_path: Path) -> None:
+@pytest.mark.parametrize("channels", [1, 3])
+def test_bioimageio_and_onnxruntime_agree_with_torch(
+    network: BaryIR, channels: int, tmp_path: Path
+) -> None:
     for library in ("onnx", "onnxscript", "onnxruntime", "bioimageio.core"):
         pytest.importorskip(library, reason=f"{library}, of the extra export, is not installed")
     import onnxruntime
@@ -117,13 +118,13 @@ def test_bioimageio_and_onnxruntime_agree_with_torch(network: BaryIR, tmp_path: 
 
     path = tmp_path / "package.zip"
     card: Any = REGISTRY["microscopy-compact"]
-    assert export_package(network, card, path, 1) <= onnx_file.TOLERANCE
+    assert export_package(network, card, path, channels) <= onnx_file.TOLERANCE
     with zipfile.ZipFile(path) as package:
         assert {"README.md", "weights.onnx"} <= set(package.namelist())
         session = onnxruntime.InferenceSession(package.read("weights.onnx"))
-    x = onnx_file.picture(3, 1, 48, 200)
+    x = onnx_file.picture(3, channels, 48, 200)
     (found,) = session.run(None, {"picture": x})
     with torch.inference_mode():
-        wanted = WholePicture(network, 1)(torch.from_numpy(x)).numpy()
+        wanted = WholePicture(network, channels)(torch.from_numpy(x)).numpy()
     np.testing.assert_allclose(found, wanted, rtol=0, atol=onnx_file.TOLERANCE)
     assert session.get_modelmeta().custom_metadata_map["domains"] == "noise, haze, clean"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import warnings
@@ -130,11 +131,16 @@ def picture(batch: int, channels: int, height: int, width: int) -> NDArray[np.fl
 
 def need(*modules: str) -> None:
     """Raise `VersionError` unless libraries are installed that only exporting needs."""
-    import importlib.util
-
-    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    missing = [name for name in modules if not _is_installed(name)]
     if missing:
         raise VersionError(
             f"exporting needs {', '.join(missing)}; install them with: "
             "pip install 'napari-baryir[export]'"
         )
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # of the package that it is in
+        return False

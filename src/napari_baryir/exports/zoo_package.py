@@ -111,22 +111,26 @@ def _description(card: ModelCard, folder: Path, channels: int) -> Any:
         *({"type": "space", "id": axis, "size": SIZE} for axis in "yx"),
     ]
     same = {axis: {"size": {"tensor_id": "picture", "axis_id": axis}} for axis in "yx"}
-    before: dict[str, Any]
+    before: list[dict[str, Any]]
     if channels == 1:
         low, high = PERCENTILES
         per_picture = {"axes": ["channel", "y", "x"], "min_percentile": low, "max_percentile": high}
-        before, after = {"id": "scale_range", "kwargs": per_picture}, []
+        before, after = [{"id": "scale_range", "kwargs": per_picture}], []
         values: dict[str, Any] = {"type": "float32"}
     else:
-        before = {"id": "scale_linear", "kwargs": {"gain": 1 / LEVELS}}
+        # Without the last of them, [0, 1] would be cast back to the type of the input.
+        before = [
+            {"id": "scale_linear", "kwargs": {"gain": 1 / LEVELS}},
+            {"id": "ensure_dtype", "kwargs": {"dtype": "float32"}},
+        ]
         after = [{"id": "scale_linear", "kwargs": {"gain": float(LEVELS)}}]
         values = {"type": "uint8", "range": (0, LEVELS)}
     return spec.ModelDescr.model_validate(
         {
             "type": "model",
             "format_version": spec.ModelDescr.implemented_format_version,
-            "name": re.sub(r"[^\w ()-]", "-", f"BaryIR {card.title}"),
-            "description": card.summary,
+            "name": re.sub(r"[^A-Za-z0-9_+ ()-]", "-", f"BaryIR {card.title}")[:128],
+            "description": card.summary[:1000],
             "authors": [{"name": "napari-baryir developers"}],
             "cite": [{"text": "Tang et al., TPAMI 2026", "doi": "10.48550/arXiv.2602.23169"}],
             "license": None if card.licence == "unknown" else card.licence,
@@ -134,7 +138,7 @@ def _description(card: ModelCard, folder: Path, channels: int) -> Any:
             "tags": ["2d", "image-restoration", "denoising", "onnx"],
             "inputs": [
                 {
-                    "id": "picture", "axes": axes, "data": values, "preprocessing": [before],
+                    "id": "picture", "axes": axes, "data": values, "preprocessing": before,
                     "test_tensor": {"source": folder / "test_input.npy"},
                 }
             ],
