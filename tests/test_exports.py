@@ -26,7 +26,7 @@ def network() -> BaryIR:
     """A small network with all parts, under whose weights every one of them acts."""
     config = GatedConfig(
         width=4, encoder_blocks=(0, 0, 1), barycenter_blocks=1, decoder_blocks=(0, 0, 1), context=1,
-        kernel_bank=1, kernel_size=3, spectrum=2, deblurring=1, scene=32, steering=1,
+        kernel_bank=1, kernel_size=3, spectrum=2, deblurring=1, scene=128, steering=1,
     )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
