@@ -50,12 +50,14 @@ class WholePicture(nn.Module):
         down, right = ((length + CELL - 1) // CELL for length in lengths)
         x = _continued(_continued(shown, 2, _as_size(down)), 3, _as_size(right))
         latents = self.model.encode(x)
-        scene = place = None
+        scene: Scene | None = None
+        place: Tensor | None = None
         if self.model.scene_side:
             scene = self._look(shown, lengths)
             parts = (CELL * down / lengths[0], CELL * right / lengths[1])
-            place = torch.stack((torch.zeros(()), torch.zeros(()), *parts))
-            place = place.expand(shown.shape[0], 4)
+            place = torch.stack((torch.zeros(()), torch.zeros(()), *parts)).expand(
+                shown.shape[0], 4
+            )
         restored = self.model.decode(x, latents, scene=scene, place=place)
         # Slices of a size that is a symbol have none that the export could compare.
         inside = restored.index_select(2, torch.arange(height)).index_select(3, torch.arange(width))

@@ -87,14 +87,16 @@ def export_package(
 def _test_tensors(whole: WholePicture) -> tuple[NDArray[Any], NDArray[np.float32]]:
     """Return a test picture as users have it, and torch's answer after our preparation."""
     unit = picture(1, whole.channels, 96, 128)
+    given: NDArray[Any]
+    scale = 1.0 if whole.channels == 1 else float(LEVELS)
     if whole.channels == 1:
         low, high = GREY_RANGE
         given = low + (high - low) * unit
         bottom, top = np.percentile(given, PERCENTILES)
-        shown, scale = (given - bottom) / (top - bottom), 1.0
+        shown = (given - bottom) / (top - bottom)
     else:
         given = np.rint(unit * LEVELS).astype(np.uint8)
-        shown, scale = given / LEVELS, float(LEVELS)
+        shown = given / LEVELS
     with torch.inference_mode():
         answer = whole(torch.from_numpy(shown.astype(np.float32))).numpy() * np.float32(scale)
     return given, answer
@@ -112,10 +114,11 @@ def _description(card: ModelCard, folder: Path, channels: int) -> Any:
     ]
     same = {axis: {"size": {"tensor_id": "picture", "axis_id": axis}} for axis in "yx"}
     before: list[dict[str, Any]]
+    after: list[dict[str, Any]] = []
     if channels == 1:
         low, high = PERCENTILES
         per_picture = {"axes": ["channel", "y", "x"], "min_percentile": low, "max_percentile": high}
-        before, after = [{"id": "scale_range", "kwargs": per_picture}], []
+        before = [{"id": "scale_range", "kwargs": per_picture}]
         values: dict[str, Any] = {"type": "float32"}
     else:
         # Without the last of them, [0, 1] would be cast back to the type of the input.

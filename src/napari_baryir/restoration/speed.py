@@ -43,7 +43,7 @@ class Speed:
 
 def iter_speeds(
     models: list[tuple[str, bool]], device: str, side: int, runs: int
-) -> Generator[Speed]:
+) -> Generator[Speed, None, None]:
     """Measure models in each precision that a device has.
 
     Parameters
