@@ -126,7 +126,8 @@ def picture(batch: int, channels: int, height: int, width: int) -> NDArray[np.fl
     down, right = np.mgrid[:height, :width]
     shapes = (np.sin(down / 7) + np.sin(right / 5) > 0.3) * 0.5 + right / width * 0.3
     noisy = shapes + generator.normal(0, 0.08, (batch, channels, height, width))
-    return np.clip(noisy, 0, 1).astype(np.float32)
+    pictures: NDArray[np.float32] = np.clip(noisy, 0, 1).astype(np.float32)
+    return pictures
 
 
 def need(*modules: str) -> None:
