@@ -25,7 +25,7 @@ FLOORS = (
     {"errors", "domains", "steps", "atomic", "forks"},
     {"network", "imaging", "devices", "version"},
     {"weights", "files"},
-    {"restoration"},
+    {"restoration", "exports"},
     {"degradation"},
     {"training", "batch"},
     {"sample_data"},

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from napari_baryir import __version__, available_models, cli, load_model
-from napari_baryir.errors import InputError
+from napari_baryir.errors import InputError, ModelUnavailableError
 from napari_baryir.network import BaryIR
 from napari_baryir.weights.files import save_weights
 
@@ -277,6 +277,22 @@ def test_models_lists_shipped_and_own_models(
     text = capsys.readouterr().out
     assert "Trained on one fish." in text
     assert "photo-compact" not in text
+
+
+def test_published_models_are_listed_until_they_are_imported(
+    tmp_path: Path,
+    tiny_model: BaryIR,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("NAPARI_BARYIR_MODELS", str(tmp_path))
+    save_weights(tiny_model, tmp_path / "published-5d.safetensors")
+    assert cli.main(["models"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
+    assert "not here yet" in lines["published-3d"]
+    assert str(tmp_path) in lines["published-5d"]
+    with pytest.raises(ModelUnavailableError, match=r"published-3d.*import-weights"):
+        load_model("published-3d")
 
 
 def test_models_as_json_and_quiet(capsys: pytest.CaptureFixture[str]) -> None:

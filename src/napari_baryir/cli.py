@@ -33,6 +33,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "import_weights", "convert a published checkpoint (.pth) to a safe weights file",
     ),
     "completion": ("completion", "write a script that lets a shell complete words with Tab"),
+    "export": ("export", "write a model for other programs: ONNX, BioImage Model Zoo"),
+    "benchmark": ("benchmark", "measure how fast models are here, in each precision"),
 }  # fmt: skip
 """Command to its module in `napari_baryir.commands`, and what it does. A module has
 ``add_parser(subparsers)`` and ``run(args) -> int`` and is imported when its command is used."""

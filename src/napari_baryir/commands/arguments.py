@@ -44,7 +44,7 @@ def add_computing(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--precision", default="auto", choices=("auto", "float32", "bfloat16", "float16"),
-        help="default: auto, bfloat16 on NVIDIA GPUs and float32 elsewhere",
+        help="default: auto, bfloat16 on NVIDIA GPUs and CPUs that are faster in it, else float32",
     )  # fmt: skip
     group.add_argument(
         "--tile", type=_tile, default="auto", metavar="PIXELS",

@@ -66,7 +66,7 @@ def restore(
     device
         "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1" or "mps".
     precision
-        "auto" (bfloat16 on CUDA, float32 elsewhere), "float32", "bfloat16" or "float16".
+        "auto" (bfloat16 where it is faster, else float32), "float32", "bfloat16" or "float16".
     tile
         Greatest side of the tiles, pixels, at least 16; "auto": by free memory; "whole": no tiles.
     overlap

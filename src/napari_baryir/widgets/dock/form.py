@@ -156,7 +156,7 @@ class LayerForm(Form):
         self.precision = ComboBox(
             label="precision", choices=["auto", "float32", "bfloat16", "float16"],
             value=self._preferred.precision,
-            tooltip="auto: bfloat16 on NVIDIA GPUs, float32 elsewhere.",
+            tooltip="auto: bfloat16 on GPUs and CPUs that are faster in it, else float32.",
         )  # fmt: skip
         self.tile = LineEdit(
             label="tile", value="auto",
