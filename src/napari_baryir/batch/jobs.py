@@ -55,25 +55,15 @@ class Plan:
 def plan_jobs(
     inputs: Sequence[str], out: str, *, apart: bool = True, to_folder: bool = False
 ) -> Plan:
-    """Find the images that `inputs` name and a place for each result.
+    """Find the images that `inputs` name and a file for each result.
 
-    Parameters
-    ----------
-    inputs
-        Files, patterns such as ``"data/**/*.tif"``, and folders, which are searched recursively.
-        Linked folders are searched too, unless the link leads into or above the searched folder.
-    out
-        A file, if there is one input file and `out` has the suffix of an image; else a folder, in
-        which the structure below folders, and below the fixed part of patterns, is kept.
-    apart
-        Whether every result needs a place of its own.
-    to_folder
-        Whether `out` is a folder, whatever its name ends in.
+    `inputs` are files, patterns such as ``"data/**/*.tif"``, and folders, which are searched
+    recursively. Linked folders are searched too, unless the link leads into or above the searched
+    folder. `out` is a file, if there is one input file and `out` has the suffix of an image; else,
+    and where `to_folder` says so, it is a folder in which the structure below folders, and below
+    the fixed part of patterns, is kept. `apart`: every result needs a file of its own.
 
-    Raises
-    ------
-    InputError
-        If there is nothing to do, or results would overwrite inputs or one another.
+    Raises `InputError` if there is nothing to do, or results would overwrite inputs or one another.
     """
     folder = Path(out)
     to_file = _names_file(folder, out, to_folder)
@@ -123,13 +113,7 @@ def _names_file(out: Path, text: str, to_folder: bool) -> bool:
 
 
 class _Search:
-    """Finds images, and notes what it leaves out.
-
-    Parameters
-    ----------
-    out
-        The output; images in it are results.
-    """
+    """Finds images, and notes what it leaves out; those in the output `out` are results."""
 
     def __init__(self, out: Path) -> None:
         self._out = out
@@ -240,7 +224,7 @@ class _Search:
 def _has_results(folder: Path, top: Path) -> bool:
     """Return whether all images of a folder stand for those of `top`, as results do.
 
-    They have the same names at the same places, are not older, and are no copies. Estimates have
+    They have the same names in the same folders, are not older, and are no copies. Estimates have
     their tables.
     """
     if all((folder / f"estimates{suffix}").is_file() for suffix in (".csv", ".json")):

@@ -117,17 +117,10 @@ class Calibration(_Fixed):
         return (*self.domains, UNKNOWN)
 
     def judge(self, cells: Array) -> tuple[Array, Array]:
-        """Return the probabilities and severity of a plane.
+        """Return probabilities (K, h, w), "unknown" the last, and severity (h, w) of a plane;
+        float32.
 
-        Parameters
-        ----------
-        cells
-            Projected residuals, (h, w, d).
-
-        Returns
-        -------
-        tuple
-            Probabilities (K, h, w), "unknown" the last, and severity (h, w); float32.
+        `cells` are projected residuals, (h, w, d).
         """
         return self.judge_pooled(pool(cells, self.window))
 
@@ -175,10 +168,7 @@ class Reading:
     def of(cls, model: Any, name: str) -> Reading:
         """Return the calibration and the projection of a network.
 
-        Raises
-        ------
-        WeightsError
-            If the network is not calibrated, or its calibration cannot be read.
+        Raises `WeightsError` if the network is not calibrated, or its calibration cannot be read.
         """
         stored, subspace = getattr(model, "calibration", None), getattr(model, "subspace", None)
         if not stored or subspace is None:

@@ -29,7 +29,6 @@ from napari_baryir.restoration.options import (
 from napari_baryir.restoration.planes import iter_planes
 from napari_baryir.restoration.results import Progress
 from napari_baryir.steps import finish
-from napari_baryir.version import __version__
 
 
 def estimate_degradation(
@@ -72,18 +71,8 @@ def estimate_degradation(
     DeviceError
         If the device is not there, or out of memory with the smallest tile.
     """
-    steps = iter_estimate(
-        image,
-        axes=axes,
-        model=model,
-        device=device,
-        precision=precision,
-        tile=tile,
-        overlap=overlap,
-        intensity=intensity,
-        contributions=contributions,
-    )
-    return finish(steps)
+    asked = RestoreOptions(axes, model, device, precision, tile, overlap, intensity)
+    return finish(_start(image, asked, contributions))
 
 
 def iter_estimate(
@@ -130,6 +119,16 @@ def iter_estimate(
         As `estimate_degradation`.
     """
     asked = RestoreOptions(axes, model, device, precision, tile, overlap, intensity)
+    return _start(image, asked, contributions, first_plane, at_once)
+
+
+def _start(
+    image: Any,
+    asked: RestoreOptions,
+    contributions: bool,
+    first_plane: int = 0,
+    at_once: bool = False,
+) -> Generator[Progress, None, DegradationEstimate]:
     options = check_options(image, asked, first=first_plane)
     work = _lazily if is_dask(options.image) and not at_once else _at_once
     return work(options, contributions)
@@ -140,7 +139,7 @@ def _at_once(
 ) -> Generator[Progress, None, DegradationEstimate]:
     """Estimate into arrays, yielding after every tile."""
     plan = Plan.of(options)
-    layout, grid = options.layout, plan.grid
+    layout, grid = plan.layout, plan.grid
     reading = Reading.of(plan.source.load(), plan.source.name)
     engine = EstimateEngine(
         plan.source.load(),
@@ -156,14 +155,12 @@ def _at_once(
     probabilities = np.zeros((planes, len(names), cells.height, cells.width), np.float32)
     severity = np.zeros((planes, cells.height, cells.width), np.float32)
     parts = [np.zeros(layout.shape, np.float32) for _ in PARTS] if contributions else []
-    estimator = PlaneEstimator(
-        engine, reading.calibration, options.image, layout, grid, probabilities, severity, parts
-    )
+    estimator = PlaneEstimator(engine, reading.calibration, plan, probabilities, severity, parts)
     yield from steps
     return _result(
         plan,
         reading,
-        tile=min(grid.tile, engine.largest or grid.tile),
+        engine.largest,
         probabilities=probabilities.reshape(*layout.outer_shape, *probabilities.shape[1:]),
         severity=severity.reshape(*layout.outer_shape, *severity.shape[1:]),
         summary=tuple(shares(p, names) for p in probabilities),
@@ -177,44 +174,34 @@ def _lazily(
 ) -> Generator[Progress, None, DegradationEstimate]:
     """Plan dask arrays that are estimated when they are computed; yields nothing."""
     yield from ()
-    from napari_baryir.degradation.lazy import LazyEstimator, ValuesOfPlanes
+    from napari_baryir.degradation import lazy
 
     plan = Plan.of(options)
     reading = Reading.of(plan.source.load(), plan.source.name)
-    estimator = LazyEstimator(plan, reading)
-    probabilities, severity = estimator.estimate()
+    probabilities, severity = lazy.estimate_lazily(plan, reading)
     names = reading.calibration.names
+    parts = lazy.contributions_lazily(plan, reading) if contributions else None
     return _result(
         plan,
         reading,
-        tile=plan.grid.tile,
+        None,
         probabilities=probabilities,
         severity=severity,
-        summary=ValuesOfPlanes(probabilities, 3, lambda values: shares(values, names)),
-        severities=ValuesOfPlanes(severity, 2, mean_severity),
-        contributions=Contributions(*estimator.contributions()) if contributions else None,
+        summary=lazy.ValuesOfPlanes(probabilities, 3, lambda values: shares(values, names)),
+        severities=lazy.ValuesOfPlanes(severity, 2, mean_severity),
+        contributions=Contributions(*parts) if parts else None,
     )
 
 
-def _result(plan: Plan, reading: Reading, **found: Any) -> DegradationEstimate:
+def _result(plan: Plan, reading: Reading, tile: int | None, **maps: Any) -> DegradationEstimate:
     """Return the record of the run with the maps that it made."""
-    options = plan.options
-    layout = options.layout
+    layout = plan.layout
     return DegradationEstimate(
         domains=reading.calibration.names,
         axes="".join(layout.axes[i] for i in layout.outer) + "YX",
         image_shape=layout.shape,
         image_axes=layout.axes,
-        axes_guessed=options.axes_guessed,
         cell=plan.grid.multiple,
-        model=plan.source.name,
-        weights_hash=plan.source.weights_hash,
-        intensity=plan.intensities,
-        device=str(options.device),
-        precision=options.precision,
-        overlap=plan.grid.overlap,
-        seconds=plan.seconds,
-        started=plan.started.isoformat(timespec="seconds"),
-        version=__version__,
-        **found,
+        **plan.provenance(tile),
+        **maps,
     )

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_baryir.degradation.calibration import Calibration
 from napari_baryir.degradation.estimator import EstimateEngine
-from napari_baryir.imaging.axes import PlaneLayout
 from napari_baryir.imaging.intensity import IntensityMap
-from napari_baryir.imaging.tiles import TileGrid, pad_to
+from napari_baryir.imaging.tiles import pad_to
+from napari_baryir.restoration.options import Plan
 from napari_baryir.restoration.planes import look_at, to_unit
 
 Array = NDArray[np.float32]
@@ -29,10 +28,7 @@ class PlaneEstimator:
 
     engine: EstimateEngine
     calibration: Calibration
-    image: Any
-    """NumPy or dask; read one row of tiles at a time."""
-    layout: PlaneLayout
-    grid: TileGrid
+    plan: Plan
     probabilities: Array
     """(planes, K, h, w), written."""
     severity: Array
@@ -42,27 +38,28 @@ class PlaneEstimator:
 
     def estimate(self, plane: int, intensity: IntensityMap) -> Generator[None, None, None]:
         """Estimate one plane, yielding after each tile."""
-        if not look_at(self.image, self.layout, self.grid, plane, intensity, self.engine):
+        layout, grid = self.plan.layout, self.plan.grid
+        if not look_at(self.plan, plane, intensity, self.engine):
             # A plane of one value: there is nothing to judge.
             self.probabilities[plane, -1] = 1
-            yield from (None for _ in range(self.grid.count))
+            yield from (None for _ in range(grid.count))
             return
-        cells, colours = self.grid.coarser(self.grid.multiple), self.layout.colours
-        maps = [self.layout.read(part, plane)[..., :colours] for part in self.parts]
+        cells, colours = grid.coarser(grid.multiple), layout.colours
+        maps = [layout.read(part, plane)[..., :colours] for part in self.parts]
         stitched = np.zeros((cells.height, cells.width, self.engine.subspace.shape[0]), np.float32)
-        last = len(self.grid.rows) - 1, len(self.grid.columns) - 1
-        for row, rows in enumerate(self.grid.rows):
-            values = self.layout.read(self.image, plane, rows.within(self.layout.height))
+        last = len(grid.rows) - 1, len(grid.columns) - 1
+        for row, rows in enumerate(grid.rows):
+            values = layout.read(self.plan.options.image, plane, rows.within(layout.height))
             unit = to_unit(values[..., :colours], intensity)
-            for column, columns in enumerate(self.grid.columns):
-                tile = pad_to(unit[:, columns.within(self.layout.width)], rows.size, columns.size)
+            for column, columns in enumerate(grid.columns):
+                tile = pad_to(unit[:, columns.within(layout.width)], rows.size, columns.size)
                 self.engine.corner = rows.start, columns.start
                 projected, *decoded = self.engine.compute(tile)
                 cells.blend(stitched, projected, row, column)
                 for part in decoded:
                     part *= np.float32(intensity.span)
                     for number, whole in enumerate(maps):
-                        self.grid.blend(whole, part[:, :, number], row, column)
+                        grid.blend(whole, part[:, :, number], row, column)
                 if (row, column) == last:
                     judged = self.calibration.judge(stitched)
                     self.probabilities[plane], self.severity[plane] = judged

@@ -37,6 +37,13 @@ def planes_in_order(image: LazyArray, layout: PlaneLayout) -> tuple[LazyArray, l
     return planes.rechunk({**ones, planes.ndim - 1: -1}), order
 
 
+def as_image(planes: LazyArray, layout: PlaneLayout, order: list[str]) -> LazyArray:
+    """Undo `planes_in_order`."""
+    planes = planes if "S" in order else planes[..., 0]
+    planes = planes if "C" in order else planes[0]
+    return planes.transpose([order.index(a) for a in layout.axes])
+
+
 def cut_tiles(planes: LazyArray, grid: TileGrid) -> LazyArray:
     """Lay the tiles of (..., Y, X, C) beside and below each other, each a chunk of its own."""
     y, x = planes.ndim - 3, planes.ndim - 2

@@ -32,12 +32,9 @@ class ModelSource:
     """The network; None after travelling by name."""
 
     def load(self) -> nn.Module:
-        """Give the network, loading it where it travelled by name.
+        """Return the network, loading it where it travelled by name.
 
-        Raises
-        ------
-        WeightsError
-            If other weights go by that name here.
+        Raises `WeightsError` if other weights go by that name here.
         """
         if self.module is not None:
             return self.module
@@ -51,7 +48,7 @@ class ModelSource:
         return module
 
     def token(self) -> str:
-        """Give the same text for the same weights, in every process; reads all of them."""
+        """Return the same text for the same weights, in every process; reads all of them."""
         if self.loadable and self.weights_hash is not None:
             return self.weights_hash
         return _state_hash(self.load())
@@ -77,15 +74,7 @@ def check_model(model: Any) -> None:
 
 
 def find_model(model: Any, *, rgb: bool) -> ModelSource:
-    """Load a network by name or path, or take the one given.
-
-    Parameters
-    ----------
-    model
-        "auto", a name, a path, or a network, as `check_model` allows.
-    rgb
-        Whether "auto" has to choose for colour images.
-    """
+    """Load a network by name or path, or take the one given; `rgb` chooses for "auto"."""
     if isinstance(model, nn.Module):
         provenance = getattr(model, "provenance", {}) or {}
         name = str(provenance.get("name", type(model).__name__))

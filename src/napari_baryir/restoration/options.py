@@ -19,6 +19,7 @@ from napari_baryir.imaging.checks import as_array, axes_of_names, check_image
 from napari_baryir.imaging.intensity import IntensityMap, IntensityMode, choose_intensity
 from napari_baryir.imaging.tiles import TileGrid
 from napari_baryir.restoration.model_source import ModelSource, check_model, find_model
+from napari_baryir.version import __version__
 
 OneIntensity = IntensityMap | Mapping[str, Any] | tuple[float, float]
 Intensity = str | OneIntensity | Sequence[OneIntensity]
@@ -78,12 +79,8 @@ class Options:
 def check_options(image: Any, asked: RestoreOptions, out: Any = None, first: Any = None) -> Options:
     """Check the arguments of `napari_baryir.restoration.iter_restore`.
 
-    Raises
-    ------
-    InputError
-        If the image or an option cannot be used; says what to do.
-    DeviceError
-        If this computer lacks the device.
+    Raises `InputError` if the image or an option cannot be used, and `DeviceError` if this computer
+    lacks the device.
     """
     array = as_array(image)
     layout, guessed = check_image(array, asked.axes or axes_of_names(image))
@@ -110,10 +107,7 @@ def check_options(image: Any, asked: RestoreOptions, out: Any = None, first: Any
 def check_remove(remove: Any) -> dict[str, float] | None:
     """Turn `remove` into amounts by name; None stands for all of everything.
 
-    Raises
-    ------
-    InputError
-        If it is none of the forms of `Remove`, or an amount is outside 0 to 1.
+    Raises `InputError` if it is none of the forms of `Remove`, or an amount is outside 0 to 1.
     """
     if isinstance(remove, str):
         remove = [part.strip() for part in remove.split(",")]
@@ -137,10 +131,7 @@ def removed_amounts(
 ) -> tuple[float, ...] | None:
     """Return the amount to remove of each degradation that a network knows.
 
-    Raises
-    ------
-    InputError
-        If the network does not know one of the names, or cannot be steered.
+    Raises `InputError` if the network does not know one of the names, or cannot be steered.
     """
     if remove is None:
         return None
@@ -289,9 +280,26 @@ class Plan:
         return self.options.remove is None or self.options.remove.get("noise", 0) > 0
 
     @property
-    def seconds(self) -> float:
-        """Return the time since the work was planned."""
-        return time.perf_counter() - self.begin
+    def layout(self) -> PlaneLayout:
+        """Return the planes of the image."""
+        return self.options.layout
+
+    def provenance(self, tile: int | None) -> dict[str, Any]:
+        """Return the fields of a `Provenance`; `tile`: greatest side that fitted, if known."""
+        options, grid = self.options, self.grid
+        return {
+            "axes_guessed": options.axes_guessed,
+            "model": self.source.name,
+            "weights_hash": self.source.weights_hash,
+            "intensity": self.intensities,
+            "device": str(options.device),
+            "precision": options.precision,
+            "tile": min(grid.tile, tile or grid.tile),
+            "overlap": grid.overlap,
+            "seconds": time.perf_counter() - self.begin,
+            "started": self.started.isoformat(timespec="seconds"),
+            "version": __version__,
+        }
 
     @classmethod
     def of(cls, options: Options) -> Plan:
