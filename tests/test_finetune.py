@@ -21,6 +21,7 @@ from napari_baryir.imaging.intensity import choose_intensity
 from napari_baryir.network import BaryIR
 from napari_baryir.network.variants import VARIANTS
 from napari_baryir.steps import Steps
+from napari_baryir.training.checkpoint import resume, save_state
 from napari_baryir.training.data import images as clean_images
 from napari_baryir.training.finetune import (
     YOURS,
@@ -35,7 +36,7 @@ from napari_baryir.training.finetune import (
 )
 from napari_baryir.training.finetune.samples import Rotation
 from napari_baryir.training.recipe import load_recipe
-from napari_baryir.training.state import resume, save_state, start_state
+from napari_baryir.training.state import start_state
 from napari_baryir.training.validation import Scores
 from napari_baryir.weights.cache import model_folder
 from napari_baryir.weights.files import load_weights, save_weights

@@ -25,14 +25,14 @@ from napari_baryir.domains import CLEAN
 from napari_baryir.errors import BaryIRError, DataError, InputError
 from napari_baryir.steps import Steps
 from napari_baryir.training import loop
-from napari_baryir.training.checkpoint import changed_keys
+from napari_baryir.training.checkpoint import changed_keys, identity
 from napari_baryir.training.evaluate import INPUT, iter_evaluate
 from napari_baryir.training.evaluate.cases import Case, list_synthetic
 from napari_baryir.training.evaluate.report import to_csv
 from napari_baryir.training.evaluate.unseen import list_unseen
 from napari_baryir.training.processes import refuse_several
 from napari_baryir.training.recipe import Recipe, load_recipe
-from napari_baryir.training.state import end_of, identity
+from napari_baryir.training.state import end_of
 from napari_baryir.weights.registry import load_model
 
 logger = logging.getLogger(__name__)
@@ -101,20 +101,10 @@ class AblationProgress:
 
 
 def load_ablation(path: Path, overrides: Iterable[str] = ()) -> Ablation:
-    """Read an ablation, and check every recipe that it makes.
+    """Read an ablation from a TOML file, and check every recipe that it makes.
 
-    Parameters
-    ----------
-    path
-        A TOML file.
-    overrides
-        ``key=value``: clean, output and images are the ablation's own; everything else changes the
-        recipe of every run.
-
-    Raises
-    ------
-    InputError
-        If something does not fit.
+    Of the `overrides`, ``key=value``, clean, output and images are the ablation's own; everything
+    else changes the recipe of every run. Raises `InputError` if something does not fit.
     """
     if not path.is_file():
         raise InputError(f"there is no {path}; give a file such as training/ablation.toml")
@@ -141,12 +131,8 @@ def load_ablation(path: Path, overrides: Iterable[str] = ()) -> Ablation:
 def run_ablation(ablation: Ablation) -> Generator[AblationProgress, None, Path]:
     """Train and measure whatever is not done yet, seed by seed; returns the table's path.
 
-    Raises
-    ------
-    DataError
-        If images are missing, or a finished run was made with other settings.
-    InputError
-        If several processes were started.
+    Raises `DataError` if images are missing, or a finished run was made with other settings, and
+    `InputError` if several processes were started.
     """
     refuse_several("an ablation")
     _check_finished(ablation)
@@ -234,18 +220,10 @@ def collect(ablation: Ablation) -> dict[str, dict[str, list[float]]]:
 
 
 def to_table(means: Means, unseen: Sequence[str], mixtures: Sequence[str] = ()) -> str:
-    """Write PSNR as Markdown, by domain and on average over each group of domains.
+    """Write PSNR from `collect` as Markdown, by domain and on average over each group of domains.
 
-    Each method has the mean and standard deviation over the seeds (of a sample, ``n - 1``).
-
-    Parameters
-    ----------
-    means
-        From `collect`.
-    unseen
-        Domains that were not trained on.
-    mixtures
-        Domains that are two at once.
+    `unseen` are the domains that were not trained on, `mixtures` those that are two at once. Each
+    method has the mean and standard deviation over the seeds (of a sample, ``n - 1``).
     """
     methods = [INPUT, *(method for method in means if method != INPUT)]
     domains = list(means.get(INPUT, {}))
@@ -288,13 +266,7 @@ def _write_table(ablation: Ablation) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run an ablation from the command line.
-
-    Parameters
-    ----------
-    arguments
-        The TOML file, and ``key=value``.
-    """
+    """Run an ablation from the command line: the TOML file, and ``key=value``."""
     if not arguments:
         sys.stderr.write("usage: python -m napari_baryir.training.ablation FILE [key=value ...]\n")
         return 2

@@ -79,21 +79,12 @@ def seed_bank(model: BaryIR, profile: str) -> None:
 
 
 def deblurring_filters(random_kernel: Kernel, count: int, size: int) -> Tensor:
-    """Compute the principal components of the filters that undo random blurs.
+    """Compute the first `count` principal components of the filters that undo random blurs.
 
-    Parameters
-    ----------
-    random_kernel
-        Draws a blur: (h, w), odd sides, sums to 1.
-    count, size
-        Number of components, and their side in pixels; odd.
-
-    Returns
-    -------
-    Tensor
-        (count, size, size), float32, of cross-correlation with the image as `torch.nn.Conv2d` does
-        it. What they give is added to the image, so the image itself is taken off; a mixture weight
-        of each has a standard deviation of about 1.
+    `random_kernel` draws a blur: (h, w), odd sides, sums to 1. Returns (count, size, size),
+    float32, of cross-correlation with the image as `torch.nn.Conv2d` does it. What they give is
+    added to the image, so the image itself is taken off; a mixture weight of each has a standard
+    deviation of about 1.
     """
     rng = np.random.default_rng(0)
     filters = np.stack([wiener_filter(random_kernel(rng), size).ravel() for _ in range(BLURS)])
@@ -167,23 +158,9 @@ def teach_bank(
 ) -> float:
     """Train the filters of a bank, and what of it reads the spectrum.
 
-    Parameters
-    ----------
-    bank
-        The bank of a network on `device`.
-    dataset
-        Batches with blurred samples, as `bank_composition`.
-    half_width
-        Half-width of `log_spectrum`, as the network has it.
-    steps
-        Number of batches.
-    device
-        Where to train.
-
-    Returns
-    -------
-    float
-        The gain of blurred samples over the last hundred steps, in dB.
+    `dataset` has batches with blurred samples, as `bank_composition`; `half_width` is that of
+    `log_spectrum`, as the network has it. Returns the gain of blurred samples over the last hundred
+    steps, in dB.
     """
     with torch.no_grad():
         seen = [dataset[step].degraded.to(device) for step in range(LOOKED_AT)]

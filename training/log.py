@@ -92,16 +92,10 @@ class TrainingLog:
 
 
 class Board:
-    """TensorBoard's files of a run; nothing at all where TensorBoard is not installed.
+    """TensorBoard's files of a run of `steps`; nothing at all where TensorBoard is not installed.
 
-    Parameters
-    ----------
-    folder
-        Where to; ``tensorboard --logdir`` takes it or any folder around it.
-    step
-        Where the run starts or goes on; TensorBoard hides later steps.
-    steps
-        Steps of the whole run.
+    ``tensorboard --logdir`` takes `folder`, or any folder around it. The run starts or goes on at
+    `step`: TensorBoard hides later ones.
     """
 
     def __init__(self, folder: Path, step: int, steps: int) -> None:
@@ -159,15 +153,7 @@ class Board:
 
 
 class RunLog:
-    """The log of a run by a recipe, in its output folder.
-
-    Parameters
-    ----------
-    recipe
-        The recipe of the run.
-    step
-        The step at which it starts or goes on; rows of later steps are taken back.
-    """
+    """The log of a run by a recipe, in its output folder; rows after `step` are taken back."""
 
     def __init__(self, recipe: Recipe, step: int) -> None:
         self.folder = Path(recipe.output)
@@ -202,15 +188,7 @@ def sample_pictures(
     device: torch.device,
     autocast: torch.dtype | None,
 ) -> dict[str, NDArray[np.uint8]]:
-    """Restore the first validation image of every domain.
-
-    Parameters
-    ----------
-    model
-        In evaluation mode.
-    pairs, device, autocast
-        As in `validate`.
-    """
+    """Restore the first validation image of every domain, with a model in evaluation mode."""
     pictures = {}
     for domain, (pair, *_) in pairs.items():
         x = pair.degraded.to(device, memory_format=torch.channels_last)

@@ -7,24 +7,13 @@ from torch import Tensor, nn
 
 
 class Potentials(nn.Module):
-    """K potentials on barycenter embeddings, congruent by construction.
+    """K potentials on barycenter embeddings of D `channels`, congruent by construction.
 
-    ``f_k = g_k - sum_j lambda_j g_j`` for K free networks g_j, so that ``sum_k lambda_k f_k = 0``
-    holds exactly (the published code adds a penalty on one sample instead: with `congruent` off,
-    ``f_k = g_k``, and `losses.congruence_penalty` is to be added). The g_j are one grouped network:
-    the groups share no weight but the input. They average over the map before the last layers, so
-    they take any patch size.
-
-    Parameters
-    ----------
-    channels
-        D, channels of the embeddings.
-    weights
-        lambda, (K,), positive, sum 1.
-    hidden
-        Channels of each g_j.
-    congruent
-        Whether the weighted mean of the g_j is taken off.
+    ``f_k = g_k - sum_j lambda_j g_j`` for K free networks g_j of `hidden` channels, so that ``sum_k
+    lambda_k f_k = 0`` holds exactly (the published code adds a penalty on one sample instead: with
+    `congruent` off, ``f_k = g_k``, and `losses.congruence_penalty` is to be added). `weights` are
+    lambda, (K,), positive, sum 1. The g_j are one grouped network: the groups share no weight but
+    the input. They average over the map before the last layers, so they take any patch size.
     """
 
     def __init__(

@@ -64,13 +64,7 @@ def launched() -> Launched:
 
 
 def refuse_several(what: str) -> None:
-    """Refuse to do in several processes what would write the same files.
-
-    Raises
-    ------
-    InputError
-        If there are several.
-    """
+    """Raise `InputError` where several processes would write the same files."""
     count = launched().count
     if count > 1:
         raise InputError(f"{what} runs in one process, not in {count}; start it without torchrun")
@@ -105,12 +99,8 @@ class Processes:
     def gather_some(self, rows: Tensor, which: Tensor) -> Tensor:
         """Put together what processes have for some of their samples only.
 
-        Parameters
-        ----------
-        rows
-            (n, ...), for those n of the b samples of this process that `which` names.
-        which
-            (b,), bool.
+        `rows` are (n, ...), for those n of the b samples of this process that `which`, (b,) bool,
+        names.
         """
         if self._fabric is None:
             return rows
@@ -133,14 +123,10 @@ class Processes:
             gradient.copy_(own.view_as(gradient))
 
     def start_alike(self, step: int, *modules: nn.Module) -> None:
-        """See that all start from the same step, and give them the first one's modules.
+        """Give all processes the first one's modules; raise `DataError` unless they start from one
+        step.
 
         What was computed before the first step may differ in its last bits between GPUs.
-
-        Raises
-        ------
-        DataError
-            If they do not.
         """
         if self._fabric is None:
             return
@@ -166,19 +152,9 @@ ALONE = Processes()
 
 
 def join(device: torch.device, batch: int) -> Processes:
-    """Meet the other processes, if ``torchrun`` started any.
+    """Meet the other processes, if ``torchrun`` started any; a step has `batch` samples in all.
 
-    Parameters
-    ----------
-    device
-        This process's own, as `training_device` says.
-    batch
-        Samples of a step, all processes together.
-
-    Raises
-    ------
-    InputError
-        If they cannot share the batch evenly, or Lightning Fabric is not installed.
+    Raises `InputError` if they cannot share the batch evenly, or Lightning Fabric is not installed.
     """
     place = launched()
     if place.count == 1:
@@ -212,10 +188,7 @@ def join(device: torch.device, batch: int) -> Processes:
 def training_device(settings: DeviceSettings) -> tuple[torch.device, torch.dtype | None]:
     """Choose the device of this process and the dtype of autocast (None: float32 throughout).
 
-    Raises
-    ------
-    DeviceError
-        If the device is not there, or cannot be shared.
+    Raises `DeviceError` if the device is not there, or cannot be shared.
     """
     name = settings.device
     if name == "auto":  # not MPS, on which no training was ever checked

@@ -239,28 +239,20 @@ class StepSettings(Protocol):
     """The settings that one training step reads, of a recipe or of a fine-tuning."""
 
     @property
-    def losses(self) -> LossSettings:
-        """Return the weights of the terms."""
-
+    def losses(self) -> LossSettings: ...
     @property
-    def optimizer(self) -> OptimizerSettings:
-        """Return the settings of the optimisers."""
-
+    def optimizer(self) -> OptimizerSettings: ...
     @property
-    def ema(self) -> float:
-        """Return the decay of the averaged weights."""
+    def ema(self) -> float: ...
 
 
 class DeviceSettings(Protocol):
     """Device and precision of a training."""
 
     @property
-    def device(self) -> str:
-        """Return a torch device, or "auto"."""
-
+    def device(self) -> str: ...
     @property
-    def precision(self) -> Literal["auto", "float32", "bfloat16"]:
-        """Return the precision of autocast."""
+    def precision(self) -> Literal["auto", "float32", "bfloat16"]: ...
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -270,20 +262,11 @@ def shipped_recipes() -> dict[str, Path]:
 
 
 def load_recipe(recipe: str, overrides: Iterable[str] = ()) -> Recipe:
-    """Read a recipe and change some of its values.
+    """Read a TOML file, or a recipe that ships by its name, and change some of its values.
 
-    Parameters
-    ----------
-    recipe
-        A path to a TOML file, or the name of a recipe that ships.
-    overrides
-        ``key=value``; dots reach into tables: ``data.train=photos``. Values are TOML, or plain
-        text.
-
-    Raises
-    ------
-    InputError
-        If there is no such recipe, a key is unknown, or a value does not fit.
+    `overrides` are ``key=value``; dots reach into tables: ``data.train=photos``. Values are TOML,
+    or plain text. Raises `InputError` if there is no such recipe, a key is unknown, or a value does
+    not fit.
     """
     shipped = shipped_recipes()
     path = Path(recipe)

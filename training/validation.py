@@ -103,18 +103,10 @@ def iter_validate(
     device: torch.device,
     autocast: torch.dtype | None,
 ) -> Generator[ValidationProgress, None, Scores]:
-    """Measure a network on `validation_pairs`, image by image.
+    """Measure a network in evaluation mode on `validation_pairs`, image by image.
 
-    Parameters
-    ----------
-    model
-        In evaluation mode.
-    pairs
-        Domain to pairs, in the order of the rows of `prototypes`.
-    prototypes
-        (K, D), mean unit residual of each source.
-    device, autocast
-        Where, and the dtype of autocast (None: none).
+    `pairs` are in the order of the rows of `prototypes`, (K, D), the mean unit residual of each
+    source. `autocast` is the dtype of autocast (None: none).
     """
     restored: dict[str, float] = {}
     untouched: dict[str, float] = {}

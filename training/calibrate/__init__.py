@@ -65,10 +65,7 @@ class _Read(NamedTuple):
 def calibration_domains(model: BaryIR, profile: str) -> tuple[str, ...]:
     """Return the domains to calibrate, "clean" last.
 
-    Raises
-    ------
-    DataError
-        If the network was trained on a degradation that the profile cannot make.
+    Raises `DataError` if the network was trained on a degradation that the profile cannot make.
     """
     known = DEGRADATIONS[profile]
     named = [name for name in model.domains if name != CLEAN] or list(known)
@@ -89,31 +86,15 @@ def calibrate(
     scenes: int = SCENES,
     seed: int = 0,
 ) -> Generator[CalibrationProgress, None, Calibration]:
-    """Calibrate a network: sets its domains, prototypes, subspace and calibration.
+    """Calibrate a network in evaluation mode: sets its domains, prototypes, subspace and
+    calibration.
 
-    Parameters
-    ----------
-    model
-        In evaluation mode.
-    files
-        Clean planes by file, as `load_clean_files` gives them; they may be those of training. With
-        at least 8 files, whole files are held out; with fewer, single planes, at least 8 in all.
-    profile
-        The profile of the degradations.
-    scenes
-        Number of pictures to degrade.
-    seed
-        Seed of everything random.
+    `files` are clean planes by file, as `load_clean_files` gives them; they may be those of
+    training. With at least 8 files, whole files are held out; with fewer, single planes, at least 8
+    in all. `scenes` is the number of pictures to degrade by the `profile`.
 
-    Yields
-    ------
-    CalibrationProgress
-        After every picture.
-
-    Raises
-    ------
-    DataError
-        If there are too few images or scenes, or the network knows other degradations.
+    Yields a `CalibrationProgress` after every picture, and returns the calibration. Raises
+    `DataError` if there are too few images or scenes, or the network knows other degradations.
     """
     domains = calibration_domains(model, profile)
     if len(files) < 2 * KEPT_APART:

@@ -59,18 +59,8 @@ def fit(
 
     The covariance within domains is shared and shrunk towards a sphere; in coordinates that whiten
     it, the prototypes span the discriminants, and one more direction per degradation follows its
-    level.
-
-    Parameters
-    ----------
-    known, held_out
-        Places of different pictures; their `domains` index the argument of that name.
-    domains
-        Degradations, then "clean".
-    window
-        Side of the squares of cells that were averaged over.
-    data
-        The origin of the places, for the record.
+    level. `domains` are degradations, then "clean"; `window` is the side of the squares of cells
+    that were averaged over; `data` says in the record where the cells are from.
     """
     whitening, centre = _whiten(known, len(domains))
     white = (known.points - centre) @ whitening

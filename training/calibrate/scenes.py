@@ -64,24 +64,10 @@ def make_scene(
     level: float | None = None,
     variant: str = PLAIN,
 ) -> Scene:
-    """Degrade a clean picture.
+    """Degrade a clean picture, (H, W, 3) in [0, 1] or (H, W), cut to multiples of `CELL`.
 
-    Parameters
-    ----------
-    clean
-        (H, W, 3) in [0, 1] or (H, W); cut to multiples of `CELL`.
-    domains
-        One alone, two side by side (left and right), or two of a disc (outside and inside).
-    rng
-        Where every random choice comes from.
-    profile
-        "photo" or "microscopy".
-    kind
-        The way in which the domains share the picture.
-    level
-        Level of every domain; None draws each.
-    variant
-        Variant of every domain, as in `degrade`.
+    `domains` are one alone, two side by side (left and right), or two of a disc (outside and
+    inside), as `kind` says. `level` and `variant` are those of every domain, as in `degrade`.
     """
     height, width = (side // CELL * CELL for side in clean.shape[:2])
     clean = clean[:height, :width]

@@ -22,12 +22,8 @@ def load_data(
 ) -> tuple[Dataset[Any], dict[str, list[ValidationPair]]]:
     """Load training batches by step, or a share of each, and validation pairs by domain.
 
-    Networks with a scene get `SceneBatch`, others `Batch`.
-
-    Raises
-    ------
-    DataError
-        If images are missing or unreadable.
+    Networks with a scene get `SceneBatch`, others `Batch`. Raises `DataError` if images are missing
+    or unreadable.
     """
     # Late: these import torch, and modules of this folder.
     from napari_baryir.network.config import GatedConfig

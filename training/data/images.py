@@ -130,10 +130,7 @@ def spread(items: Sequence[Item], limit: int | None) -> list[Item]:
 def read_pixels(path: Path) -> tuple[NDArray[Any], str]:
     """Read the pixels and axes of an image into memory.
 
-    Raises
-    ------
-    InputError
-        If the file is missing, damaged or of a kind that is not supported.
+    Raises `InputError` if the file is missing, damaged or of a kind that is not supported.
     """
     known = format_name(path)
     if known is None and path.suffix.lower() in PILLOW_ONLY:
@@ -147,13 +144,7 @@ def read_pixels(path: Path) -> tuple[NDArray[Any], str]:
 
 
 def read_photo(path: Path) -> NDArray[np.uint8]:
-    """Read an 8-bit RGB photograph, (H, W, 3).
-
-    Raises
-    ------
-    DataError
-        If it cannot be read, or is of another kind.
-    """
+    """Read an 8-bit RGB photograph, (H, W, 3); `DataError` if it cannot be read or is another kind."""
     array, axes = _read(path)
     if array.dtype != np.uint8 or axes != "YXS" or array.shape[2] not in (3, 4):
         raise DataError(
@@ -204,16 +195,8 @@ def clean_planes(
 ) -> list[Array]:
     """Cut a clean image into planes about [0, 1]: (H, W, 3) photographs, (H, W) microscopy.
 
-    Parameters
-    ----------
-    array, axes
-        The image.
-    profile
-        "photo" or "microscopy".
-    whole
-        The image that `array` is a part of, which decides the map to [0, 1]; None: `array`.
-    one_map
-        Whether all channels go through one map.
+    `whole` is the image that `array` is a part of, which decides the map to [0, 1]; None: `array`.
+    With `one_map` all channels go through one.
     """
     layout, source = PlaneLayout.of(array, axes), array if whole is None else whole
     if not layout.rgb:  # percentiles, for 8 bits too
@@ -249,21 +232,13 @@ def load_clean_images(folder: str, profile: Profile) -> list[NDArray[np.generic]
 
 
 def load_clean_files(folder: str, profile: Profile) -> list[list[NDArray[np.generic]]]:
-    """Read the clean images of a folder, or scikit-image's bundled pictures: planes by file.
+    """Read the clean images of a folder, recursively, or scikit-image's ("skimage"): planes by
+    file.
 
-    Parameters
-    ----------
-    folder
-        A folder, read recursively; or "skimage" for pictures that come with scikit-image.
-    profile
-        "photo": (H, W, 3) uint8. "microscopy": stacks and channels cut into planes (H, W), float32,
-        each stack mapped to about [0, 1] by its robust percentiles. Planes with a side below
-        `SMALLEST_PLANE` are left out.
-
-    Raises
-    ------
-    DataError
-        If the folder is missing, or an image cannot be read, or none can be used.
+    Photographs are (H, W, 3) uint8. Microscopy is cut into planes (H, W), float32, each stack
+    mapped to about [0, 1] by its robust percentiles; planes with a side below `SMALLEST_PLANE` are
+    left out. Raises `DataError` if the folder is missing, or an image cannot be read, or none can
+    be used.
     """
     if folder == "skimage":
         return _bundled(profile)

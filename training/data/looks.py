@@ -22,21 +22,9 @@ Files = Sequence[Sequence[NDArray[np.generic]]]
 
 
 def photo_field(files: Files, height: int, width: int, rng: np.random.Generator) -> Array:
-    """Draw a clean field of view.
+    """Draw a clean field of view, (height, width, 3) float32 in [0, 1].
 
-    Parameters
-    ----------
-    files
-        Photographs (H, W, 3) uint8, by file; of those, each is drawn as often.
-    height, width
-        Size of the field, pixels.
-    rng
-        Generator of everything random.
-
-    Returns
-    -------
-    numpy.ndarray
-        (height, width, 3) float32 in [0, 1].
+    `files` are photographs (H, W, 3) uint8, by file; of those, each is drawn as often.
     """
     planes = files[int(rng.integers(len(files)))]
     image = planes[int(rng.integers(len(planes)))]

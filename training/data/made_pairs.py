@@ -49,39 +49,25 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class PairDataset(Dataset[Batch]):
-    """Batches of pairs, indexed by training step.
-
-    Parameters
-    ----------
-    files
-        Clean images by file: (H, W, 3) uint8 for "photo", (H, W) float32 about [0, 1] for
-        "microscopy". Every file is drawn as often, so that a long stack does not decide alone.
-    profile
-        The profile of the degradations.
-    composition
-        Domain name to the number of its samples in every batch, in the order of the sources.
-    patch
-        Side of the patches, in pixels; a multiple of 8.
-    seed
-        Seed of everything random.
-    in_turn, side_by_side
-        Further samples in every batch: with two degradations on top of each other, and with two
-        beside each other.
-    share
-        The samples of every batch to make. A sample depends on its number in the whole batch.
-    synthetic
-        Share of microscopy's fields that come from no file, as of `varied_field`.
-    """
+    """Batches of pairs, indexed by training step."""
 
     files: list[list[NDArray[np.generic]]]
+    """Clean images by file: (H, W, 3) uint8 for "photo", (H, W) float32 about [0, 1] for
+    "microscopy". Every file is drawn as often, so that a long stack does not decide alone."""
     profile: Profile
     composition: Mapping[str, int]
+    """Domain to the number of its samples in every batch, in the order of the sources."""
     patch: int
+    """Side of the patches, in pixels; a multiple of 8."""
     seed: int
     in_turn: int = 0
+    """Further samples in every batch, with two degradations on top of each other."""
     side_by_side: int = 0
+    """Further samples in every batch, with two degradations beside each other."""
     share: Share = WHOLE
+    """The samples of every batch to make. A sample depends on its number in the whole batch."""
     synthetic: float = 0.0
+    """Share of microscopy's fields that come from no file, as in `varied_field`."""
 
     def __getitem__(self, step: int) -> Batch:
         samples = []
@@ -159,20 +145,7 @@ def microscopy_pair(
     *,
     level: float | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Degrade a plane, and see it and its clean self `through_intensity_map`.
-
-    Parameters
-    ----------
-    plane
-        Clean, (H, W), about [0, 1].
-    domain, rng, level
-        As in `degrade`.
-
-    Returns
-    -------
-    tuple
-        Degraded and clean, (H, W), float32.
-    """
+    """Degrade a clean plane, (H, W); return it and its clean self `through_intensity_map`."""
     degraded = degrade(plane, domain, rng, profile="microscopy", level=level).image
     return through_intensity_map(degraded, plane, rng)
 

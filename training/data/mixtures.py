@@ -77,24 +77,11 @@ def apply_plan(
     profile: str,
     rng: np.random.Generator,
 ) -> tuple[Array, NDArray[np.int64]]:
-    """Degrade a field of view of which a square patch will be cut.
+    """Degrade a field of view, (H, W) or (H, W, 3) float32, of which a square patch will be cut.
 
-    Parameters
-    ----------
-    plan
-        The degradations to apply.
-    field
-        Clean, (H, W) or (H, W, 3), float32.
-    corner, patch
-        Top and left of the patch in the field, and its side; a multiple of `GRID`.
-    profile, rng
-        As in `degrade`.
-
-    Returns
-    -------
-    tuple
-        The degraded field, and for each of GRID x GRID places of the patch which of the plan's
-        domains it suffers (an index into ``plan.domains``), or `NO_DOMAIN`.
+    `corner` is top and left of the patch in the field; its side is a multiple of `GRID`. Returns
+    the degraded field, and for each of GRID x GRID cells of the patch which of the plan's domains
+    it suffers (an index into ``plan.domains``), or `NO_DOMAIN`.
     """
     if plan.kind == "alone":
         places = np.zeros((GRID, GRID), np.int64)
@@ -161,19 +148,8 @@ def draw_join(
 ) -> NDArray[np.float32]:
     """Draw where two degradations of a field join: anywhere, at any angle, hard or soft.
 
-    Parameters
-    ----------
-    shape
-        (H, W) of the field.
-    corner, patch
-        Top and left of a patch in the field, and its side: the join runs through it.
-    rng
-        Generator of everything random.
-
-    Returns
-    -------
-    numpy.ndarray
-        (H, W) float32: the share of the second one, 0 to 1.
+    The join runs through a patch of the field, (H, W), whose top and left is `corner`. Returns (H,
+    W) float32: the share of the second one, 0 to 1.
     """
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     y, x = (

@@ -32,20 +32,7 @@ MOST_KINDS = 3
 
 
 def synthetic_field(side: int, rng: np.random.Generator) -> Array:
-    """Draw a clean field of view.
-
-    Parameters
-    ----------
-    side
-        Pixels.
-    rng
-        Where every random choice comes from.
-
-    Returns
-    -------
-    numpy.ndarray
-        (side, side), float32, about [0, 1] by robust percentiles.
-    """
+    """Draw a clean field of view, (side, side) float32, about [0, 1] by robust percentiles."""
     margin = round(3 * SOFTEST)  # so that the point spread function has something at the edge
     wide = side + 2 * margin
     kinds = rng.choice(len(_KINDS), size=int(rng.integers(1, MOST_KINDS + 1)), replace=False)

@@ -36,23 +36,10 @@ Files = Sequence[Sequence[NDArray[np.generic]]]
 def varied_field(
     files: Files, side: int, rng: np.random.Generator, *, synthetic: float = 0.0
 ) -> Array:
-    """Make a clean field of view.
+    """Make a clean field of view, (side, side) float32, about [0, 1.2].
 
-    Parameters
-    ----------
-    files
-        Clean planes (H, W), about [0, 1], by file; of those, each is drawn as often.
-    side
-        Pixels.
-    rng
-        Where every random choice comes from.
-    synthetic
-        Share of the fields that come from no file, but from `synthetic_field`.
-
-    Returns
-    -------
-    numpy.ndarray
-        (side, side), float32, about [0, 1.2].
+    `files` are clean planes (H, W), about [0, 1], by file; of those, each is drawn as often. A
+    share `synthetic` of the fields comes from no file, but from `synthetic_field`.
     """
     drawn = synthetic > 0 and rng.random() < synthetic
     field = synthetic_field(side, rng) if drawn else _magnified(files, side, rng)

@@ -102,27 +102,12 @@ def degrade(
     level: float | None = None,
     variant: str = PLAIN,
 ) -> Degraded:
-    """Degrade a clean image.
+    """Degrade a clean image, float32: (H, W, 3) in [0, 1] for "photo", (H, W) for "microscopy".
 
-    Parameters
-    ----------
-    image
-        Clean image, float32: (H, W, 3) in [0, 1] for "photo", (H, W) about [0, 1] for "microscopy".
-    domain
-        A name in ``DEGRADATIONS[profile]``, or "clean" for none.
-    rng
-        Where every random choice comes from.
-    profile
-        "photo" or "microscopy".
-    level
-        0 (mildest) to 1 (strongest); None draws it uniformly.
-    variant
-        "plain", the name of another variant, or "any" to draw one.
-
-    Raises
-    ------
-    InputError
-        If the profile, the domain, the variant or the image's shape is not one of these.
+    `domain` is a name in ``DEGRADATIONS[profile]``, or "clean" for none. `level` is 0 (mildest) to
+    1 (strongest); None draws it uniformly. `variant` is "plain", the name of another variant, or
+    "any" to draw one. Every random choice comes from `rng`. Raises `InputError` if the profile, the
+    domain, the variant or the image's shape is not one of these.
     """
     known = DEGRADATIONS.get(profile)
     if known is None:

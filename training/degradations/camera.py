@@ -72,21 +72,12 @@ class CameraNoise:
 
 
 def fit_camera_noise(planes: Iterable[NDArray[np.generic]]) -> CameraNoise:
-    """Fit gain and offset to noisy planes.
+    """Fit gain and offset to noisy planes, (H, W) each, in the camera's units.
 
-    In each block the variance is that of a high-pass filter that ignores slopes; in each bin of
-    brightness only the smoothest quarter of the blocks counts, corrected by what that quarter has
-    in pure noise. Planes of one camera are taken together.
-
-    Parameters
-    ----------
-    planes
-        (H, W) each, in the camera's units, not filtered or interpolated since.
-
-    Raises
-    ------
-    DataError
-        If there is too little to fit, or no noise.
+    They are of one camera, not filtered or interpolated since. In each block the variance is that
+    of a high-pass filter that ignores slopes; in each bin of brightness only the smoothest quarter
+    of the blocks counts, corrected by what that quarter has in pure noise. Raises `DataError` if
+    there is too little to fit, or no noise.
     """
     means, variances = [], []
     for plane in planes:

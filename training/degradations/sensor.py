@@ -24,14 +24,8 @@ _RED_BLUE = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], np.float32) / 4
 def sensor_noise(image: Array, level: float, rng: np.random.Generator) -> Array:
     """Add the noise of a sensor to an image (H, W, 3) in [0, 1]; may leave that range.
 
-    Parameters
-    ----------
-    image
-        As a camera shows it, after its tone curve.
-    level
-        0 (hardly to be seen) to 1 (strong).
-    rng
-        Generator of everything random.
+    The image is as a camera shows it, after its tone curve. `level` is 0 (hardly to be seen) to 1
+    (strong).
     """
     shot = log_between(*SHOT, level)
     # Read noise rises with shot noise, as both do with the gain; log-linear, as measured there.

@@ -99,12 +99,7 @@ class Evaluation:
 def psnr(image: NDArray[Any], clean: NDArray[Any], *, least_error: float = 0.0) -> float:
     """Compute PSNR in dB of values about [0, 1]; infinite where nothing differs.
 
-    Parameters
-    ----------
-    image, clean
-        Images of the same shape, clamped where that is wanted.
-    least_error
-        Mean square error below which nothing counts, for means that must stay finite.
+    Below a mean square error of `least_error` nothing counts, for means that must stay finite.
     """
     difference = np.subtract(image, clean, dtype=np.float64)
     error = max(float(np.mean(difference**2)), least_error)
@@ -113,17 +108,9 @@ def psnr(image: NDArray[Any], clean: NDArray[Any], *, least_error: float = 0.0) 
 
 
 def score_plane(image: NDArray[Any], clean: NDArray[Any]) -> tuple[float, float]:
-    """Compute PSNR in dB and SSIM of one plane against the truth, both first clamped to [0, 1].
+    """Compute PSNR in dB and SSIM of (H, W) or (H, W, 3), both first clamped to [0, 1].
 
-    Parameters
-    ----------
-    image, clean
-        (H, W) or (H, W, 3), about [0, 1].
-
-    Raises
-    ------
-    DataError
-        If the shapes differ.
+    Raises `DataError` if the shapes differ.
     """
     from skimage.metrics import structural_similarity
 
@@ -157,32 +144,14 @@ def iter_evaluate(
     perceptual: PlaneDistance | None = None,
     restore_options: Mapping[str, Any] | None = None,
 ) -> Generator[ImageScore, None, Evaluation]:
-    """Measure a model, yielding each score as it is known.
+    """Measure a model, yielding each `ImageScore` as it is known; returns all as an `Evaluation`.
 
-    Parameters
-    ----------
-    cases
-        From `list_pairs` or `list_synthetic`.
-    model
-        As for `restore`.
-    model_name
-        Name of the model in the scores.
-    peers
-        Whether to measure ``PEERS`` too, on noisy images.
-    perceptual
-        From `load_lpips`, to measure LPIPS too.
-    restore_options
-        Further arguments of `restore`: device, precision, tile, strength, ...
+    `cases` are from `list_pairs` or `list_synthetic`. `peers` measures ``PEERS`` too, on noisy
+    images; `perceptual` is from `load_lpips`, to measure LPIPS too. `restore_options` are further
+    arguments of `restore`: device, precision, tile, strength, ...
 
-    Returns
-    -------
-    Evaluation
-        All that was yielded.
-
-    Raises
-    ------
-    DataError
-        If there is no case, a pair does not fit together, or a peer is not installed.
+    Raises `DataError` if there is no case, a pair does not fit together, or a peer is not
+    installed.
     """
     if not cases:
         raise DataError("there is nothing to evaluate; give at least one image")

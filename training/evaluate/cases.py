@@ -55,16 +55,12 @@ class Pair:
 
 
 class Case(Protocol):
-    """One image to measure on, not yet read."""
+    """One image to measure on, not yet read: its name and domain in reports."""
 
     @property
-    def name(self) -> str:
-        """Return the name of the image in reports."""
-
+    def name(self) -> str: ...
     @property
-    def domain(self) -> str:
-        """Return the name of its degradation in reports."""
-
+    def domain(self) -> str: ...
     @property
     def noisy(self) -> bool:
         """Return whether denoisers make sense as peers."""
@@ -84,13 +80,7 @@ class FilePair:
     noisy: bool = True
 
     def load(self) -> Pair:
-        """Read both files.
-
-        Raises
-        ------
-        DataError
-            If they differ in shape or axes.
-        """
+        """Read both files; `DataError` if they differ in shape or axes."""
         degraded, axes = read_pixels(self.degraded)
         clean, clean_axes = read_pixels(self.clean)
         if degraded.shape != clean.shape or axes != clean_axes:
@@ -157,11 +147,8 @@ def case_rng(seed: int, name: str, domain: str) -> np.random.Generator:
 def list_pairs(degraded: Path, clean: Path, *, limit: int | None = None) -> list[FilePair]:
     """Pair the files of two folders by their names without suffixes, or two files.
 
-    Raises
-    ------
-    DataError
-        If there is nothing to pair, one is a file and the other a folder, or a degraded file has
-        no or more than one clean partner.
+    Raises `DataError` if there is nothing to pair, one is a file and the other a folder, or a
+    degraded file has no or more than one clean partner.
     """
     folders = [_is_plain_folder(path) for path in (degraded, clean)]
     if not any(folders):
@@ -193,32 +180,15 @@ def list_synthetic(
     seed: int = 0,
     limit: int | None = None,
 ) -> list[SyntheticCase]:
-    """List what clean files become under each degradation.
+    """List what clean files, and those in folders, become under each degradation.
 
-    Parameters
-    ----------
-    sources
-        Files, and folders that are read recursively.
-    profile
-        "photo" or "microscopy"; stacks and channels of the latter are cut into planes.
-    domains
-        Names of degradations; None for all of the profile.
-    sigmas
-        Photographic noise has a case for each of these standard deviations (of 255), unless `level`
-        is given.
-    level
-        0 (mildest) to 1 (strongest); None draws it for every case.
-    seed
-        Seed of everything random.
-    limit
-        Largest number of clean planes, spread evenly over all.
+    `profile` is "photo" or "microscopy", whose stacks and channels are cut into planes. `domains`
+    are names of degradations; None for all of the profile. Photographic noise has a case for each
+    of `sigmas` (of 255), unless `level` is given: 0 (mildest) to 1 (strongest), None draws it for
+    every case. At most `limit` clean planes are listed, spread evenly over all.
 
-    Raises
-    ------
-    InputError
-        If the profile, a domain, a sigma or the level is not one of ours.
-    DataError
-        If there are no images, or one cannot be used.
+    Raises `InputError` if the profile, a domain, a sigma or the level is not one of ours, and
+    `DataError` if there are no images, or one cannot be used.
     """
     chosen = _check_choice(profile, domains, sigmas, level)
     planes: list[tuple[Path, int, int]] = []

@@ -61,13 +61,7 @@ PEERS: Mapping[str, Callable[[Array, float], Array]] = {
 
 
 def check_peers() -> None:
-    """Refuse to start where a peer could not run, before a model has worked for hours.
-
-    Raises
-    ------
-    DataError
-        If PyWavelets is not installed.
-    """
+    """Refuse to start where a peer could not run, before a model has worked for hours."""
     if importlib.util.find_spec("pywt") is None:
         raise DataError(
             "the wavelet peer needs PyWavelets; install it with: pip install PyWavelets"
@@ -77,15 +71,8 @@ def check_peers() -> None:
 def load_lpips() -> PlaneDistance:
     """LPIPS (Zhang et al., CVPR 2018), version 0.1 with AlexNet, as the package lpips has it.
 
-    Returns
-    -------
-    PlaneDistance
-        NaN for images with a side below 32 pixels.
-
-    Raises
-    ------
-    DataError
-        If the package is not installed, or AlexNet's weights can be neither found nor fetched.
+    NaN for images with a side below 32 pixels. Raises `DataError` if the package is not installed,
+    or AlexNet's weights can be neither found nor fetched.
     """
     import torch
 

@@ -21,10 +21,7 @@ DIGITS = {"psnr": 4, "ssim": 6, "level": 4, "sigma": 5, "seconds": 3, "lpips": 5
 def check_report_path(path: Path) -> None:
     """Refuse a report's name before hours of work are spent on it.
 
-    Raises
-    ------
-    InputError
-        If the suffix is neither .csv nor .md, or the folder is missing.
+    Raises `InputError` if the suffix is neither .csv nor .md, or the folder is missing.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(

@@ -159,23 +159,9 @@ def list_unseen(
 ) -> list[UnseenCase]:
     """List what clean photographs become under degradations never seen, and under mixtures.
 
-    Parameters
-    ----------
-    sources
-        Files, and folders that are read recursively.
-    domains
-        Names in `UNSEEN` and `MIXTURES`; None for all.
-    seed
-        Seed of everything random.
-    limit
-        Largest number of photographs, spread evenly over all.
-
-    Raises
-    ------
-    InputError
-        If a domain is not among them.
-    DataError
-        If there are no images, or one is not an RGB photograph.
+    `domains` are names in `UNSEEN` and `MIXTURES`; None for all. At most `limit` photographs are
+    taken, spread evenly over all. Raises `InputError` if a domain is not among them, and
+    `DataError` if there are no images, or one is not an RGB photograph.
     """
     unknown = [name for name in domains or () if name not in ALL]
     if unknown:

@@ -111,16 +111,9 @@ def iter_finetune(
     settings
         None: the defaults.
 
-    Yields
-    ------
-    FinetuneProgress
-        For every image that the starting model is measured on, once with its scores, after every
-        step, for each share of the way that is tried, and while the estimates are calibrated.
-
-    Returns
-    -------
-    FinetuneResult
-        Weights, card and scores before and after.
+    Yields a `FinetuneProgress` for every image that the starting model is measured on, once with
+    its scores, after every step, for each share of the way that is tried, and while the estimates
+    are calibrated. Returns weights, card and scores before and after.
 
     Raises
     ------

@@ -54,10 +54,7 @@ class UserImage:
     def read(self) -> tuple[NDArray[Any], str]:
         """Read pixels and axes.
 
-        Raises
-        ------
-        InputError
-            If the file is missing or damaged, or the axes do not fit.
+        Raises `InputError` if the file is missing or damaged, or the axes do not fit.
         """
         if self.path is not None:
             return read_pixels(self.path)
@@ -203,14 +200,9 @@ def colour_problem(images: Sequence[Opened]) -> str | None:
 def parts_of(rows: Sequence[tuple[Opened, ...]], problems: list[str]) -> list[tuple[Opened, ...]]:
     """Part the only row there is along time or depth, else along its longer side.
 
-    The parts keep the intensity map of the whole image, which is the one that restoring uses.
-
-    Parameters
-    ----------
-    rows
-        Images, or pairs of images of the same shape. More than one are left as they are.
-    problems
-        List to which reasons are added that make it impossible.
+    Rows are images, or pairs of images of the same shape; more than one are left as they are. The
+    parts keep the intensity map of the whole image, which is the one that restoring uses. What
+    makes it impossible is added to `problems`.
     """
     if len(rows) != 1:
         return list(rows)

@@ -61,19 +61,10 @@ class TuningPlan:
 def make_plan(
     material: Material, start: BaryIR, settings: FinetuneSettings, batch: int, patch: int
 ) -> TuningPlan:
-    """Turn the user's images into samples and validation pairs.
+    """Turn the user's images, from `gather`, into samples and validation pairs.
 
-    Parameters
-    ----------
-    material
-        The material from `gather`.
-    start
-        The starting model, in evaluation mode; restores what is rehearsed on where nothing clean
-        is there.
-    settings
-        Seed and turning.
-    batch, patch
-        The sizes from `choose_sizes`.
+    The starting model, in evaluation mode, restores what is rehearsed on where nothing clean is
+    there. `batch` and `patch` are from `choose_sizes`.
     """
     domains, known = material.domains, [*DEGRADATIONS[material.profile], CLEAN]
     synthetic = not material.train.files and material.noise is None

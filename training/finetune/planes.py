@@ -114,10 +114,7 @@ def restored_plane(model: BaryIR, plane: Array) -> Array:
 def measure_camera(image: UserImage) -> CameraNoise:
     """Measure gain and offset of a noisy image's camera, in grey values.
 
-    Raises
-    ------
-    DataError
-        If the image cannot be read or has no noise to measure.
+    Raises `DataError` if the image cannot be read or has no noise to measure.
     """
     problems: list[str] = []
     opened = open_image(image, problems)

@@ -61,17 +61,8 @@ NO_NOISE = CameraNoise(0.0, 0.0, 0.0, 1.0)
 
 
 def draw_neighbors(height: int, width: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Choose two adjacent pixels in each 2x2 cell.
+    """Choose two adjacent pixels in each 2x2 cell of an image of even sides.
 
-    Parameters
-    ----------
-    height, width
-        Size of the noisy image, even.
-    rng
-        Where the choices come from.
-
-    Returns
-    -------
     (2, height / 2, width / 2), int64: numbers 0 to 3 of the pixels of g1 and of g2, row by row.
     """
     first = rng.integers(4, size=(height // 2, width // 2))
@@ -100,14 +91,8 @@ def corrected_target(
 ) -> Tensor:
     """Compute the target t of the module's docstring.
 
-    Parameters
-    ----------
-    noisy, restored
-        y and f(y), (B, C, H, W).
-    choices
-        (B, 2, H/2, W/2), int64, of `draw_neighbors`.
-    gamma
-        Weight of the correction.
+    `noisy` and `restored` are y and f(y), (B, C, H, W); `choices` (B, 2, H/2, W/2), of
+    `draw_neighbors`.
     """
     first, second = choices.unbind(dim=1)
     difference = take_neighbors(restored, first) - take_neighbors(restored, second)
@@ -256,14 +241,8 @@ def complete(
 ) -> Batch:
     """Make the targets that need a network: corrected neighbours, and the starting model's answers.
 
-    Parameters
-    ----------
-    draw
-        The samples of a step from `FinetuneDataset`.
-    model, start
-        The network as it is now, and as it was.
-    device, autocast
-        As in `training_step`.
+    `draw` has the samples of a step from `FinetuneDataset`; `model` is the network as it is now,
+    `start` as it was.
     """
     clean = draw.batch.clean.clone()
     with torch.autocast(device.type, autocast, enabled=autocast is not None):

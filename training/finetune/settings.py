@@ -101,23 +101,10 @@ class FinetuneSettings(BaseModel):
 def choose_sizes(
     settings: FinetuneSettings, model: Any, device: torch.device, free: int | None = None
 ) -> tuple[int, int]:
-    """Choose the largest batch and patch size that fit into free memory.
+    """Choose the largest batch and patch size that fit into memory, `free` bytes or what is
+    measured.
 
-    Parameters
-    ----------
-    settings
-        Sizes that it gives are kept.
-    model
-        The network; its configuration says what a pixel needs.
-    device
-        The device whose memory is used.
-    free
-        Bytes; None: measured.
-
-    Raises
-    ------
-    DeviceError
-        If not even the smallest fit.
+    Sizes that the settings give are kept. Raises `DeviceError` if not even the smallest fit.
     """
     budget = MEMORY_SHARE * (free_memory(device) if free is None else free)
     per_pixel = TRAINING_BYTES[model.config.backbone] * model.config.width

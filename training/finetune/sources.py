@@ -157,10 +157,7 @@ class Material:
 def gather(source: Source, start: BaryIR, settings: FinetuneSettings) -> Material:
     """Read, check and part the user's images.
 
-    Raises
-    ------
-    DataError
-        Naming everything that is wrong with them.
+    Raises `DataError` naming everything that is wrong with them.
     """
     problems = list(source.problems)
     if isinstance(source, Pairs):

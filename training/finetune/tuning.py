@@ -185,10 +185,7 @@ class TuningRun:
     def resume(self) -> None:
         """Go on with the run that was stopped in the same folder.
 
-        Raises
-        ------
-        DataError
-            If there is none, or it was another one.
+        Raises `DataError` if there is none, or it was another one.
         """
         saved = _stopped(self.folder)
         old, new = saved["finetune"], self.identity()
@@ -235,12 +232,8 @@ def begin(
 def stopped_settings(output: str, settings: FinetuneSettings) -> FinetuneSettings:
     """Return the own settings of the run that was stopped beside an output.
 
-    Device, precision and calibration are those of `settings`.
-
-    Raises
-    ------
-    DataError
-        If there is no such run.
+    Device, precision and calibration are those of `settings`. Raises `DataError` if there is no
+    such run.
     """
     own = _stopped(output_path(output).with_suffix(".run"))["finetune"]["settings"]
     kept = {name: getattr(settings, name) for name in ("device", "precision", "calibration_scenes")}
@@ -288,10 +281,7 @@ def forgotten(scores: Scores, before: Scores) -> float:
 def output_path(output: str) -> Path:
     """Return where the weights go; a bare name is put into the user's model folder.
 
-    Raises
-    ------
-    InputError
-        If it is no name of a weights file, or one that a model of ours has.
+    Raises `InputError` if it is no name of a weights file, or one that a model of ours has.
     """
     path = Path(output)
     if len(path.parts) == 1 and path.suffix == "":

@@ -38,10 +38,7 @@ class DomainFiles:
     def read(self, number: int, turn_of_sigma: int) -> tuple[NDArray[np.uint8], float | None]:
         """Read degraded and clean image side by side, (H, W, 6), and the sigma still to be added.
 
-        Raises
-        ------
-        DataError
-            If a file cannot be read or the two differ in size.
+        Raises `DataError` if a file cannot be read or the two differ in size.
         """
         pair = self.pairs[number % len(self.pairs)]
         clean = read_photo(pair.clean)
@@ -56,34 +53,22 @@ class DomainFiles:
 
 @dataclass(frozen=True)
 class PairedDataset(Dataset[Batch]):
-    """Batches of paired patches, indexed by training step.
-
-    Parameters
-    ----------
-    sources
-        One for each domain, in the order of the network's domains.
-    patch
-        Side of the patches, in pixels; a multiple of 8. Smaller images are reflected.
-    seed
-        Seed of everything random.
-    composition
-        Domain to the number of its samples in every batch.
-    shuffled
-        When given, a batch has this many samples instead, drawn from a shuffled list in which each
-        domain stands as often as `epoch` says, as published.
-    epoch
-        Domain to its samples per epoch; its files follow each other in turns.
-    share
-        The samples of every batch to make.
-    """
+    """Batches of paired patches, indexed by training step."""
 
     sources: tuple[DomainFiles, ...]
+    """One for each domain, in the order of the network's domains."""
     patch: int
+    """Side of the patches, in pixels; a multiple of 8. Smaller images are reflected."""
     seed: int
     composition: Mapping[str, int]
+    """Domain to the number of its samples in every batch."""
     shuffled: int | None = None
+    """When given, a batch has this many samples instead, drawn from a shuffled list in which each
+    domain stands as often as `epoch` says, as published."""
     epoch: Mapping[str, int] | None = None
+    """Domain to its samples per epoch; its files follow each other in turns."""
     share: Share = WHOLE
+    """The samples of every batch to make."""
 
     def __getitem__(self, step: int) -> Batch:
         size = self.shuffled or sum(self.composition.values())
@@ -133,16 +118,9 @@ def _order(seed: int, epoch: int, total: int) -> NDArray[np.int64]:
 
 
 def validation_of(source: DomainFiles, index: int, images: int, side: int) -> list[ValidationPair]:
-    """Crop pairs of a held-out source from the centre; the same on every call.
+    """Crop pairs of a held-out domain of that `index` from the centre; the same on every call.
 
-    Parameters
-    ----------
-    source
-        Files that training does not see.
-    index
-        Index of the domain.
-    images, side
-        Number of images, spread evenly, and their largest side in pixels.
+    At most `images` are taken, spread evenly, and of each at most `side` pixels.
     """
     pairs = []
     for i, number in enumerate(spread(range(len(source.pairs)), images)):

@@ -62,20 +62,7 @@ class Found:
 
 
 def find_pairs(root: Path, layouts: Sequence[Layout]) -> Found | None:
-    """Look for a data set under any of its layouts; the first that is there counts.
-
-    Parameters
-    ----------
-    root
-        Folder that the layouts start from.
-    layouts
-        The likeliest first.
-
-    Returns
-    -------
-    Found or None
-        None where no layout's folder of degraded files is there.
-    """
+    """Look for a data set under any of its layouts, the likeliest first; None if none is there."""
     for layout in layouts:
         folders = sorted(p for p in root.glob(layout.degraded) if p.is_dir())
         if folders:
@@ -118,12 +105,7 @@ def _gather(folders: Iterable[Path], layout: Layout) -> Found:
 def size_problems(pairs: Iterable[PairPaths], smallest: int = 8) -> Iterator[str]:
     """Name pairs that cannot be used, by the headers of their files.
 
-    Parameters
-    ----------
-    pairs
-        Files; a clean one that many share is opened once.
-    smallest
-        Shortest side that can be used, pixels.
+    A side of less than `smallest` pixels is too short. A clean file that many share is opened once.
     """
     clean_sizes: dict[Path, tuple[int, int] | str] = {}
     for pair in pairs:

@@ -61,12 +61,8 @@ def load_paper_data(
     """Look through the training data, hold some out for validation, and read none of the rest yet.
 
     Whole scenes are held out: every haze of a clean image, every frame of a sequence. The test sets
-    are never validated on.
-
-    Raises
-    ------
-    DataError
-        If data are missing or half there: everything that is wrong, in one list.
+    are never validated on. Raises `DataError` if data are missing or half there: everything that is
+    wrong, in one list.
     """
     root = Path(settings.train)
     if not root.is_dir():
@@ -114,16 +110,10 @@ def load_paper_data(
 def hold_out(
     domain: str, pairs: tuple[PairPaths, ...], images: int
 ) -> tuple[tuple[PairPaths, ...], tuple[PairPaths, ...]]:
-    """Split pairs into those that are trained on and those of the last scenes, for validation.
+    """Split pairs, in order, into those that are trained on and those of the last scenes.
 
-    Parameters
-    ----------
-    domain
-        Decides what a scene is.
-    pairs
-        In order.
-    images
-        Largest number of scenes to hold out; never more than a tenth of them, but always one.
+    The domain decides what a scene is. At most `images` scenes are held out; never more than a
+    tenth of them, but always one.
     """
     scenes: dict[object, list[PairPaths]] = {}
     for pair in pairs:
