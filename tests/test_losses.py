@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from napari_baryir.training.game import Potentials
 from napari_baryir.training.losses import (
     barycenter_losses,
     barycenter_residual_orthogonality,
@@ -19,7 +20,6 @@ from napari_baryir.training.losses import (
     transport_cost,
     window_sources,
 )
-from napari_baryir.training.potentials import Potentials
 
 
 def randn(*shape: int, seed: int = 0) -> Tensor:

@@ -13,11 +13,11 @@ from PIL import Image
 from napari_baryir.errors import DataError, InputError
 from napari_baryir.network.variants import VARIANTS
 from napari_baryir.training import loop
+from napari_baryir.training.game import Potentials
 from napari_baryir.training.losses import congruence_penalty
 from napari_baryir.training.paper.file_pairs import DomainFiles, PairedDataset
 from napari_baryir.training.paper.layouts import PairPaths
 from napari_baryir.training.paper.training_sets import TRAINING_SETS, hold_out, load_paper_data
-from napari_baryir.training.potentials import Potentials
 from napari_baryir.training.recipe import Recipe, load_recipe
 from napari_baryir.training.state import set_rates, start_state
 

@@ -23,7 +23,7 @@ from napari_baryir.training.data.scene_pairs import SceneBatch, ScenePairs, with
 from napari_baryir.training.degradations import DEGRADATIONS, PLAIN, degrade
 from napari_baryir.training.degradations.fields import path_kernel
 from napari_baryir.training.degradations.files import FileFormat, through_file
-from napari_baryir.training.degradations.sensor import sensor_noise
+from napari_baryir.training.degradations.photo import sensor_noise
 
 COMPOSITIONS: dict[str, dict[str, int]] = {
     "photo": {"noise": 1, "haze": 1, "low light": 1, "clean": 2},

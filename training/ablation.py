@@ -12,7 +12,7 @@ import logging
 import re
 import sys
 import tomllib
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -78,6 +78,12 @@ class Ablation(BaseModel):
         own = (f"name={slug}", f"seed={seed}", f"output={Path(self.output) / f'{slug}-{seed}'}")
         return load_recipe(self.recipe, [*self.overrides, *self.variants[variant], *own])
 
+    def runs(self) -> Iterator[tuple[str, int, Recipe]]:
+        """Yield variant, seed and recipe of every run, seed by seed."""
+        for seed in self.seeds:
+            for variant in self.variants:
+                yield variant, seed, self.recipe_of(variant, seed)
+
     def identity_of(self, recipe: Recipe) -> dict[str, Any]:
         """List what scores of a run depend on, as plain JSON; of paths, the last two parts."""
         trained = identity(recipe)
@@ -136,12 +142,12 @@ def run_ablation(ablation: Ablation) -> Generator[AblationProgress, None, Path]:
     """
     refuse_several("an ablation")
     _check_finished(ablation)
-    for seed in ablation.seeds:
-        for variant in ablation.variants:
-            recipe = ablation.recipe_of(variant, seed)
-            if not (Path(recipe.output) / SCORES).is_file():
-                yield from _run(ablation, recipe, variant, seed)
-            _write_table(ablation)
+    for variant, seed, recipe in ablation.runs():
+        if not (Path(recipe.output) / SCORES).is_file():
+            yield from _run(ablation, recipe, variant, seed)
+        with written_aside(Path(ablation.output) / TABLE) as aside:
+            table = to_table(collect(ablation), ablation.unseen, ablation.mixtures)
+            aside.write_text(table, encoding="utf-8")
     return Path(ablation.output) / TABLE
 
 
@@ -181,22 +187,19 @@ def _cases(ablation: Ablation, recipe: Recipe) -> list[Case]:
 
 def _check_finished(ablation: Ablation) -> None:
     """Refuse runs that are finished, but not as the ablation says now."""
-    for seed in ablation.seeds:
-        for variant in ablation.variants:
-            recipe = ablation.recipe_of(variant, seed)
-            folder = Path(recipe.output)
-            if not (folder / SCORES).is_file():
-                continue
-            path = folder / IDENTITY
-            old = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-            new = ablation.identity_of(recipe)
-            changed = changed_keys(old, new)
-            if changed:
-                raise DataError(
-                    f"the finished run in {folder} was made with other values of "
-                    f"{', '.join(changed)}; restore them, or move that folder away, or choose "
-                    "another output"
-                )
+    for _, _, recipe in ablation.runs():
+        folder = Path(recipe.output)
+        if not (folder / SCORES).is_file():
+            continue
+        path = folder / IDENTITY
+        old = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+        changed = changed_keys(old, ablation.identity_of(recipe))
+        if changed:
+            raise DataError(
+                f"the finished run in {folder} was made with other values of "
+                f"{', '.join(changed)}; restore them, or move that folder away, or choose "
+                "another output"
+            )
 
 
 def collect(ablation: Ablation) -> dict[str, dict[str, list[float]]]:
@@ -256,13 +259,6 @@ def _cell(rows: Mapping[str, Sequence[float]], domains: Sequence[str], is_input:
     if is_input or len(each) < 2:
         return f"{np.mean(each):.2f}"
     return f"{np.mean(each):.2f} ± {np.std(each, ddof=1):.2f}"
-
-
-def _write_table(ablation: Ablation) -> None:
-    with written_aside(Path(ablation.output) / TABLE) as aside:
-        aside.write_text(
-            to_table(collect(ablation), ablation.unseen, ablation.mixtures), encoding="utf-8"
-        )
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -113,20 +113,22 @@ class Board:
     def write(self, step: int, terms: dict[str, float], scores: Scores | None) -> None:
         """Write the terms of a step, and the scores of the validation after it."""
         self._means.add(terms)
+        values: dict[str, float] = {}
         if step % self._every == 0 or scores is not None:
-            for name, value in self._means.take().items():
-                self._scalar(f"loss/{name}", value, step)
+            values = {f"loss/{name}": value for name, value in self._means.take().items()}
         if scores is not None:
             for name, value in scores.restored.items():
-                self._scalar(f"psnr/{name}", value, step)
-                self._scalar(f"psnr gained/{name}", value - scores.untouched[name], step)
-            self._scalar("latents/accuracy", scores.accuracy, step)
-            self._scalar("latents/residual length", scores.residual_length, step)
+                values[f"psnr/{name}"] = value
+                values[f"psnr gained/{name}"] = value - scores.untouched[name]
+            values["latents/accuracy"] = scores.accuracy
+            values["latents/residual length"] = scores.residual_length
+        if values and (writer := self._open()):
+            for name, value in values.items():
+                writer.add_scalar(name, value, step)
 
     def show(self, step: int, pictures: Pictures) -> None:
         """Show sample pictures by domain."""
-        writer = self._open()
-        if writer is not None:
+        if writer := self._open():
             for name, picture in pictures.items():
                 writer.add_image(f"samples/{name}", picture, step, dataformats="HWC")
             writer.flush()
@@ -136,11 +138,6 @@ class Board:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
-
-    def _scalar(self, name: str, value: float, step: int) -> None:
-        writer = self._open()
-        if writer is not None:
-            writer.add_scalar(name, value, step)
 
     def _open(self) -> SummaryWriter | None:
         # Not before the first step: the writer has a thread, and threads must not be there yet when

@@ -16,8 +16,8 @@ from napari_baryir.errors import DataError
 from napari_baryir.network import BaryIR
 from napari_baryir.network.config import GatedConfig
 from napari_baryir.training.bank import seed_bank
+from napari_baryir.training.game import Potentials
 from napari_baryir.training.losses import Congruence
-from napari_baryir.training.potentials import Potentials
 from napari_baryir.training.recipe import OptimizerSettings, Recipe
 from napari_baryir.version import __version__
 from napari_baryir.weights.files import ESTIMATES, save_weights

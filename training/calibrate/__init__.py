@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ from napari_baryir.degradation.calibration import Calibration, pool
 from napari_baryir.domains import CLEAN
 from napari_baryir.errors import DataError
 from napari_baryir.network import BaryIR
-from napari_baryir.training.calibrate.discriminants import Places, fit
+from napari_baryir.training.calibrate.discriminants import Cells, Fitted, fit
 from napari_baryir.training.calibrate.scenes import NO_PLACE, Kind, Scene, as_seen, make_scene
 from napari_baryir.training.data.images import Profile, random_square, turn
 from napari_baryir.training.data.variety import varied_field
@@ -50,16 +49,6 @@ class CalibrationProgress:
 
     done: int
     total: int
-
-
-class _Read(NamedTuple):
-    """The places of one picture."""
-
-    points: NDArray[np.float32]
-    units: NDArray[np.float32]
-    domains: NDArray[np.int64]
-    levels: NDArray[np.float64]
-    errors: NDArray[np.float64]
 
 
 def calibration_domains(model: BaryIR, profile: str) -> tuple[str, ...]:
@@ -104,16 +93,16 @@ def calibrate(
     least = 2 * KEPT_APART * len(domains)
     if scenes < least:
         raise DataError(f"{scenes} scenes are too few for {len(domains)} domains; at least {least}")
-    read: tuple[list[_Read], list[_Read]] = ([], [])
+    read: tuple[list[Cells], list[Cells]] = ([], [])
     for done, (held_out, scene) in enumerate(_scenes(files, domains, profile, scenes, seed), 1):
         rng = np.random.default_rng((seed, done, 1))
         read[held_out].append(_embed(model, as_seen(scene, rng), domains, rng))
         yield CalibrationProgress(done, scenes)
-    known, kept = (_places(parts) for parts in read)
+    known, kept = map(Cells.of, read)
     images = sum(map(len, files))
     data = f"{images} clean {profile} images, {scenes} scenes, seed {seed}"
     fitted = fit(known, kept, domains, WINDOW, data)
-    _set(model, domains, fitted.subspace, fitted.calibration, read[0])
+    _set(model, domains, fitted, known)
     return fitted.calibration
 
 
@@ -171,8 +160,8 @@ def _what_happens(
 @torch.inference_mode()
 def _embed(
     model: BaryIR, scene: Scene, domains: tuple[str, ...], rng: np.random.Generator
-) -> _Read:
-    """Return the residuals at some places of a scene."""
+) -> Cells:
+    """Return the residuals in some cells of a scene."""
     picture = scene.degraded if scene.degraded.ndim == 3 else scene.degraded[..., None]
     device = next(model.parameters()).device
     x = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None]
@@ -184,42 +173,19 @@ def _embed(
     inside = np.flatnonzero(places != NO_PLACE)
     chosen = rng.permutation(inside)[:PLACES]
     points = pool(residual, WINDOW).reshape(-1, residual.shape[-1])[chosen]
-    errors = pool(scene.errors()[..., None], WINDOW).reshape(-1)[chosen]
+    errors = pool(scene.errors()[..., None], WINDOW).reshape(-1)[chosen].astype(np.float64)
     named = np.array([domains.index(name) for name in scene.domains])
-    # The prototypes are of the residual of the place itself, as training keeps them.
-    own = torch.from_numpy(points[:, : model.embedding_width])
-    units = F.normalize(own, dim=1).numpy()
-    return _Read(
-        points,
-        units,
-        named[places[chosen]],
-        np.asarray(scene.levels)[places[chosen]],
-        errors.astype(np.float64),
-    )
+    return Cells(points, named[places[chosen]], np.asarray(scene.levels)[places[chosen]], errors)
 
 
-def _places(parts: Sequence[_Read]) -> Places:
-    return Places(
-        *(
-            np.concatenate([getattr(part, name) for part in parts])
-            for name in ("points", "domains", "levels", "errors")
-        )
-    )
-
-
-def _set(
-    model: BaryIR,
-    domains: tuple[str, ...],
-    subspace: NDArray[np.float32],
-    calibration: Calibration,
-    parts: Sequence[_Read],
-) -> None:
+def _set(model: BaryIR, domains: tuple[str, ...], fitted: Fitted, known: Cells) -> None:
     device = next(model.parameters()).device
     if CLEAN not in model.domains:
         model.domains = domains
-    units = np.concatenate([part.units for part in parts])
-    labels = np.concatenate([part.domains for part in parts])
-    means = [units[labels == domains.index(name)].mean(axis=0) for name in model.domains]
+    # The prototypes are of the residual of the cell itself, as training keeps them.
+    own = torch.from_numpy(known.points[:, : model.embedding_width])
+    units = F.normalize(own, dim=1).numpy()
+    means = [units[known.domains == domains.index(d)].mean(axis=0) for d in model.domains]
     model.prototypes = torch.from_numpy(np.stack(means)).float().to(device)
-    model.subspace = torch.from_numpy(subspace).to(device)
-    model.calibration = calibration.model_dump(mode="json")
+    model.subspace = torch.from_numpy(fitted.subspace).to(device)
+    model.calibration = fitted.calibration.model_dump(mode="json")

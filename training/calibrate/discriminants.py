@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +28,8 @@ LEAST_RISE = 1e-4
 
 
 @dataclass(frozen=True)
-class Places:
-    """Places of degraded pictures."""
+class Cells:
+    """Cells of degraded pictures."""
 
     points: NDArray[np.float32]
     """Residuals averaged over windows, (N, D)."""
@@ -38,6 +39,12 @@ class Places:
     """Level of the degradation, (N,)."""
     errors: Array
     """Mean |degraded - clean| over the window, (N,), of the range."""
+
+    @classmethod
+    def of(cls, parts: Sequence[Cells]) -> Cells:
+        """Put the cells of several pictures together."""
+        names = [each.name for each in fields(cls)]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 @dataclass(frozen=True)
@@ -49,9 +56,7 @@ class Fitted:
     """(d, D)"""
 
 
-def fit(
-    known: Places, held_out: Places, domains: tuple[str, ...], window: int, data: str
-) -> Fitted:
+def fit(known: Cells, held_out: Cells, domains: tuple[str, ...], window: int, data: str) -> Fitted:
     """Fit subspace and prototypes to `known`, temperature and "unknown" to `held_out`.
 
     The curves of the severity are fitted to both, their directions to `known`: the held-out quarter
@@ -96,7 +101,7 @@ def fit(
     return Fitted(calibration, subspace.astype(np.float32))
 
 
-def _whiten(places: Places, domains: int) -> tuple[Array, Array]:
+def _whiten(places: Cells, domains: int) -> tuple[Array, Array]:
     """Return the matrix that whitens the covariance in domains, (D, D), and the mean of means."""
     points = places.points.astype(np.float64)
     means = np.stack([points[places.domains == k].mean(axis=0) for k in range(domains)])
@@ -109,7 +114,7 @@ def _whiten(places: Places, domains: int) -> tuple[Array, Array]:
     return vectors / np.sqrt(values), means.mean(axis=0)
 
 
-def _rising_directions(white: Array, places: Places, count: int) -> Array:
+def _rising_directions(white: Array, places: Cells, count: int) -> Array:
     """Return for each degradation the direction along which its level rises, (count, D)."""
     directions = []
     for k in range(count):
@@ -145,7 +150,7 @@ def _temperature(squared: Array, domains: NDArray[np.int64]) -> tuple[float, flo
 
 
 def _curve(
-    domain: int, direction: Array, points: Array, known: Places, held_out: Places
+    domain: int, direction: Array, points: Array, known: Cells, held_out: Cells
 ) -> SeverityCurve:
     """Fit the error along a direction: isotonic over equal shares of the places of a domain."""
     domains = np.concatenate([known.domains, held_out.domains])

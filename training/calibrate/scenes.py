@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_baryir.domains import CLEAN
 from napari_baryir.imaging.intensity import choose_intensity
 from napari_baryir.training.data.made_pairs import through_intensity_map
 from napari_baryir.training.degradations import PLAIN, degrade
@@ -130,6 +129,3 @@ def _away_from_border(second: NDArray[np.bool_]) -> NDArray[np.int64]:
         )
         places[near] = NO_PLACE
     return places
-
-
-__all__ = ["CELL", "CLEAN", "NO_PLACE", "Scene", "as_chosen", "as_seen", "make_scene"]

@@ -144,7 +144,7 @@ def read_pixels(path: Path) -> tuple[NDArray[Any], str]:
 
 
 def read_photo(path: Path) -> NDArray[np.uint8]:
-    """Read an 8-bit RGB photograph, (H, W, 3); `DataError` if it cannot be read or is another kind."""
+    """Read an 8-bit RGB photograph, (H, W, 3); raise `DataError` if it is none."""
     array, axes = _read(path)
     if array.dtype != np.uint8 or axes != "YXS" or array.shape[2] not in (3, 4):
         raise DataError(

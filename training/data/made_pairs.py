@@ -24,7 +24,7 @@ from napari_baryir.imaging.intensity import (
     choose_intensity,
 )
 from napari_baryir.training.data.images import Profile, random_square, three_colours, turn
-from napari_baryir.training.data.mixtures import NO_DOMAIN, Plan, apply_plan, draw_plan
+from napari_baryir.training.data.mixtures import NO_DOMAIN, Plan, apply_plan, sample_plan
 from napari_baryir.training.data.variety import varied_field
 from napari_baryir.training.degradations import degrade
 from napari_baryir.training.processes import WHOLE, Share
@@ -74,17 +74,10 @@ class PairDataset(Dataset[Batch]):
         size = sum(self.composition.values()) + self.in_turn + self.side_by_side
         for number in self.share.numbers(size):
             rng = np.random.default_rng((self.seed, step, number))
-            samples.append(self._sample(self._plan(number, rng), rng))
+            plan = sample_plan(number, self.composition, self.in_turn, self.profile, rng)
+            samples.append(self._sample(plan, rng))
         degraded, clean, places = zip(*samples, strict=True)
         return Batch(to_tensor(degraded), to_tensor(clean), torch.from_numpy(np.stack(places)))
-
-    def _plan(self, number: int, rng: np.random.Generator) -> Plan:
-        """Choose the degradations of a sample of the batch."""
-        for domain, count in self.composition.items():
-            if number < count:
-                return Plan((domain,))
-            number -= count
-        return draw_plan(number < self.in_turn, list(self.composition), self.profile, rng)
 
     def _sample(
         self, plan: Plan, rng: np.random.Generator

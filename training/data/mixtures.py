@@ -8,7 +8,7 @@ belongs to its own domain.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -51,6 +51,21 @@ class Plan:
     """One domain, or two."""
     kind: Literal["alone", "in turn", "side by side"] = "alone"
     """Side by side: as halves, or one as an island in the other."""
+
+
+def sample_plan(
+    number: int,
+    composition: Mapping[str, int],
+    in_turn: int,
+    profile: str,
+    rng: np.random.Generator,
+) -> Plan:
+    """Choose the degradations of sample `number` of a batch: a domain alone, else two."""
+    for domain, count in composition.items():
+        if number < count:
+            return Plan((domain,))
+        number -= count
+    return draw_plan(number < in_turn, list(composition), profile, rng)
 
 
 def draw_plan(in_turn: bool, domains: list[str], profile: str, rng: np.random.Generator) -> Plan:

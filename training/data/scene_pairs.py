@@ -30,8 +30,8 @@ from napari_baryir.training.data.mixtures import (
     apply_chain,
     draw_chain,
     draw_join,
-    draw_plan,
     joined_places,
+    sample_plan,
 )
 from napari_baryir.training.data.variety import varied_field
 from napari_baryir.training.degradations.fields import Array
@@ -132,17 +132,10 @@ class ScenePairs(Dataset[SceneBatch]):
     def _degradations(self) -> list[str]:
         return [name for name in self.composition if name != CLEAN]
 
-    def _plan(self, number: int, rng: np.random.Generator) -> Plan:
-        for domain, count in self.composition.items():
-            if number < count:
-                return Plan((domain,))
-            number -= count
-        return draw_plan(number < self.in_turn, list(self.composition), self.profile, rng)
-
     def _sample(
         self, number: int, shape: tuple[float, float], rng: np.random.Generator
     ) -> tuple[object, ...]:
-        plan = self._plan(number, rng)
+        plan = sample_plan(number, self.composition, self.in_turn, self.profile, rng)
         longest = int(rng.integers(max(SHORTEST, round(self.patch / min(shape)) + 1), LONGEST + 1))
         height, width = (max(self.patch, round(longest * part)) for part in shape)
         field = self._field(height, width, rng)

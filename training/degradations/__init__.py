@@ -30,7 +30,6 @@ from napari_baryir.training.degradations.fields import (
     log_between,
 )
 from napari_baryir.training.degradations.photo import SIGMA_MAX, SIGMA_MIN, noise_level
-from napari_baryir.training.degradations.sensor import sensor_noise
 
 __all__ = [
     "ANY",
@@ -141,7 +140,7 @@ DEGRADATIONS: Mapping[str, Mapping[str, Degradation]] = {
         "noise": Degradation(
             photo.noise,
             "white Gaussian noise, sigma 5 to 50 of 255",
-            {"faint": photo.faint_noise, "camera": sensor_noise},
+            {"faint": photo.faint_noise, "camera": photo.sensor_noise},
         ),
         "rain": Degradation(
             photo.rain, "bright streaks of rain, sparse to dense", {"deep": photo.deep_rain}

@@ -12,6 +12,7 @@ from napari_baryir.devices import is_out_of_memory
 from napari_baryir.errors import DataError, DeviceError
 from napari_baryir.steps import Steps
 from napari_baryir.training.calibrate import CalibrationProgress
+from napari_baryir.training.checkpoint import remove_checkpoint
 from napari_baryir.training.data import make_batches
 from napari_baryir.training.finetune.card import choose_share, write_calibrated, write_stopped
 from napari_baryir.training.finetune.samples import complete
@@ -218,7 +219,7 @@ def _finish(run: TuningRun) -> Generator[FinetuneProgress, None, FinetuneResult]
     assert run.before is not None
     assert run.best is not None
     if not run.best_step:
-        run.forget_checkpoint()
+        remove_checkpoint(run.folder)
         raise DataError(
             f"none of the {run.state.step} steps made the model better on the validation images "
             f"({run.before.restored[YOURS]:.2f} dB before) without losing as much on its old "
@@ -238,25 +239,15 @@ def _finish(run: TuningRun) -> Generator[FinetuneProgress, None, FinetuneResult]
     except (GeneratorExit, KeyboardInterrupt):
         write_stopped(run)
         raise
-    run.forget_checkpoint()
-    return FinetuneResult(
-        run.path,
-        calibration.result,
-        run.before,
-        run.best,
-        run.best_step,
-        run.state.step,
-        (*run.material.notes, *_notes(run)),
-    )
-
-
-def _notes(run: TuningRun) -> list[str]:
-    if run.share == 1:
-        return []
-    return [
-        f"the weights go {run.share:.0%} of the way from the starting ones to the best ones; going "
-        f"all of it, an old domain would have lost more than {FORGIVEN} dB"
-    ]
+    remove_checkpoint(run.folder)
+    notes, steps = run.material.notes, run.state.step
+    if run.share != 1:
+        notes += (
+            f"the weights go {run.share:.0%} of the way from the starting ones to the best ones; "
+            f"going all of it, an old domain would have lost more than {FORGIVEN} dB",
+        )
+    card = calibration.result
+    return FinetuneResult(run.path, card, run.before, run.best, run.best_step, steps, notes)
 
 
 __all__ = [

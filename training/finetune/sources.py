@@ -185,20 +185,15 @@ def gather(source: Source, start: BaryIR, settings: FinetuneSettings) -> Materia
         _part([rows[i] for i in sorted(chosen)], source, profile, settings, matched)
         for chosen in (order[held:].tolist(), order[:held].tolist())
     )
-    notes += _notes(matched, len(rows))
+    if matched:
+        notes.append(
+            f"the ranges of {len(matched)} of {len(rows)} clean images ({matched[0]} among them) "
+            "were matched to those of the degraded ones"
+        )
     kind = {Pairs: "pairs", CleanImages: "clean images, degraded", NoisyImages: "noisy images"}
     return Material(
         kind[type(source)], profile, domains, targets, made, train, validation, noise, tuple(notes)
     )
-
-
-def _notes(matched: list[str], count: int) -> list[str]:
-    if not matched:
-        return []
-    return [
-        f"the ranges of {len(matched)} of {count} clean images ({matched[0]} among them) were "
-        "matched to those of the degraded ones"
-    ]
 
 
 def _open_pairs(source: Pairs, problems: list[str]) -> list[tuple[Opened, ...]]:

@@ -17,12 +17,7 @@ from napari_baryir.domains import CLEAN
 from napari_baryir.errors import DataError, InputError
 from napari_baryir.network import BaryIR
 from napari_baryir.steps import finish
-from napari_baryir.training.checkpoint import (
-    changed_keys,
-    load_checkpoint,
-    remove_checkpoint,
-    save_checkpoint,
-)
+from napari_baryir.training.checkpoint import changed_keys, load_checkpoint, save_checkpoint
 from napari_baryir.training.finetune.low_rank import add_low_rank, merged_state
 from napari_baryir.training.finetune.plan import TuningPlan, make_plan
 from napari_baryir.training.finetune.settings import FinetuneSettings, choose_sizes
@@ -199,10 +194,6 @@ class TuningRun:
         self.before, self.best = Scores(**saved["before"]), Scores(**saved["best"])
         self.best_step, self.unimproved = saved["best_step"], saved["unimproved"]
         self.best_weights, self.best_prototypes = saved["best_weights"], saved["best_prototypes"]
-
-    def forget_checkpoint(self) -> None:
-        """Delete the checkpoint of a run that is over."""
-        remove_checkpoint(self.folder)
 
 
 def begin(

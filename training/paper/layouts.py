@@ -16,11 +16,6 @@ LISTED = 5
 """Files of one kind of mistake that a message names before it counts the rest."""
 
 
-def same_stem(stem: str) -> str:
-    """Return the name, for data sets whose degraded and clean files share it."""
-    return stem
-
-
 def before_underscore(stem: str) -> str:
     """Cut at the underscore, as for RESIDE: ``0001_0.8_0.2`` is the haze of ``0001``."""
     return stem.partition("_")[0]
@@ -40,8 +35,8 @@ class Layout:
     clean: str
     """Folder of the clean files, from the folder of the degraded ones; "." for clean files alone,
     to which noise is added: each is its own partner."""
-    clean_stem: Callable[[str], str] = same_stem
-    """Name (without suffix) of a degraded file to that of its clean one."""
+    clean_stem: Callable[[str], str] = str
+    """Name (without suffix) of a degraded file to that of its clean one; usually the same."""
 
 
 @dataclass(frozen=True)

@@ -196,6 +196,3 @@ class Reading:
                 f"but there are {len(directions)}; run napari-baryir calibrate"
             )
         return cls(calibration, directions)
-
-
-__all__ = ["CLEAN", "Calibration", "Reading", "SeverityCurve", "pool", "severity_of"]

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from napari_baryir.errors import InputError
 from napari_baryir.imaging.sampling import extremes, sample_values
@@ -83,12 +83,6 @@ class IntensityMap:
         with np.errstate(over="ignore"):
             wide = (array.astype(np.float64) - self.low) / self.span
         return np.clip(wide, -UNIT_LIMIT, UNIT_LIMIT).astype(np.float32)
-
-    def invert(self, array: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
-        """Map values about [0, 1] back to `dtype`: integers rounded and clipped, floats neither."""
-        with np.errstate(over="ignore"):
-            values = array.astype(np.float64) * self.span + self.low
-        return _to_dtype(values, np.dtype(dtype))
 
     def add_change(self, original: NDArray[Any], change: NDArray[np.float32]) -> NDArray[Any]:
         """Add a change that was computed in [0, 1], float32 and finite, to values in the image's
