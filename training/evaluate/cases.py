@@ -16,14 +16,7 @@ from napari_baryir.domains import CLEAN
 from napari_baryir.errors import DataError, InputError
 from napari_baryir.files import is_image_path
 from napari_baryir.imaging.axes import PlaneLayout
-from napari_baryir.training.data.images import (
-    bare_name,
-    clean_planes,
-    find_images,
-    pair_by_key,
-    read_pixels,
-    spread,
-)
+from napari_baryir.training.data import images
 from napari_baryir.training.degradations import (
     DEGRADATIONS,
     SIGMA_MAX,
@@ -81,8 +74,8 @@ class FilePair:
 
     def load(self) -> Pair:
         """Read both files; `DataError` if they differ in shape or axes."""
-        degraded, axes = read_pixels(self.degraded)
-        clean, clean_axes = read_pixels(self.clean)
+        degraded, axes = images.read_pixels(self.degraded)
+        clean, clean_axes = images.read_pixels(self.clean)
         if degraded.shape != clean.shape or axes != clean_axes:
             raise DataError(
                 f"{self.degraded} is {axes} of shape {degraded.shape}, but {self.clean} is "
@@ -158,13 +151,13 @@ def list_pairs(degraded: Path, clean: Path, *, limit: int | None = None) -> list
             f"of {degraded} and {clean} one is an image and one is a folder; "
             "give two folders, or two images"
         )
-    chosen = spread(find_images(degraded), limit)
+    chosen = images.spread(images.find_images(degraded), limit)
     first, second = (
-        [(bare_name(str(path.relative_to(root))), str(path), path) for path in paths]
-        for paths, root in ((chosen, degraded), (find_images(clean), clean))
+        [(images.bare_name(str(path.relative_to(root))), str(path), path) for path in paths]
+        for paths, root in ((chosen, degraded), (images.find_images(clean), clean))
     )
     places = str(degraded), str(clean)
-    pairs, problems = pair_by_key(first, second, places, all_clean=False)
+    pairs, problems = images.pair_by_key(first, second, places, all_clean=False)
     if problems:
         raise DataError("\n".join(problems))
     return [FilePair(x.relative_to(degraded).as_posix(), x, y) for x, y in pairs]
@@ -196,7 +189,7 @@ def list_synthetic(
         count = len(read_clean(path, profile))
         planes.extend((path, plane, count) for plane in range(count))
     cases = []
-    for path, plane, count in spread(planes, limit):
+    for path, plane, count in images.spread(planes, limit):
         for domain in chosen:
             fixed = profile == "photo" and domain == "noise" and level is None
             for sigma in sigmas if fixed else (None,):
@@ -227,7 +220,7 @@ def image_paths(sources: Iterable[Path]) -> list[Path]:
     return [
         path
         for source in sources
-        for path in (find_images(source) if _is_plain_folder(source) else [source])
+        for path in (images.find_images(source) if _is_plain_folder(source) else [source])
     ]
 
 
@@ -241,11 +234,11 @@ def _is_plain_folder(path: Path) -> bool:
 @lru_cache(maxsize=1)  # the cases of one file follow each other
 def read_clean(path: Path, profile: str) -> list[NDArray[np.float32]]:
     """Read the planes of a clean file, as `clean_planes`; of photographs there is one."""
-    array, axes = read_pixels(path)
+    array, axes = images.read_pixels(path)
     layout = PlaneLayout.of(array, axes)
     if profile == "photo" and not (layout.rgb and layout.planes == 1):
         raise DataError(
             f"{path} is {axes} of shape {array.shape}, not one RGB photograph; "
             "take it out, or use the microscopy profile"
         )
-    return clean_planes(array, axes, profile)
+    return images.clean_planes(array, axes, profile)

@@ -89,34 +89,15 @@ def iter_estimate(
     first_plane: int = 0,
     at_once: bool = False,
 ) -> Generator[Progress, None, DegradationEstimate]:
-    """Estimate step by step.
+    """Estimate step by step; arguments, result and errors as for `estimate_degradation`.
 
     The arguments are checked at once; the network is loaded and the work planned with the first
-    step, which yields a `Progress` with nothing done. Closing the generator stops the work.
+    step, which yields a `Progress` with nothing done; one more follows after every tile, and none
+    where the result is lazy. Closing the generator stops the work.
 
-    Parameters
-    ----------
-    image, axes, model, device, precision, tile, overlap, intensity, contributions
-        As for `estimate_degradation`.
-    first_plane
-        Number of the plane to begin with; the others follow by distance.
-    at_once
-        Estimate dask and zarr arrays now, one row of tiles at a time, instead of lazily.
-
-    Yields
-    ------
-    Progress
-        Planned, then after every tile. Nothing where the result is lazy.
-
-    Returns
-    -------
-    DegradationEstimate
-        As `estimate_degradation`.
-
-    Raises
-    ------
-    InputError, WeightsError, DeviceError
-        As `estimate_degradation`.
+    `first_plane` is the number of the plane to begin with; the others follow by distance. With
+    `at_once`, dask and zarr arrays are estimated now, one row of tiles at a time, instead of
+    lazily.
     """
     asked = RestoreOptions(axes, model, device, precision, tile, overlap, intensity)
     return _start(image, asked, contributions, first_plane, at_once)

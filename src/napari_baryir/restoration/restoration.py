@@ -118,34 +118,15 @@ def iter_restore(
     out: Any = None,
     first: int | Sequence[int | None] | None = None,
 ) -> Generator[Progress, None, Restoration]:
-    """Restore an image step by step.
+    """Restore an image step by step; arguments, result and errors as for `restore`.
 
     The arguments are checked at once; the network is loaded and the work planned with the first
-    step, which yields a `Progress` with nothing done. Closing the generator stops the work; then
-    only `out`, where given, holds what was finished.
+    step, which yields a `Progress` with nothing done; one more follows after every tile, and none
+    where the result is lazy. Closing the generator stops the work; then only `out`, where given,
+    holds what was finished.
 
-    Parameters
-    ----------
-    image, axes, model, device, precision, tile, overlap, intensity, strength, ensemble, remove, out
-        As for `restore`.
-    first
-        The plane to begin with, the others following by distance: its number, or one index per
-        axis other than Y, X and S, None where any will do.
-
-    Yields
-    ------
-    Progress
-        Planned, then after every tile. Nothing where the result is lazy.
-
-    Returns
-    -------
-    Restoration
-        As `restore`.
-
-    Raises
-    ------
-    InputError, WeightsError, DeviceError
-        As `restore`.
+    `first` is the plane to begin with, the others following by distance: its number, or one index
+    per axis other than Y, X and S, None where any will do.
     """
     asked = RestoreOptions(
         axes, model, device, precision, tile, overlap, intensity, strength, ensemble, remove
