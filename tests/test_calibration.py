@@ -33,7 +33,7 @@ def cells(count: int, seed: int) -> Cells:
 
 @pytest.fixture(scope="module")
 def fitted() -> Fitted:
-    """Fitted to places like those that the tests judge."""
+    """Fitted to cells like those that the tests judge."""
     return fit(cells(1500, 0), cells(500, 1), DOMAINS, 5, "made up")
 
 
@@ -44,7 +44,7 @@ def judged(fitted: Fitted, points: Any) -> tuple[Any, Any]:
     return probabilities[..., 0], severity[:, 0]
 
 
-def test_fitted_prototypes_tell_the_domains_of_other_places_apart(fitted: Fitted) -> None:
+def test_fitted_prototypes_tell_the_domains_of_other_cells_apart(fitted: Fitted) -> None:
     seen = cells(1000, 2)
     probabilities, _ = judged(fitted, seen.points)
     named = probabilities.argmax(axis=0)
@@ -59,7 +59,7 @@ def test_probabilities_mean_what_they_say(fitted: Fitted) -> None:
         assert probabilities[k].mean() == pytest.approx(np.mean(seen.domains == k), abs=0.03)
 
 
-def test_places_like_no_domain_are_unknown_and_few_others_are(fitted: Fitted) -> None:
+def test_cells_like_no_domain_are_unknown_and_few_others_are(fitted: Fitted) -> None:
     seen = cells(1000, 4)
     probabilities, _ = judged(fitted, seen.points)
     assert np.mean(probabilities.argmax(axis=0) == 3) < 0.05
@@ -86,7 +86,7 @@ def test_severity_curves_never_fall_nor_stand_still(fitted: Fitted) -> None:
 
 
 @pytest.mark.parametrize("part", [0, 1])
-def test_severity_is_fitted_to_the_known_and_to_the_held_out_places(part: int) -> None:
+def test_severity_is_fitted_to_the_known_and_to_the_held_out_cells(part: int) -> None:
     both = [cells(300, 0), cells(100, 1)]
     before = fit(both[0], both[1], DOMAINS, 5, "").calibration
     both[part] = replace(both[part], errors=2 * both[part].errors)
@@ -96,7 +96,7 @@ def test_severity_is_fitted_to_the_known_and_to_the_held_out_places(part: int) -
     assert after.model_copy(update={"severity": before.severity}) == before
 
 
-def test_curves_rise_strictly_where_many_places_are_alike() -> None:
+def test_curves_rise_strictly_where_many_cells_are_alike() -> None:
     known, held_out = cells(300, 0), cells(100, 1)
     for part in (known, held_out):
         noisy = np.flatnonzero(part.domains == 0)

@@ -211,10 +211,10 @@ def test_no_file_of_validation_is_trained_on(
     assert sorted(material.train.names + material.validation.names) == [
         f"{i}.tif" for i in range(4)
     ]
-    assert {file.name for file in runs[0].plan.dataset.own.sources[0][1].files} == set(
+    assert {file.name for file in runs[0].plan.dataset.own.domains[0][1].files} == set(
         material.train.names
     )
-    assert len(runs[0].plan.dataset.rehearsed.sources[0][1].files) == 3
+    assert len(runs[0].plan.dataset.rehearsed.domains[0][1].files) == 3
 
 
 def test_noisy_images_alone_teach_and_no_clean_one_is_opened(

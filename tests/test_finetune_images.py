@@ -15,16 +15,16 @@ from napari_baryir.files import write_image
 from napari_baryir.network import BaryIR
 from napari_baryir.network.variants import VARIANTS
 from napari_baryir.training.finetune.images import UserImage, list_images, open_image
-from napari_baryir.training.finetune.planes import pair_file
-from napari_baryir.training.finetune.settings import FinetuneSettings
-from napari_baryir.training.finetune.sources import (
+from napari_baryir.training.finetune.material import (
     CleanImages,
+    GivenImages,
     Material,
     NoisyImages,
     Pairs,
-    Source,
     gather,
 )
+from napari_baryir.training.finetune.planes import pair_file
+from napari_baryir.training.finetune.settings import FinetuneSettings
 
 
 @pytest.fixture(scope="module")
@@ -45,11 +45,11 @@ def pairs_in(folder: Path, count: int = 3) -> tuple[Path, Path]:
     return low, high
 
 
-def read(source: Source, model: BaryIR, **settings: str) -> Material:
+def read(source: GivenImages, model: BaryIR, **settings: str) -> Material:
     return gather(source, model, FinetuneSettings.model_validate(settings))
 
 
-def refusal(source: Source, model: BaryIR) -> str:
+def refusal(source: GivenImages, model: BaryIR) -> str:
     with pytest.raises(DataError) as caught:
         read(source, model)
     return str(caught.value)

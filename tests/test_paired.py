@@ -82,8 +82,8 @@ def test_every_domain_is_paired_with_its_own_clean_files(root: Path, name: str) 
         batch = dataset[step]
         assert batch.degraded.shape == batch.clean.shape
         assert batch.clean.shape[1:] == (3, 32, 32)
-        for degraded, clean, places in zip(*batch, strict=True):
-            (source,) = places.unique().tolist()
+        for degraded, clean, labels in zip(*batch, strict=True):
+            (source,) = labels.unique().tolist()
             expected = LEVELS[source]
             assert clean.unique().tolist() == pytest.approx([expected[1] / 255])
             if source:

@@ -87,8 +87,8 @@ class Ablation(BaseModel):
     def identity_of(self, recipe: Recipe) -> dict[str, Any]:
         """List what scores of a run depend on, as plain JSON; of paths, the last two parts."""
         trained = identity(recipe)
-        for place in ("train", "validation"):
-            trained["data"][place] = end_of(trained["data"][place])
+        for folder in ("train", "validation"):
+            trained["data"][folder] = end_of(trained["data"][folder])
         own = self.model_dump(mode="json", include={"images", "unseen", "mixtures"})
         init = None if recipe.init is None else end_of(recipe.init)
         return {**trained, **own, "init": init, "clean": end_of(self.clean)}
@@ -177,12 +177,12 @@ def _run(
 
 def _cases(ablation: Ablation, recipe: Recipe) -> list[Case]:
     domains = [name for name in recipe.data.batch if name != CLEAN]
-    sources = [Path(ablation.clean)]
-    seen = list_synthetic(sources, domains=domains, limit=ablation.images)
+    folders = [Path(ablation.clean)]
+    seen = list_synthetic(folders, domains=domains, limit=ablation.images)
     others = [*ablation.unseen, *ablation.mixtures]
     if not others:  # which would be all of them
         return list(seen)
-    return [*seen, *list_unseen(sources, domains=others, limit=ablation.images)]
+    return [*seen, *list_unseen(folders, domains=others, limit=ablation.images)]
 
 
 def _check_finished(ablation: Ablation) -> None:

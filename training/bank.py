@@ -179,7 +179,7 @@ def teach_bank(
     for step in range(steps):
         batch = dataset[step]
         x, clean = batch.degraded.to(device), batch.clean.to(device)
-        blurred = (batch.places[:, 0, 0] == blurred_source).to(device)
+        blurred = (batch.labels[:, 0, 0] == blurred_source).to(device)
         change = bank(x, log_spectrum(x, half_width))
         wanted = torch.where(blurred[:, None, None, None], clean - x, 0.0)
         error = (change - wanted).square().mean(dim=(1, 2, 3))

@@ -120,7 +120,7 @@ def resume(state: TrainingState, recipe: Recipe) -> None:
     for moved in ("train", "validation"):  # the same data may have moved to another folder
         old["data"].pop(moved), new["data"].pop(moved)
     if checkpoint["step"] <= recipe.optimizer.constant * min(old["steps"], new["steps"]):
-        # The learning rate has not begun to fall yet, at a place that `steps` decides.
+        # The learning rate has not begun to fall yet; `steps` decides where.
         new.pop("steps")
     changed = changed_keys(old, new)
     if changed:

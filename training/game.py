@@ -61,8 +61,8 @@ class Game:
     """(N,), their domains."""
     alone: Tensor
     """(B,), which samples these are."""
-    places: Tensor
-    """(B, G, G), the domain of each place, -1 for none."""
+    labels: Tensor
+    """(B, G, G), the domain of each part of the patch, -1 for none."""
     residual: Tensor
     """(B, D, h, w)."""
     barycenter: Tensor
@@ -73,13 +73,13 @@ class Game:
         cls,
         model: BaryIR,
         latents: Latents,
-        places: Tensor,
+        labels: Tensor,
         settings: LossSettings,
         together: Processes,
     ) -> Game:
         """Gather the embeddings of all processes: every loss is over all samples of the step."""
         # Mixtures belong to no source, and so not to the game.
-        own = losses.window_sources(places, 1) >= 0  # (b,)
+        own = losses.window_sources(labels, 1) >= 0  # (b,)
         z, b = latents.source[own], latents.barycenter[own]
         if settings.detach_source:
             # The barycenter terms see T(z.detach()): if the encoder paid for transport too, it
@@ -87,11 +87,11 @@ class Game:
             z = z.detach()
             b = model.barycenter_map(z)
         z, b = together.gather_some(z, own), together.gather_some(b, own)
-        places = together.gather(places)
-        sources = losses.window_sources(places, 1)
+        labels = together.gather(labels)
+        sources = losses.window_sources(labels, 1)
         residual, barycenter = map(together.gather, (latents.residual, latents.barycenter))
         alone = sources >= 0
-        return cls(z, b, sources[alone], alone, places, residual, barycenter)
+        return cls(z, b, sources[alone], alone, labels, residual, barycenter)
 
     def terms(
         self,
@@ -107,16 +107,16 @@ class Game:
         for grid in settings.windows:
             residuals = losses.pooled_windows(self.residual, grid)  # (B grid^2, D)
             barycenters = losses.pooled_windows(self.barycenter, grid)
-            labels = losses.window_sources(self.places, grid)
-            known = labels >= 0
+            sources = losses.window_sources(self.labels, grid)
+            known = sources >= 0
             contrast.append(
                 losses.inter_residual_contrast(
-                    residuals[known], labels[known], settings.temperature
+                    residuals[known], sources[known], settings.temperature
                 )
             )
             orthogonality.append(losses.barycenter_residual_orthogonality(barycenters, residuals))
             if subspaces is not None:
-                outside.append(subspaces.loss(residuals[known], labels[known]))
+                outside.append(subspaces.loss(residuals[known], sources[known]))
         terms = {
             "transport": transport,
             "potential": potential,

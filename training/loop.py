@@ -195,12 +195,12 @@ def training_step(
     terms: dict[str, Tensor] = {}
     with torch.autocast(device.type, autocast, enabled=autocast is not None):
         latents = model.encode(x)
-        games = [Game.of(model, latents, batch.places.to(device), settings, together)]
+        games = [Game.of(model, latents, batch.labels.to(device), settings, together)]
         if isinstance(batch, SceneBatch):
             reduced = batch.reduced.to(device, memory_format=torch.channels_last)
             removed = batch.removed.to(device)
             around = model.encode(reduced)
-            whole = losses.whole_places(batch.places).to(device)
+            whole = losses.whole_labels(batch.labels).to(device)
             games.append(Game.of(model, around, whole, settings, together))
             scene = model.decide(reduced, around)
             corrected = model.correct(reduced, scene, removed)

@@ -113,24 +113,24 @@ def pooled_windows(r: Tensor, grid: int) -> Tensor:
     return pooled.flatten(2).transpose(1, 2).reshape(-1, r.shape[1])
 
 
-def window_sources(places: Tensor, grid: int) -> Tensor:
+def window_sources(labels: Tensor, grid: int) -> Tensor:
     """Source of each window of `pooled_windows`: (B, G, G), int64, to (B * grid * grid,), int64.
 
-    A window that holds places of several sources, or of none (-1), has -1. `grid` divides G.
+    A window that holds parts of several sources, or of none (-1), has -1. `grid` divides G.
     """
-    values = places[:, None].float()
+    values = labels[:, None].float()
     highest, lowest = F.adaptive_max_pool2d(values, grid), -F.adaptive_max_pool2d(-values, grid)
     return torch.where(highest == lowest, highest, -1.0).long().flatten()
 
 
-def whole_places(places: Tensor) -> Tensor:
-    """Return the source of whole fields, from the `places` of their patches, (B, G, G), int64.
+def whole_labels(labels: Tensor) -> Tensor:
+    """Return the source of whole fields, from the `labels` of their patches, (B, G, G), int64.
 
     Of that of the patch if it is everywhere there, else of none (-1): beside a patch with two there
     are two, and where degradations join outside of it, its field still has one in the main.
     """
-    whole = window_sources(places, 1)
-    return whole[:, None, None].expand_as(places).contiguous()
+    whole = window_sources(labels, 1)
+    return whole[:, None, None].expand_as(labels).contiguous()
 
 
 def inter_residual_contrast(

@@ -46,7 +46,7 @@ WHOLE = Share()
 
 @dataclass(frozen=True)
 class Launched:
-    """The place that ``torchrun`` gave this process; without it there is one."""
+    """The rank that ``torchrun`` gave this process; without it there is one."""
 
     number: int = 0
     count: int = 1
@@ -156,14 +156,14 @@ def join(device: torch.device, batch: int) -> Processes:
 
     Raises `InputError` if they cannot share the batch evenly, or Lightning Fabric is not installed.
     """
-    place = launched()
-    if place.count == 1:
+    rank = launched()
+    if rank.count == 1:
         return ALONE
-    if batch % place.count:
+    if batch % rank.count:
         raise InputError(
-            f"a step has {batch} samples, which {place.count} processes cannot share evenly; make "
+            f"a step has {batch} samples, which {rank.count} processes cannot share evenly; make "
             "data.batch, with data.in_turn and data.side_by_side (or data.shuffled), a multiple of "
-            f"{place.count}, or start another number of processes"
+            f"{rank.count}, or start another number of processes"
         )
     # Fabric itself calls this deprecated function of PyTorch's.
     warnings.filterwarnings("ignore", r"torch\.distributed\.nn\.functional\.all_gather is depr")
@@ -177,8 +177,8 @@ def join(device: torch.device, batch: int) -> Processes:
         ) from error
     fabric = Fabric(
         accelerator=device.type,
-        devices=place.local_count,
-        num_nodes=place.count // place.local_count,
+        devices=rank.local_count,
+        num_nodes=rank.count // rank.local_count,
         strategy=DDPStrategy(timeout=PATIENCE),
     )
     fabric.launch()
@@ -193,8 +193,8 @@ def training_device(settings: DeviceSettings) -> tuple[torch.device, torch.dtype
     name = settings.device
     if name == "auto":  # not MPS, on which no training was ever checked
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    place = launched()
-    device = choose_device(name if place.count == 1 else _own_device(name, place))
+    rank = launched()
+    device = choose_device(name if rank.count == 1 else _own_device(name, rank))
     if settings.precision == "float32":
         return device, None
     if settings.precision == "bfloat16" or device.type == "cuda":
@@ -202,21 +202,21 @@ def training_device(settings: DeviceSettings) -> tuple[torch.device, torch.dtype
     return device, torch.bfloat16 if computes_in_bfloat16() else None
 
 
-def _own_device(name: str, place: Launched) -> str:
+def _own_device(name: str, rank: Launched) -> str:
     """Choose one GPU for each process of this computer, or the CPU for all."""
     if name not in ("cpu", "cuda"):
         raise DeviceError(
-            f"device {name!r} cannot be shared by {place.count} processes; "
+            f"device {name!r} cannot be shared by {rank.count} processes; "
             "give device=cuda, for one GPU each, or device=cpu"
         )
     if name == "cpu":
         return name
-    if torch.cuda.device_count() < place.local_count:
+    if torch.cuda.device_count() < rank.local_count:
         raise DeviceError(
-            f"{place.local_count} processes on a computer with {torch.cuda.device_count()} GPUs; "
+            f"{rank.local_count} processes on a computer with {torch.cuda.device_count()} GPUs; "
             "start one for each GPU (torchrun --nproc-per-node), or give device=cpu"
         )
-    return f"cuda:{place.local_number}"
+    return f"cuda:{rank.local_number}"
 
 
 def computes_in_bfloat16() -> bool:

@@ -173,7 +173,7 @@ class LossSettings(_Frozen):
     temperature: PositiveFloat = 0.07
     """tau of IRC."""
     windows: tuple[PositiveInt, ...] = (1, 2, 4)
-    """Grids over which residuals are pooled and contrasted; several, so that places count too."""
+    """Grids over which residuals are pooled and contrasted; several, so that parts count too."""
     detach_source: bool = True
     """Whether only T pays for transport. False (as published) lets the encoder make sources alike.
     """

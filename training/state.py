@@ -195,8 +195,8 @@ def _portable(recipe: Recipe) -> dict[str, Any]:
     values = recipe.model_dump(mode="json", exclude=_NOT_OF_RESULT)
     if recipe.init is not None:
         values["init"] = Path(recipe.init).name
-    for place in ("train", "validation"):
-        values["data"][place] = end_of(values["data"][place])
+    for folder in ("train", "validation"):
+        values["data"][folder] = end_of(values["data"][folder])
     return values
 
 

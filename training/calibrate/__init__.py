@@ -16,7 +16,7 @@ from napari_baryir.domains import CLEAN
 from napari_baryir.errors import DataError
 from napari_baryir.network import BaryIR
 from napari_baryir.training.calibrate.discriminants import Cells, Fitted, fit
-from napari_baryir.training.calibrate.scenes import NO_PLACE, Kind, Scene, as_seen, make_scene
+from napari_baryir.training.calibrate.scenes import UNDECIDED, Kind, Scene, as_seen, make_scene
 from napari_baryir.training.data.images import Profile, random_square, turn
 from napari_baryir.training.data.variety import varied_field
 from napari_baryir.training.degradations import DEGRADATIONS
@@ -29,7 +29,7 @@ SIDES = (96, 160, 256, 384)
 """Sides of the pictures, pixels: small ones and whole ones have somewhat different embeddings."""
 SCENES = 960
 """Pictures that are degraded; two minutes of one core with the compact networks."""
-PLACES = 48
+CELLS = 48
 """Cells of each picture that are looked at."""
 SIDE_BY_SIDE, DISCS = 0.25, 0.25
 """Share of the pictures with two degradations side by side, and with a disc that is degraded in an
@@ -38,7 +38,7 @@ VARIED, SYNTHETIC = 0.5, 0.5
 """Share of the microscopy pictures that are varied as in training, since few files have few looks;
 and of these, the share that comes from no file."""
 SMALLEST_WITH_DISC = 160
-"""Pixels: in less, no place inside of a disc is far enough from its border."""
+"""Pixels: in less, no cell inside of a disc is far enough from its border."""
 KEPT_APART = 4
 """One clean image in so many is kept for temperature and "unknown"; severity is fitted to all."""
 
@@ -169,13 +169,13 @@ def _embed(
     latents = model.encode(x)
     scene_wide = model.look(model.reduce(x)) if model.scene_side else None
     residual = model.evidence(latents, scene_wide)[0].permute(1, 2, 0).cpu().numpy()
-    places = scene.places.reshape(-1)
-    inside = np.flatnonzero(places != NO_PLACE)
-    chosen = rng.permutation(inside)[:PLACES]
+    labels = scene.labels.reshape(-1)
+    inside = np.flatnonzero(labels != UNDECIDED)
+    chosen = rng.permutation(inside)[:CELLS]
     points = pool(residual, WINDOW).reshape(-1, residual.shape[-1])[chosen]
     errors = pool(scene.errors()[..., None], WINDOW).reshape(-1)[chosen].astype(np.float64)
     named = np.array([domains.index(name) for name in scene.domains])
-    return Cells(points, named[places[chosen]], np.asarray(scene.levels)[places[chosen]], errors)
+    return Cells(points, named[labels[chosen]], np.asarray(scene.levels)[labels[chosen]], errors)
 
 
 def _set(model: BaryIR, domains: tuple[str, ...], fitted: Fitted, known: Cells) -> None:

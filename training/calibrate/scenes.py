@@ -1,4 +1,4 @@
-"""Degraded pictures of which every place is known: what estimates are calibrated and measured on.
+"""Degraded pictures of which every cell is known: what estimates are calibrated and measured on.
 
 A scene suffers one degradation everywhere, two side by side, or one inside a disc.
 """
@@ -21,7 +21,7 @@ Array = NDArray[np.float32]
 
 CELL = 8
 """Pixels a side: the grid of the embeddings."""
-NO_PLACE = -1
+UNDECIDED = -1
 """Stands at cells too near to a border between two degradations to say which is right."""
 Kind = Literal["alone", "side by side", "disc"]
 BORDER = 3
@@ -40,8 +40,8 @@ class Scene:
     """The degradations that it suffers."""
     second: NDArray[np.bool_]
     """(h, w): where cells suffer the second of `domains`."""
-    places: NDArray[np.int64]
-    """(h, w): which of `domains` a cell suffers, or `NO_PLACE`."""
+    labels: NDArray[np.int64]
+    """(h, w): which of `domains` a cell suffers, or `UNDECIDED`."""
     levels: tuple[float, ...]
     """Level of each of `domains`, 0 (mildest) to 1 (strongest)."""
 
@@ -122,10 +122,10 @@ def _disc(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.bool_]
 
 
 def _away_from_border(second: NDArray[np.bool_]) -> NDArray[np.int64]:
-    places = second.astype(np.int64)
+    labels = second.astype(np.int64)
     if second.any():
         near = ndimage.binary_dilation(second, iterations=BORDER) & ndimage.binary_dilation(
             ~second, iterations=BORDER
         )
-        places[near] = NO_PLACE
-    return places
+        labels[near] = UNDECIDED
+    return labels

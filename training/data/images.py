@@ -72,13 +72,13 @@ def bare_name(name: str) -> str:
 def pair_by_key(
     degraded: Iterable[tuple[Hashable, str, Item]],
     clean: Iterable[tuple[Hashable, str, Item]],
-    places: tuple[str, str],
+    sides: tuple[str, str],
     *,
     all_clean: bool = True,
 ) -> tuple[list[tuple[Item, Item]], list[str]]:
     """Pair images, given as (key, name, image), by equal keys; list what cannot be paired.
 
-    Messages name both `places`. `all_clean`: a clean image without a degraded one is a problem.
+    Messages name both `sides`. `all_clean`: a clean image without a degraded one is a problem.
     """
     partners: dict[Hashable, list[tuple[str, Item]]] = {}
     for key, name, image in clean:
@@ -93,11 +93,11 @@ def pair_by_key(
             problems.append(f"{name} could be paired with {names}; keep one of them")
         else:
             problems.append(
-                f"{name} has no partner in {places[1]}; "
+                f"{name} has no partner in {sides[1]}; "
                 "add the clean image of that name, or take it out"
             )
     problems += [
-        f"{name} has no partner in {places[0]}; add the degraded image of that name, or take it out"
+        f"{name} has no partner in {sides[0]}; add the degraded image of that name, or take it out"
         for left in (partners.values() if all_clean else ())
         for name, _ in left
     ]
@@ -198,13 +198,13 @@ def clean_planes(
     `whole` is the image that `array` is a part of, which decides the map to [0, 1]; None: `array`.
     With `one_map` all channels go through one.
     """
-    layout, source = PlaneLayout.of(array, axes), array if whole is None else whole
+    layout, seen = PlaneLayout.of(array, axes), array if whole is None else whole
     if not layout.rgb:  # percentiles, for 8 bits too
-        source = source.astype(np.float32)
+        seen = seen.astype(np.float32)
     if one_map and layout.samples == 1:
-        maps = [choose_intensity(source, rgb=False)] * layout.channels
+        maps = [choose_intensity(seen, rgb=False)] * layout.channels
     else:
-        maps = channel_maps(source, axes)
+        maps = channel_maps(seen, axes)
     return [as_clean(plane, profile) for plane in map_planes(array, axes, maps)]
 
 

@@ -24,7 +24,7 @@ from napari_baryir.imaging.intensity import (
     choose_intensity,
 )
 from napari_baryir.training.data.images import Profile, random_square, three_colours, turn
-from napari_baryir.training.data.mixtures import NO_DOMAIN, Plan, apply_plan, sample_plan
+from napari_baryir.training.data.mixtures import NO_DOMAIN, Mixture, apply_mixture, sample_mixture
 from napari_baryir.training.data.variety import varied_field
 from napari_baryir.training.degradations import degrade
 from napari_baryir.training.processes import WHOLE, Share
@@ -42,8 +42,8 @@ class Batch(NamedTuple):
     """(B, 3, P, P), float32."""
     clean: Tensor
     """(B, 3, P, P), float32."""
-    places: Tensor
-    """(B, GRID, GRID), int64: index of the domain of each place of the patch; -1 where no single
+    labels: Tensor
+    """(B, GRID, GRID), int64: index of the domain of each part of the patch; -1 where no single
     domain is right. See `napari_baryir.training.data.mixtures`."""
 
 
@@ -74,33 +74,33 @@ class PairDataset(Dataset[Batch]):
         size = sum(self.composition.values()) + self.in_turn + self.side_by_side
         for number in self.share.numbers(size):
             rng = np.random.default_rng((self.seed, step, number))
-            plan = sample_plan(number, self.composition, self.in_turn, self.profile, rng)
-            samples.append(self._sample(plan, rng))
-        degraded, clean, places = zip(*samples, strict=True)
-        return Batch(to_tensor(degraded), to_tensor(clean), torch.from_numpy(np.stack(places)))
+            mixture = sample_mixture(number, self.composition, self.in_turn, self.profile, rng)
+            samples.append(self._sample(mixture, rng))
+        degraded, clean, labels = zip(*samples, strict=True)
+        return Batch(to_tensor(degraded), to_tensor(clean), torch.from_numpy(np.stack(labels)))
 
     def _sample(
-        self, plan: Plan, rng: np.random.Generator
+        self, mixture: Mixture, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
-        field = self._field(plan, rng)
+        field = self._field(mixture, rng)
         top, left = self._corner(field, rng)
-        degraded, own = self._degrade(plan, field, (top, left), rng)
+        degraded, own = self._degrade(mixture, field, (top, left), rng)
         if self.profile == "microscopy":
             degraded, field = through_intensity_map(degraded, field, rng)
         window = np.s_[top : top + self.patch, left : left + self.patch]
-        sources = [list(self.composition).index(domain) for domain in plan.domains]
-        places = np.where(own == NO_DOMAIN, NO_DOMAIN, np.take(sources, own))
-        return three_colours(degraded[window]), three_colours(field[window]), places
+        sources = [list(self.composition).index(domain) for domain in mixture.domains]
+        labels = np.where(own == NO_DOMAIN, NO_DOMAIN, np.take(sources, own))
+        return three_colours(degraded[window]), three_colours(field[window]), labels
 
     def _degrade(
         self,
-        plan: Plan,
+        mixture: Mixture,
         field: NDArray[np.float32],
         corner: tuple[int, int],
         rng: np.random.Generator,
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Degrade a field, as `apply_plan` does."""
-        return apply_plan(plan, field, corner, self.patch, self.profile, rng)
+        """Degrade a field, as `apply_mixture` does."""
+        return apply_mixture(mixture, field, corner, self.patch, self.profile, rng)
 
     def _corner(self, field: NDArray[np.float32], rng: np.random.Generator) -> tuple[int, int]:
         """Choose top and left of the patch: the one of two places with more in it."""
@@ -109,7 +109,7 @@ class PairDataset(Dataset[Batch]):
         top, left = corners[int(np.argmax(spread))]
         return top, left
 
-    def _field(self, plan: Plan, rng: np.random.Generator) -> NDArray[np.float32]:
+    def _field(self, mixture: Mixture, rng: np.random.Generator) -> NDArray[np.float32]:
         """Draw a clean field of view, turned and turned over, of which the patch is a part.
 
         It is larger than the patch where that matters: microscopy's map to [0, 1] is chosen on the
@@ -118,10 +118,10 @@ class PairDataset(Dataset[Batch]):
         beyond the patch.
         """
         side = self.patch
-        if self.profile == "microscopy" or "haze" in plan.domains:
+        if self.profile == "microscopy" or "haze" in mixture.domains:
             least = max(self.patch, SMALLEST_FIELD)
             side = int(rng.integers(least, max(least, LARGEST_FIELD) + 1))
-        elif "blur" in plan.domains:
+        elif "blur" in mixture.domains:
             side += 2 * BEYOND
         if self.profile == "microscopy":
             return varied_field(self.files, side, rng, synthetic=self.synthetic)

@@ -60,10 +60,10 @@ def _magnified(files: Files, side: int, rng: np.random.Generator) -> Array:
     planes = files[int(rng.integers(len(files)))]
     plane = planes[int(rng.integers(len(planes)))]
     zoom = log_between(FINEST, COARSEST, rng.random()) if rng.random() < RESCALED else 1.0
-    source = min(round(side / zoom), *plane.shape) if zoom < 1 else round(side / zoom)
-    piece = turn(random_square(plane, source, rng), int(rng.integers(8))).astype(np.float32)
-    if source >= 1.5 * side:  # means of 2x2 first: fine structures would turn coarse
-        half = source // 2
+    cut = min(round(side / zoom), *plane.shape) if zoom < 1 else round(side / zoom)
+    piece = turn(random_square(plane, cut, rng), int(rng.integers(8))).astype(np.float32)
+    if cut >= 1.5 * side:  # means of 2x2 first: fine structures would turn coarse
+        half = cut // 2
         piece = piece[: 2 * half, : 2 * half].reshape(half, 2, half, 2).mean(axis=(1, 3))
     if len(piece) == side:
         return piece

@@ -156,15 +156,15 @@ def list_pairs(degraded: Path, clean: Path, *, limit: int | None = None) -> list
         [(images.bare_name(str(path.relative_to(root))), str(path), path) for path in paths]
         for paths, root in ((chosen, degraded), (images.find_images(clean), clean))
     )
-    places = str(degraded), str(clean)
-    pairs, problems = images.pair_by_key(first, second, places, all_clean=False)
+    names = str(degraded), str(clean)
+    pairs, problems = images.pair_by_key(first, second, names, all_clean=False)
     if problems:
         raise DataError("\n".join(problems))
     return [FilePair(x.relative_to(degraded).as_posix(), x, y) for x, y in pairs]
 
 
 def list_synthetic(
-    sources: Iterable[Path],
+    paths: Iterable[Path],
     *,
     profile: str = "photo",
     domains: Sequence[str] | None = None,
@@ -185,7 +185,7 @@ def list_synthetic(
     """
     chosen = _check_choice(profile, domains, sigmas, level)
     planes: list[tuple[Path, int, int]] = []
-    for path in image_paths(sources):
+    for path in image_paths(paths):
         count = len(read_clean(path, profile))
         planes.extend((path, plane, count) for plane in range(count))
     cases = []
@@ -215,12 +215,12 @@ def _check_choice(
     return chosen
 
 
-def image_paths(sources: Iterable[Path]) -> list[Path]:
+def image_paths(paths: Iterable[Path]) -> list[Path]:
     """List files, and the images of folders."""
     return [
         path
-        for source in sources
-        for path in (images.find_images(source) if _is_plain_folder(source) else [source])
+        for given in paths
+        for path in (images.find_images(given) if _is_plain_folder(given) else [given])
     ]
 
 

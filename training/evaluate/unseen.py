@@ -151,7 +151,7 @@ class UnseenCase:
 
 
 def list_unseen(
-    sources: Iterable[Path],
+    given: Iterable[Path],
     *,
     domains: Sequence[str] | None = None,
     seed: int = 0,
@@ -168,7 +168,7 @@ def list_unseen(
         raise InputError(
             f"no unseen degradation or mixture {', '.join(unknown)}; use one of {', '.join(ALL)}"
         )
-    paths = spread(image_paths(sources), limit)
+    paths = spread(image_paths(given), limit)
     for path in paths:
         read_clean(path, "photo")  # refuses what is not a photograph before work is spent
     return [UnseenCase(path, domain, seed) for domain in domains or ALL for path in paths]

@@ -15,18 +15,18 @@ from napari_baryir.training.calibrate import CalibrationProgress
 from napari_baryir.training.checkpoint import remove_checkpoint
 from napari_baryir.training.data import make_batches
 from napari_baryir.training.finetune.card import choose_share, write_calibrated, write_stopped
-from napari_baryir.training.finetune.samples import complete
-from napari_baryir.training.finetune.settings import FinetuneSettings
-from napari_baryir.training.finetune.sources import (
+from napari_baryir.training.finetune.material import (
     CleanImages,
+    GivenImages,
     NoisyImages,
     Pairs,
-    Source,
     gather,
 )
+from napari_baryir.training.finetune.samples import complete
+from napari_baryir.training.finetune.settings import FinetuneSettings
 from napari_baryir.training.finetune.tuning import (
     FORGIVEN,
-    Sample,
+    Comparison,
     TuningRun,
     begin,
     check_not_start,
@@ -55,7 +55,7 @@ class FinetuneProgress:
     """Loss terms of this step by name; empty before the first."""
     scores: Scores | None
     """Scores, if a validation came with this step; the user's images are under `YOURS`."""
-    sample: Sample | None
+    sample: Comparison | None
     """A validation image before and after, where a validation came with this step."""
     best_step: int
     """The step whose weights are kept so far; 0: the starting model is still the best."""
@@ -92,7 +92,7 @@ class FinetuneResult:
 
 def iter_finetune(
     model: str | os.PathLike[str],
-    source: Source,
+    source: GivenImages,
     output: str | os.PathLike[str],
     settings: FinetuneSettings | None = None,
 ) -> Generator[FinetuneProgress, None, FinetuneResult]:
@@ -205,7 +205,7 @@ def _progress(
     run: TuningRun,
     terms: dict[str, float],
     scores: Scores | None = None,
-    sample: Sample | None = None,
+    sample: Comparison | None = None,
 ) -> FinetuneProgress:
     state = run.state
     return FinetuneProgress(
@@ -253,11 +253,11 @@ def _finish(run: TuningRun) -> Generator[FinetuneProgress, None, FinetuneResult]
 __all__ = [
     "YOURS",
     "CleanImages",
+    "Comparison",
     "FinetuneProgress",
     "FinetuneResult",
     "FinetuneSettings",
     "NoisyImages",
     "Pairs",
-    "Sample",
     "iter_finetune",
 ]

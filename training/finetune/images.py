@@ -91,13 +91,13 @@ def list_images(folder: str | os.PathLike[str]) -> tuple[list[UserImage], list[s
 
 
 def pair_by_name(
-    degraded: Sequence[UserImage], clean: Sequence[UserImage], places: tuple[str, str]
+    degraded: Sequence[UserImage], clean: Sequence[UserImage], folders: tuple[str, str]
 ) -> tuple[list[tuple[UserImage, UserImage]], list[str]]:
     """Pair images whose names are equal but for the suffix; both sides' leftovers are problems."""
     first, second = (
         [(bare_name(image.name), image.name, image) for image in side] for side in (degraded, clean)
     )
-    return pair_by_key(first, second, places)
+    return pair_by_key(first, second, folders)
 
 
 def pair_by_pattern(

@@ -14,6 +14,7 @@ from napari_baryir.network import BaryIR
 from napari_baryir.training.data.images import middle, spread, three_colours
 from napari_baryir.training.data.made_pairs import PairDataset, to_tensor
 from napari_baryir.training.degradations import DEGRADATIONS
+from napari_baryir.training.finetune.material import Material, Part, Planes
 from napari_baryir.training.finetune.planes import as_stored, restored_plane
 from napari_baryir.training.finetune.samples import (
     FinetuneDataset,
@@ -26,7 +27,6 @@ from napari_baryir.training.finetune.samples import (
     noisy_pair,
 )
 from napari_baryir.training.finetune.settings import FinetuneSettings
-from napari_baryir.training.finetune.sources import Material, Part, Planes
 from napari_baryir.training.names import YOURS
 from napari_baryir.training.validation import ValidationPair, make_pair
 
@@ -91,8 +91,8 @@ def make_plan(
     )
     samples = [0.0] * len(domains)
     for rotation in (dataset.own, dataset.rehearsed):
-        for index, _ in rotation.sources:
-            samples[index] += rotation.count / len(rotation.sources)
+        for index, _ in rotation.domains:
+            samples[index] += rotation.count / len(rotation.domains)
     # What never comes must not weigh in the game: lambda is 1 / n.
     samples = [n or max(samples) for n in samples]
     pairs = {YOURS: _own_pairs(material, validation, settings.seed)}

@@ -44,7 +44,7 @@ from napari_baryir.training.data.made_pairs import (
     through_intensity_map,
     to_tensor,
 )
-from napari_baryir.training.data.mixtures import GRID, Plan
+from napari_baryir.training.data.mixtures import GRID, Mixture
 from napari_baryir.training.degradations.camera import CameraNoise
 from napari_baryir.training.finetune.planes import FilePlanes
 
@@ -120,7 +120,7 @@ class Samples(Protocol):
 
 @dataclass(frozen=True)
 class PairSamples:
-    """Patches of the user's pairs, the same place of both."""
+    """Patches of the user's pairs, the same part of both."""
 
     files: Sequence[FilePlanes]
     patch: int
@@ -134,9 +134,9 @@ class PairSamples:
         both = np.concatenate(
             [three_colours(file.degraded[plane]), three_colours(file.clean[plane])], axis=2
         )
-        # Take the one of two places with more in it, since much of an image is often empty.
-        places = [random_square(both, self.patch, rng) for _ in "12"]
-        chosen = max(places, key=lambda place: float(place[..., 3:].std()))
+        # Take the one of two with more in it, since much of an image is often empty.
+        patches = [random_square(both, self.patch, rng) for _ in "12"]
+        chosen = max(patches, key=lambda patch: float(patch[..., 3:].std()))
         patch = turn(chosen, int(rng.integers(8)) if self.turned else 0).astype(np.float32)
         return _batch(patch[..., :3], patch[..., 3:])
 
@@ -156,8 +156,8 @@ class NoisySamples:
         y = turn(random_square(plane, 2 * self.patch, rng), int(rng.integers(8)))
         noisy = to_tensor([three_colours(y.astype(np.float32))]).contiguous()
         first, second, choices = noisy_pair(noisy, rng)
-        places = torch.zeros(1, GRID, GRID, dtype=torch.int64)
-        return Draw(Batch(first, second, places), torch.zeros(1, dtype=torch.bool), noisy, choices)
+        labels = torch.zeros(1, GRID, GRID, dtype=torch.int64)
+        return Draw(Batch(first, second, labels), torch.zeros(1, dtype=torch.bool), noisy, choices)
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ class LikeCamera(PairDataset):
 
     def _degrade(
         self,
-        plan: Plan,
+        mixture: Mixture,
         field: NDArray[np.float32],
         corner: tuple[int, int],
         rng: np.random.Generator,
@@ -193,7 +193,7 @@ def camera_noise(
 class Rotation:
     """A fixed number of samples a step, of each domain in turn."""
 
-    sources: Sequence[tuple[int, Samples]]
+    domains: Sequence[tuple[int, Samples]]
     """Index of the domain, and its samples."""
     count: int
     distilled: bool = False
@@ -202,13 +202,13 @@ class Rotation:
     def draws(self, step: int) -> list[Draw]:
         """Draw the samples of a step."""
         draws = []
-        for number in range(step * self.count, (step + 1) * self.count if self.sources else 0):
-            domain, samples = self.sources[number % len(self.sources)]
+        for number in range(step * self.count, (step + 1) * self.count if self.domains else 0):
+            domain, samples = self.domains[number % len(self.domains)]
             sample = samples[number]
             if isinstance(sample, Batch):
                 sample = Draw(sample, torch.tensor([self.distilled]))
-            places = torch.full_like(sample.batch.places, domain)
-            draws.append(sample._replace(batch=sample.batch._replace(places=places)))
+            labels = torch.full_like(sample.batch.labels, domain)
+            draws.append(sample._replace(batch=sample.batch._replace(labels=labels)))
         return draws
 
 

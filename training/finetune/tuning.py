@@ -19,9 +19,9 @@ from napari_baryir.network import BaryIR
 from napari_baryir.steps import finish
 from napari_baryir.training.checkpoint import changed_keys, load_checkpoint, save_checkpoint
 from napari_baryir.training.finetune.low_rank import add_low_rank, merged_state
+from napari_baryir.training.finetune.material import Material
 from napari_baryir.training.finetune.plan import TuningPlan, make_plan
 from napari_baryir.training.finetune.settings import FinetuneSettings, choose_sizes
-from napari_baryir.training.finetune.sources import Material
 from napari_baryir.training.names import YOURS
 from napari_baryir.training.state import TrainingState, state_around
 from napari_baryir.training.validation import Scores, ValidationProgress, iter_validate
@@ -48,7 +48,7 @@ IDENTITY = {
 """The entries of `TuningRun.identity`, in words."""
 
 
-class Sample(NamedTuple):
+class Comparison(NamedTuple):
     """A validation image to look at, (H, W, 3) float32 about [0, 1] each."""
 
     degraded: NDArray[np.float32]
@@ -119,7 +119,7 @@ class TuningRun:
             self.unimproved += 1
 
     @torch.inference_mode()
-    def look(self, model: BaryIR | None = None) -> Sample:
+    def look(self, model: BaryIR | None = None) -> Comparison:
         """Restore the validation sample with the starting model and another; None: as `measure`."""
         degraded, clean = self.plan.sample
         x = degraded.to(self.device)
@@ -128,7 +128,7 @@ class TuningRun:
             answers = [model(x).restored for model in (self.start, tuned)]
         before, after = (_picture(answer) for answer in answers)
         truth = None if clean is None else _picture(clean)
-        return Sample(_picture(degraded), before, after, truth)
+        return Comparison(_picture(degraded), before, after, truth)
 
     def best_model(self) -> BaryIR:
         """Build the network of the best weights, or that `share` of the way to them."""

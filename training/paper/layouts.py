@@ -28,7 +28,7 @@ def after_rain(stem: str) -> str:
 
 @dataclass(frozen=True)
 class Layout:
-    """The places of a data set's degraded and clean files."""
+    """The folders of a data set's degraded and clean files."""
 
     degraded: str
     """Folder, a glob pattern from the root; files below it are found at any depth."""

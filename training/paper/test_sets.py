@@ -90,9 +90,9 @@ def list_paper_sets(
         found = find_pairs(root, LAYOUTS[name])
         if found is None:
             if sets:
-                problems.append(f"{name} is not there: no folder {' or '.join(_places(name))}")
+                problems.append(f"{name} is not there: no folder {' or '.join(_folders(name))}")
             else:
-                logger.warning("%s: no folder %s", name, " or ".join(_places(name)))
+                logger.warning("%s: no folder %s", name, " or ".join(_folders(name)))
             continue
         problems += _set_problems(name, found, incomplete)
         cases += _cases(name, spread(found.pairs, limit), seed)
@@ -105,12 +105,12 @@ def list_paper_sets(
     if not cases:
         raise DataError(
             f"none of {', '.join(SETS)} is in {root}; expected folders such as "
-            f"{', '.join(_places(name)[0] for name in SETS)}"
+            f"{', '.join(_folders(name)[0] for name in SETS)}"
         )
     return cases
 
 
-def _places(name: str) -> list[str]:
+def _folders(name: str) -> list[str]:
     return [layout.degraded for layout in LAYOUTS[name]]
 
 

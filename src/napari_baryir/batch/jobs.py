@@ -1,4 +1,4 @@
-"""Find the files of a batch, and the place for each result."""
+"""Find the files of a batch, and the path of each result."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from napari_baryir.files.formats import (
 )
 
 Found = tuple[Path, Path]
-"""An image, and its place below the output folder."""
+"""An image, and its path below the output folder."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One image to read, and the place for its result."""
+    """One image to read, and the path of its result."""
 
     source: Path
     target: Path
@@ -34,7 +34,7 @@ class Job:
         """Return whether the target is there, is not empty, and is not older than its source.
 
         Files are written whole or not at all, so that one that is there is complete. An older file
-        that took the source's place keeps its old date; when it came is the time of its last change
+        that took its place keeps its old date; when it came is the time of its last change
         on the disk.
         """
         if not self.target.exists() or not self.source.exists() or _is_empty(self.target):
@@ -44,7 +44,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Plan:
+class JobList:
     """The work of a batch."""
 
     jobs: list[Job]
@@ -54,7 +54,7 @@ class Plan:
 
 def plan_jobs(
     inputs: Sequence[str], out: str, *, apart: bool = True, to_folder: bool = False
-) -> Plan:
+) -> JobList:
     """Find the images that `inputs` name and a file for each result.
 
     `inputs` are files, patterns such as ``"data/**/*.tif"``, and folders, which are searched
@@ -70,8 +70,8 @@ def plan_jobs(
     search = _Search(folder)
     found: dict[str, Found] = {}
     for text in inputs:
-        for source, place in search.expand(text):
-            found.setdefault(os.path.realpath(source), (source, place))
+        for source, below in search.expand(text):
+            found.setdefault(os.path.realpath(source), (source, below))
     if not found:
         why = "; ".join((f"no images in {', '.join(inputs)}", *search.notes))
         raise InputError(f"{why}; files that end in {known_suffixes()} are looked for")
@@ -80,12 +80,12 @@ def plan_jobs(
             f"-o {out} names one file but there are {len(found)} inputs; give a folder instead"
         )
     jobs = [
-        Job(source, folder if to_file else folder / result_place(source, place))
-        for source, place in found.values()
+        Job(source, folder if to_file else folder / result_place(source, below))
+        for source, below in found.values()
     ]
     if apart:
         _refuse_clashes(jobs, set(found))
-    return Plan(jobs, search.notes)
+    return JobList(jobs, search.notes)
 
 
 def _names_file(out: Path, text: str, to_folder: bool) -> bool:
@@ -141,16 +141,16 @@ class _Search:
             raise InputError(f"no file matches {text}")
         fixed = _fixed_part(path)
         for match in map(Path, matches):
-            place = match.relative_to(fixed)
-            above = [fixed / folder for folder in reversed(place.parents[:-1])]
+            below = match.relative_to(fixed)
+            above = [fixed / folder for folder in reversed(below.parents[:-1])]
             if any(is_image_path(folder) or self._leaves_out(folder, fixed) for folder in above):
                 continue
             if not _is_plain_folder(match):
                 if self._takes(match):
-                    yield match, place
+                    yield match, below
             elif "**" not in text and not self._leaves_out(match, fixed):
-                for source, below in self._below(match):
-                    yield source, place / below
+                for source, inside in self._below(match):
+                    yield source, below / inside
 
     def _below(self, top: Path) -> Iterator[Found]:
         """Yield all images in a folder and its folders, but not results."""

@@ -1,7 +1,7 @@
 """Turn residual embeddings into probabilities and severity; kept in the weights file.
 
 The embeddings are projected onto a small subspace in which the degradations of the calibration
-differ most and in which places of one degradation scatter equally in all directions (Fisher's
+differ most and in which cells of one degradation scatter equally in all directions (Fisher's
 discriminants, whitened). There each domain has its prototype, and nearness to it counts.
 """
 
@@ -78,7 +78,7 @@ class Calibration(_Fixed):
     temperature: float = Field(gt=0, allow_inf_nan=False)
     """The temperature of the softmax over half squared distances d^2 / 2 to the prototypes."""
     tail: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    """Heavy tails, as Student's t has: d^2 becomes ``tail log(1 + d^2 / tail)``, so that one place
+    """Heavy tails, as Student's t has: d^2 becomes ``tail log(1 + d^2 / tail)``, so that one cell
     far from its prototype does not count for hundreds; None for Gauss's."""
     unknown_distance: FiniteFloat
     """Distance to the nearest prototype at which "unknown" is as likely as not."""

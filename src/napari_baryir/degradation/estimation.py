@@ -121,9 +121,9 @@ def _at_once(
     """Estimate into arrays, yielding after every tile."""
     plan = Plan.of(options)
     layout, grid = plan.layout, plan.grid
-    reading = Reading.of(plan.source.load(), plan.source.name)
+    reading = Reading.of(plan.model.load(), plan.model.name)
     engine = EstimateEngine(
-        plan.source.load(),
+        plan.model.load(),
         options.device,
         options.precision,
         reading.subspace,
@@ -158,7 +158,7 @@ def _lazily(
     from napari_baryir.degradation import lazy
 
     plan = Plan.of(options)
-    reading = Reading.of(plan.source.load(), plan.source.name)
+    reading = Reading.of(plan.model.load(), plan.model.name)
     probabilities, severity = lazy.estimate_lazily(plan, reading)
     names = reading.calibration.names
     parts = lazy.contributions_lazily(plan, reading) if contributions else None

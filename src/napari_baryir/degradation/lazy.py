@@ -53,8 +53,8 @@ class ValuesOfPlanes(Sequence[Value], Generic[Value]):
         if not 0 <= number < len(self):
             raise IndexError(f"there is no plane {plane} among {len(self)}")
         if number not in self._known:
-            place = np.unravel_index(number, self._outer) if self._outer else ()
-            index = tuple(int(i) for i in place)
+            found = np.unravel_index(number, self._outer) if self._outer else ()
+            index = tuple(int(i) for i in found)
             self._known[number] = self._evaluate(np.asarray(self._maps[index]))
         return self._known[number]
 

@@ -80,9 +80,9 @@ def guess_axes(shape: Sequence[int]) -> str:
         )
     if len(outer) == 3:  # TZCYX as ImageJ has it, or TCZYX as OME-Zarr does
         return ("TCZ" if 2 <= outer[1] <= FEW < outer[2] else "TZC") + plane
-    few = [place for place, length in enumerate(outer) if 2 <= length <= FEW]
+    few = [i for i, length in enumerate(outer) if 2 <= length <= FEW]
     if few and not colour:
-        return "".join("C" if place == few[-1] else "Z" for place in range(len(outer))) + plane
+        return "".join("C" if i == few[-1] else "Z" for i in range(len(outer))) + plane
     return "TZ"[2 - len(outer) :] + plane
 
 
@@ -186,8 +186,8 @@ class PlaneLayout:
         """Return the index along C of a plane; 0 without C."""
         if "C" not in self.axes:
             return 0
-        place = self.outer.index(self.axes.index("C"))
-        return int(np.unravel_index(plane, self.outer_shape)[place])
+        axis = self.outer.index(self.axes.index("C"))
+        return int(np.unravel_index(plane, self.outer_shape)[axis])
 
     def channel_values(self, array: Any, channel: int) -> Any:
         """Return the values of all planes of a channel, without alpha; as lazy as `array`."""

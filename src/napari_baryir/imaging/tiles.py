@@ -59,8 +59,8 @@ def blend_windows(spans: tuple[Span, ...]) -> tuple[NDArray[np.float32], ...]:
         if shared <= 0:
             continue
         margin = shared // 4
-        place = (np.arange(shared) + 0.5 - margin) / (shared - 2 * margin)
-        rise = 0.5 - 0.5 * np.cos(np.pi * np.clip(place, 0, 1))
+        along = (np.arange(shared) + 0.5 - margin) / (shared - 2 * margin)
+        rise = 0.5 - 0.5 * np.cos(np.pi * np.clip(along, 0, 1))
         left[-shared:] *= 1 - rise
         right[:shared] *= rise
     total = np.zeros(spans[-1].stop)

@@ -31,9 +31,9 @@ from napari_baryir.restoration.lazy_tiles import (
     cut_tiles,
     planes_in_order,
 )
-from napari_baryir.restoration.model_source import ModelSource
 from napari_baryir.restoration.options import Plan
 from napari_baryir.restoration.planes import add_change, to_unit, without_hot_pixels
+from napari_baryir.restoration.portable_model import PortableModel
 
 da: Any = dask.array
 """Most of dask is not annotated."""
@@ -54,7 +54,7 @@ class Tiles:
     kind: type[MemoryAware]
     options: dict[str, Any]
     """Arguments that only this kind of engine has."""
-    source: ModelSource
+    model: PortableModel
     token: str
     """The same text for the same weights."""
     device: str
@@ -65,9 +65,9 @@ class Tiles:
     @classmethod
     def of(cls, plan: Plan, kind: type[MemoryAware], **options: Any) -> Tiles:
         """Take over the settings of a plan."""
-        asked, source = plan.options.asked, plan.source
+        asked, model = plan.options.asked, plan.model
         asked_for = str(asked.device), asked.precision
-        return cls(kind, options, source, source.token(), *asked_for, plan.grid.overlap)
+        return cls(kind, options, model, model.token(), *asked_for, plan.grid.overlap)
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -82,7 +82,7 @@ class Tiles:
             device = choose_device(self.device)
             precision = choose_precision(self.precision, device)
             engine = self.kind(
-                self.source.load(), device, precision, overlap=self.overlap, **self.options
+                self.model.load(), device, precision, overlap=self.overlap, **self.options
             )
         _engines[self.key] = engine  # now the latest
         while len(_engines) > _MOST_ENGINES:
@@ -162,7 +162,7 @@ def _empty(like: LazyArray, dtype: Any = np.float32) -> NDArray[Any]:
 
 def _pictures(plan: Plan, colours: LazyArray, intensity: IntensityMap) -> LazyArray:
     """Reduce each plane: (1, ..., Y, X, C) to (1, ..., h, w, C), one chunk a plane."""
-    side = int(getattr(plan.source.module, "scene_side", 0))
+    side = int(getattr(plan.model.module, "scene_side", 0))
     if not side:
         nothing = da.zeros((*colours.shape[:-3], 1, 1, 1), dtype=np.float32, chunks=1)
         return nothing.rechunk(dict(enumerate(colours.chunks[:-3])))

@@ -18,7 +18,7 @@ from napari_baryir.imaging.axes import PlaneLayout
 from napari_baryir.imaging.checks import as_array, axes_of_names, check_image
 from napari_baryir.imaging.intensity import IntensityMap, IntensityMode, choose_intensity
 from napari_baryir.imaging.tiles import TileGrid
-from napari_baryir.restoration.model_source import ModelSource, check_model, find_model
+from napari_baryir.restoration.portable_model import PortableModel, check_model, find_model
 from napari_baryir.version import __version__
 
 OneIntensity = IntensityMap | Mapping[str, Any] | tuple[float, float]
@@ -266,7 +266,7 @@ class Plan:
     """The decisions that need the network and the image: tiles, intensity maps, amounts."""
 
     options: Options
-    source: ModelSource
+    model: PortableModel
     grid: TileGrid
     intensities: tuple[IntensityMap, ...]
     removed: tuple[float, ...] | None
@@ -289,8 +289,8 @@ class Plan:
         options, grid = self.options, self.grid
         return {
             "axes_guessed": options.axes_guessed,
-            "model": self.source.name,
-            "weights_hash": self.source.weights_hash,
+            "model": self.model.name,
+            "weights_hash": self.model.weights_hash,
             "intensity": self.intensities,
             "device": str(options.device),
             "precision": options.precision,
@@ -306,13 +306,13 @@ class Plan:
         """Load the network, look at the image, and lay out the tiles."""
         started, begin = datetime.now(UTC), time.perf_counter()
         layout = options.layout
-        source = find_model(options.asked.model, rgb=layout.rgb)
-        removed = removed_amounts(options.remove, source.module, source.name)
+        model = find_model(options.asked.model, rgb=layout.rgb)
+        removed = removed_amounts(options.remove, model.module, model.name)
         height, width = layout.height, layout.width
-        multiple = int(cast(Any, source.module).size_multiple)
+        multiple = int(cast(Any, model.module).size_multiple)
         tile = options.asked.tile
         if tile == "auto":
-            tile = choose_tile(height, width, source.module, options.device)
+            tile = choose_tile(height, width, model.module, options.device)
         # Whole cells of the network's grid; the last one of a plane may lie partly outside.
         if tile == "whole" or int(tile) >= max(height, width):
             tile = -(-max(height, width) // multiple) * multiple
@@ -323,4 +323,4 @@ class Plan:
             overlap = min(int(options.asked.overlap), tile // 2)
         intensities = choose_intensities(options.image, layout, options.intensity)
         grid = TileGrid(height, width, tile, overlap, multiple)
-        return cls(options, source, grid, intensities, removed, started, begin)
+        return cls(options, model, grid, intensities, removed, started, begin)

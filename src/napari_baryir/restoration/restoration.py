@@ -163,7 +163,7 @@ def _at_once(options: Options) -> Generator[Progress, None, Restoration]:
     """Restore into an array, yielding after every tile."""
     plan = Plan.of(options)
     engine = TileEngine(
-        plan.source.load(),
+        plan.model.load(),
         options.device,
         options.precision,
         ensemble=bool(options.asked.ensemble),

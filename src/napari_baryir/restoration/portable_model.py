@@ -15,7 +15,7 @@ from napari_baryir.weights.registry import choose_model, load_model
 
 
 @dataclass(frozen=True, eq=False)
-class ModelSource:
+class PortableModel:
     """A network and where it came from.
 
     Pickled by name and hash where it has a name, so that a graph of thousands of tasks stays small;
@@ -73,16 +73,16 @@ def check_model(model: Any) -> None:
     )
 
 
-def find_model(model: Any, *, rgb: bool) -> ModelSource:
+def find_model(model: Any, *, rgb: bool) -> PortableModel:
     """Load a network by name or path, or take the one given; `rgb` chooses for "auto"."""
     if isinstance(model, nn.Module):
         provenance = getattr(model, "provenance", {}) or {}
         name = str(provenance.get("name", type(model).__name__))
         known = getattr(model, "weights_hash", None)
-        return ModelSource(name, known, loadable=False, module=model)
+        return PortableModel(name, known, loadable=False, module=model)
     name = choose_model(rgb) if model == "auto" else os.fspath(model)
     module = load_model(name)
-    return ModelSource(name, module.weights_hash, loadable=True, module=module)
+    return PortableModel(name, module.weights_hash, loadable=True, module=module)
 
 
 def _state_hash(model: nn.Module) -> str:
