@@ -11,14 +11,13 @@ import json
 import logging
 import re
 import sys
-import tomllib
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import Field, PositiveInt, ValidationError
 
 from napari_baryir.atomic import written_aside
 from napari_baryir.domains import CLEAN
@@ -28,10 +27,10 @@ from napari_baryir.training import loop
 from napari_baryir.training.checkpoint import changed_keys, identity
 from napari_baryir.training.evaluate import INPUT, iter_evaluate
 from napari_baryir.training.evaluate.cases import Case, list_synthetic
-from napari_baryir.training.evaluate.report import to_csv
+from napari_baryir.training.evaluate.report import markdown_table, to_csv
 from napari_baryir.training.evaluate.unseen import list_unseen
 from napari_baryir.training.processes import refuse_several
-from napari_baryir.training.recipe import Recipe, load_recipe
+from napari_baryir.training.recipe import Frozen, Recipe, load_recipe, read_toml
 from napari_baryir.training.state import end_of
 from napari_baryir.weights.registry import load_model
 
@@ -48,10 +47,8 @@ Means = Mapping[str, Mapping[str, Sequence[float]]]
 """Method to domain to mean PSNR, one for each seed that is done."""
 
 
-class Ablation(BaseModel):
+class Ablation(Frozen):
     """The settings of an ablation: variants, data, number of seeds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     recipe: str
     """A recipe that ships, or a TOML file."""
@@ -114,10 +111,7 @@ def load_ablation(path: Path, overrides: Iterable[str] = ()) -> Ablation:
     """
     if not path.is_file():
         raise InputError(f"there is no {path}; give a file such as training/ablation.toml")
-    try:
-        values: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path} is not valid TOML: {error}") from None
+    values = read_toml(path)
     for override in overrides:
         key, _, value = override.partition("=")
         if key in ("clean", "output", "images"):
@@ -236,19 +230,15 @@ def to_table(means: Means, unseen: Sequence[str], mixtures: Sequence[str] = ()) 
         "unseen": [domain for domain in domains if domain in unseen],
         "mixtures": [domain for domain in domains if domain in mixtures],
     }
-    lines = [
-        f"| PSNR (dB) | {' | '.join(methods)} |",
-        f"| --- |{' --- |' * len(methods)}",
+    named = [
+        (f"**mean of {title}**" if row is group else row[0], row)
+        for title, group in groups.items()
+        for row in (*([domain] for domain in group), *([group] if group else []))
     ]
-    for title, group in groups.items():
-        rows = [[domain] for domain in group] + ([group] if group else [])
-        for row in rows:
-            name = f"**mean of {title}**" if row is group else row[0]
-            cells = [_cell(means[method], row, method == INPUT) for method in methods]
-            lines.append(f"| {name} | {' | '.join(cells)} |")
+    rows = [[name, *(_cell(means[m], row, m == INPUT) for m in methods)] for name, row in named]
     seeds = max((len(values) for m in methods[1:] for values in means[m].values()), default=0)
-    lines += ["", f"Seeds that all have finished: {seeds}"]
-    return "\n".join(lines) + "\n"
+    lines = markdown_table(["PSNR (dB)", *methods], rows)
+    return "\n".join([*lines, "", f"Seeds that all have finished: {seeds}"]) + "\n"
 
 
 def _cell(rows: Mapping[str, Sequence[float]], domains: Sequence[str], is_input: bool) -> str:

@@ -170,7 +170,12 @@ class RunLog:
 
     def show(self, step: int, pictures: Pictures) -> None:
         """Keep sample pictures, as files and for TensorBoard."""
-        save_pictures(self.folder / "samples", step, pictures)
+        from PIL import Image
+
+        for domain, picture in pictures.items():  # so that a folder shows a domain over the steps
+            path = self.folder / "samples" / domain / f"{step:08d}.png"
+            with written_aside(path) as aside:
+                Image.fromarray(picture).save(aside, format="PNG")
         self.board.show(step, pictures)
 
     def close(self) -> None:
@@ -195,15 +200,6 @@ def sample_pictures(
         gap = np.full((three[0].shape[0], GAP, 3), 255, np.uint8)
         pictures[domain] = np.concatenate((three[0], gap, three[1], gap, three[2]), axis=1)
     return pictures
-
-
-def save_pictures(folder: Path, step: int, pictures: Pictures) -> None:
-    """Write ``DOMAIN/STEP.png`` for each, so that a folder shows a domain over the steps."""
-    from PIL import Image
-
-    for domain, picture in pictures.items():
-        with written_aside(folder / domain / f"{step:08d}.png") as aside:
-            Image.fromarray(picture).save(aside, format="PNG")
 
 
 def pictures_every(steps: int, validate_every: int, most: int) -> int:

@@ -29,11 +29,13 @@ HELD_OUT = "held out"
 """Stands for a part of the training data as the validation data."""
 
 
-class _Frozen(BaseModel):
+class Frozen(BaseModel):
+    """Settings that do not change and know no further keys."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class DataSettings(_Frozen):
+class DataSettings(Frozen):
     """The images that the network sees."""
 
     profile: Literal["photo", "microscopy"]
@@ -114,7 +116,7 @@ class DataSettings(_Frozen):
         return [(self.epoch or self.batch)[domain] for domain in self.batch]
 
 
-class OptimizerSettings(_Frozen):
+class OptimizerSettings(Frozen):
     """Optimisers and learning rates of the network and the potentials."""
 
     kind: Literal["adamw", "rmsprop"] = "adamw"
@@ -136,7 +138,7 @@ class OptimizerSettings(_Frozen):
     """Weight decay of AdamW."""
 
 
-class LossSettings(_Frozen):
+class LossSettings(Frozen):
     """Weights of the terms in `napari_baryir.training.losses`."""
 
     fidelity: Fidelity = "log_mse"
@@ -182,7 +184,7 @@ class LossSettings(_Frozen):
     square over the whole batch (the published code adds it for one sample of the batch)."""
 
 
-class Recipe(_Frozen):
+class Recipe(Frozen):
     """One training run."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
@@ -276,12 +278,7 @@ def load_recipe(recipe: str, overrides: Iterable[str] = ()) -> Recipe:
                 f"no recipe {recipe!r}: neither a file nor one of {', '.join(shipped)}"
             )
         path = shipped[recipe]
-    try:
-        values = tomllib.loads(path.read_text("utf-8-sig"))
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not text in UTF-8; save it as UTF-8 in the editor") from None
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path} is not valid TOML: {error}") from None
+    values = read_toml(path)
     for override in overrides:
         _override(values, override)
     try:
@@ -291,6 +288,16 @@ def load_recipe(recipe: str, overrides: Iterable[str] = ()) -> Recipe:
             f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()
         )
         raise InputError(f"recipe {recipe!r} does not fit: {problems}") from None
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file; raise `InputError` if it is none."""
+    try:
+        return tomllib.loads(path.read_text("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not text in UTF-8; save it as UTF-8 in the editor") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path} is not valid TOML: {error}") from None
 
 
 def _override(values: dict[str, Any], override: str) -> None:

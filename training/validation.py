@@ -19,9 +19,8 @@ from napari_baryir.training.data.images import (
     load_clean_images,
     middle,
     spread,
-    three_colours,
 )
-from napari_baryir.training.data.made_pairs import microscopy_pair, to_tensor
+from napari_baryir.training.data.made_pairs import microscopy_pair, plane_tensor
 from napari_baryir.training.degradations import degrade
 from napari_baryir.training.evaluate import psnr
 from napari_baryir.training.recipe import DataSettings
@@ -39,8 +38,7 @@ class ValidationPair(NamedTuple):
     @classmethod
     def of(cls, degraded: NDArray[np.float32], clean: NDArray[np.float32]) -> ValidationPair:
         """Convert two planes, (H, W) or (H, W, 3)."""
-        first, second = (to_tensor([three_colours(p)]).contiguous() for p in (degraded, clean))
-        return cls(first, second)
+        return cls(plane_tensor(degraded), plane_tensor(clean))
 
 
 @dataclass(frozen=True)

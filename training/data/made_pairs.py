@@ -167,6 +167,11 @@ def through_intensity_map(
     return seen, target
 
 
+def plane_tensor(plane: NDArray[np.float32]) -> Tensor:
+    """Convert a plane (H, W) or (H, W, 3) to (1, 3, H, W)."""
+    return to_tensor([three_colours(plane)]).contiguous()
+
+
 def to_tensor(patches: Sequence[NDArray[np.float32]]) -> Tensor:
     """Stack (P, P, 3) patches to (B, 3, P, P)."""
     return torch.from_numpy(np.stack(patches)).permute(0, 3, 1, 2)

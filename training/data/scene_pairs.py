@@ -21,7 +21,6 @@ from napari_baryir.domains import CLEAN
 from napari_baryir.imaging.reduction import reduced
 from napari_baryir.network.scene import PHYSICS
 from napari_baryir.training.data.images import Profile, three_colours
-from napari_baryir.training.data.looks import photo_field
 from napari_baryir.training.data.made_pairs import PairDataset, through_intensity_map, to_tensor
 from napari_baryir.training.data.mixtures import (
     GRID,
@@ -33,7 +32,7 @@ from napari_baryir.training.data.mixtures import (
     joined_labels,
     sample_mixture,
 )
-from napari_baryir.training.data.variety import varied_field
+from napari_baryir.training.data.variety import photo_field, varied_field
 from napari_baryir.training.degradations.fields import Array
 from napari_baryir.training.degradations.files import draw_file, resized, through_file
 from napari_baryir.training.processes import WHOLE, Share

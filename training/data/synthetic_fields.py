@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, spatial
 
-from napari_baryir.training.degradations import log_between
+from napari_baryir.training.degradations.fields import log_between
 
 Array = NDArray[np.float32]
 AnyArray = NDArray[Any]

@@ -20,33 +20,7 @@ import numpy as np
 from napari_baryir.domains import CLEAN
 from napari_baryir.errors import InputError
 from napari_baryir.training.degradations import microscopy, photo
-from napari_baryir.training.degradations.fields import (
-    AnyArray,
-    Array,
-    between,
-    convolve,
-    disc_kernel,
-    line_kernel,
-    log_between,
-)
-from napari_baryir.training.degradations.photo import SIGMA_MAX, SIGMA_MIN, noise_level
-
-__all__ = [
-    "ANY",
-    "CLEAN",
-    "DEGRADATIONS",
-    "SIGMA_MAX",
-    "SIGMA_MIN",
-    "Degradation",
-    "Degraded",
-    "convolve",
-    "degrade",
-    "disc_kernel",
-    "line_kernel",
-    "log_between",
-    "noise_level",
-    "random_blur",
-]
+from napari_baryir.training.degradations.fields import AnyArray, Array, between, disc_kernel
 
 Apply = Callable[[Array, float, np.random.Generator], AnyArray]
 """Clean image, level and generator to the degraded image."""

@@ -17,13 +17,8 @@ from napari_baryir.errors import DataError, InputError
 from napari_baryir.files import is_image_path
 from napari_baryir.imaging.axes import PlaneLayout
 from napari_baryir.training.data import images
-from napari_baryir.training.degradations import (
-    DEGRADATIONS,
-    SIGMA_MAX,
-    SIGMA_MIN,
-    degrade,
-    noise_level,
-)
+from napari_baryir.training.degradations import DEGRADATIONS, degrade
+from napari_baryir.training.degradations.photo import SIGMA_MAX, SIGMA_MIN, noise_level
 
 PHOTO_SIGMAS = (15.0, 25.0, 50.0)
 """Standard deviations (of 255) at which photographic noise is reported, as in the literature."""

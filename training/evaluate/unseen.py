@@ -20,7 +20,9 @@ from scipy import ndimage
 
 from napari_baryir.errors import InputError
 from napari_baryir.training.data.images import spread, to_bytes
-from napari_baryir.training.degradations import degrade, line_kernel, noise_level
+from napari_baryir.training.degradations import degrade
+from napari_baryir.training.degradations.fields import line_kernel
+from napari_baryir.training.degradations.photo import noise_level
 from napari_baryir.training.evaluate.cases import Pair, case_rng, image_paths, read_clean
 
 Array = NDArray[np.float32]

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from napari_baryir.domains import CLEAN
 from napari_baryir.network import BaryIR
-from napari_baryir.training.data.images import middle, spread, three_colours
-from napari_baryir.training.data.made_pairs import PairDataset, to_tensor
+from napari_baryir.training.data.images import middle, spread
+from napari_baryir.training.data.made_pairs import PairDataset, plane_tensor
 from napari_baryir.training.degradations import DEGRADATIONS
 from napari_baryir.training.finetune.material import Material, Part, Planes
 from napari_baryir.training.finetune.planes import as_stored, restored_plane
@@ -165,7 +165,7 @@ def _own_pairs(material: Material, part: Part, seed: int) -> list[ValidationPair
         if file.clean:
             pairs.append(ValidationPair.of(file.degraded[i][inside], file.clean[i][inside]))
             continue
-        noisy = _tensor(file.degraded[i][middle(file.degraded[i].shape, 2 * SIDE)])
+        noisy = plane_tensor(file.degraded[i][middle(file.degraded[i].shape, 2 * SIDE)])
         height, width = (side // 16 * 16 for side in noisy.shape[2:])
         rng = np.random.default_rng((seed, 2026, number))
         first, second, _ = noisy_pair(noisy[..., :height, :width], rng)
@@ -192,8 +192,4 @@ def _sample(material: Material, pairs: list[ValidationPair]) -> tuple[Tensor, Te
     if not pairs[0].noisy_truth:
         return pairs[0].degraded, pairs[0].clean
     plane = material.validation.files[0].degraded[0]
-    return _tensor(plane[middle(plane.shape, SIDE)]), None
-
-
-def _tensor(plane: NDArray[np.float32]) -> Tensor:
-    return to_tensor([three_colours(plane)]).contiguous()
+    return plane_tensor(plane[middle(plane.shape, SIDE)]), None

@@ -41,6 +41,7 @@ from napari_baryir.training.data.images import random_square, three_colours, tur
 from napari_baryir.training.data.made_pairs import (
     Batch,
     PairDataset,
+    plane_tensor,
     through_intensity_map,
     to_tensor,
 )
@@ -138,7 +139,8 @@ class PairSamples:
         patches = [random_square(both, self.patch, rng) for _ in "12"]
         chosen = max(patches, key=lambda patch: float(patch[..., 3:].std()))
         patch = turn(chosen, int(rng.integers(8)) if self.turned else 0).astype(np.float32)
-        return _batch(patch[..., :3], patch[..., 3:])
+        labels = torch.zeros(1, GRID, GRID, dtype=torch.int64)
+        return Batch(to_tensor([patch[..., :3]]), to_tensor([patch[..., 3:]]), labels)
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,7 @@ class NoisySamples:
         file = self.files[int(rng.integers(len(self.files)))]
         plane = file.degraded[int(rng.integers(len(file.degraded)))]
         y = turn(random_square(plane, 2 * self.patch, rng), int(rng.integers(8)))
-        noisy = to_tensor([three_colours(y.astype(np.float32))]).contiguous()
+        noisy = plane_tensor(y.astype(np.float32))
         first, second, choices = noisy_pair(noisy, rng)
         labels = torch.zeros(1, GRID, GRID, dtype=torch.int64)
         return Draw(Batch(first, second, labels), torch.zeros(1, dtype=torch.bool), noisy, choices)
@@ -253,12 +255,6 @@ def complete(
             degraded = draw.batch.degraded[draw.distilled].to(device)
             clean[draw.distilled] = start(degraded).restored.float().cpu()
     return draw.batch._replace(clean=clean)
-
-
-def _batch(degraded: NDArray[np.float32], clean: NDArray[np.float32]) -> Batch:
-    return Batch(
-        to_tensor([degraded]), to_tensor([clean]), torch.zeros(1, GRID, GRID, dtype=torch.int64)
-    )
 
 
 def camera_pair(

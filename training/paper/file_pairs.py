@@ -19,7 +19,8 @@ from napari_baryir.errors import DataError
 from napari_baryir.training.data.images import middle, random_square, read_photo, spread, turn
 from napari_baryir.training.data.made_pairs import Batch, to_tensor
 from napari_baryir.training.data.mixtures import GRID
-from napari_baryir.training.degradations import degrade, noise_level
+from napari_baryir.training.degradations import degrade
+from napari_baryir.training.degradations.photo import noise_level
 from napari_baryir.training.paper.layouts import PairPaths
 from napari_baryir.training.processes import WHOLE, Share
 from napari_baryir.training.validation import ValidationPair
@@ -104,11 +105,18 @@ class PairedDataset(Dataset[Batch]):
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         both, sigma = files.read(file, turn_of_sigma)
         field = turn(random_square(both, self.patch, rng), int(rng.integers(8)))
-        values = field.astype(np.float32) / np.float32(255)
-        degraded, clean = values[..., :3], values[..., 3:]
-        if sigma is not None:
-            degraded = degrade(clean, "noise", rng, level=noise_level(sigma)).image
-        return degraded, clean
+        return _pair(field, sigma, rng)
+
+
+def _pair(
+    both: NDArray[np.generic], sigma: float | None, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Part (H, W, 6) of 8 bits into degraded and clean, (H, W, 3) in [0, 1]; add noise."""
+    values = both.astype(np.float32) / np.float32(255)
+    degraded, clean = values[..., :3], values[..., 3:]
+    if sigma is not None:
+        degraded = degrade(clean, "noise", rng, level=noise_level(sigma)).image
+    return degraded, clean
 
 
 @lru_cache(maxsize=2)  # steps follow each other, and so do epochs
@@ -126,9 +134,5 @@ def validation_of(files: DomainFiles, index: int, images: int, side: int) -> lis
     for i, number in enumerate(spread(range(len(files.pairs)), images)):
         rng = np.random.default_rng((2026, index, i))
         both, sigma = files.read(number, i)
-        values = both[middle(both.shape, side)].astype(np.float32) / np.float32(255)
-        degraded, clean = values[..., :3], values[..., 3:]
-        if sigma is not None:
-            degraded = degrade(clean, "noise", rng, level=noise_level(sigma)).image
-        pairs.append(ValidationPair.of(degraded, clean))
+        pairs.append(ValidationPair.of(*_pair(both[middle(both.shape, side)], sigma, rng)))
     return pairs
