@@ -94,10 +94,7 @@ class Game:
         return cls(z, b, sources[alone], alone, labels, residual, barycenter)
 
     def terms(
-        self,
-        potentials: Potentials,
-        settings: LossSettings,
-        subspaces: ResidualSubspaces | None,
+        self, potentials: Potentials, settings: LossSettings, subspaces: ResidualSubspaces | None
     ) -> dict[str, Tensor]:
         """Compute what T and E descend."""
         transport, potential = losses.barycenter_losses(

@@ -14,12 +14,7 @@ from torch import Tensor
 
 from napari_baryir.network import BaryIR
 from napari_baryir.steps import finish
-from napari_baryir.training.data.images import (
-    Profile,
-    load_clean_images,
-    middle,
-    spread,
-)
+from napari_baryir.training.data.images import Profile, load_clean_images, middle, spread
 from napari_baryir.training.data.made_pairs import microscopy_pair, plane_tensor
 from napari_baryir.training.degradations import degrade
 from napari_baryir.training.evaluate import psnr
@@ -132,11 +127,7 @@ def iter_validate(
 
 
 def make_pair(
-    image: NDArray[np.generic],
-    domain: str,
-    rng: np.random.Generator,
-    profile: Profile,
-    side: int,
+    image: NDArray[np.generic], domain: str, rng: np.random.Generator, profile: Profile, side: int
 ) -> ValidationPair:
     """Degrade the middle of a clean image, `side` pixels at most; as `PairDataset` has images."""
     crop = image[middle(image.shape, side)].astype(np.float32)

@@ -41,16 +41,9 @@ def load_data(
     pairs = validation_pairs(data)
     network = recipe.network
     made = (
-        files,
-        data.profile,
-        data.batch,
-        data.patch,
-        recipe.seed,
-        data.in_turn,
-        data.side_by_side,
-        share,
-        data.synthetic,
-    )
+        files, data.profile, data.batch, data.patch, recipe.seed, data.in_turn, data.side_by_side,
+        share, data.synthetic,
+    )  # fmt: skip
     if isinstance(network, GatedConfig) and network.scene:
         return ScenePairs(*made, network.scene), pairs
     return PairDataset(*made), pairs

@@ -132,11 +132,7 @@ class PairDataset(Dataset[Batch]):
 
 
 def microscopy_pair(
-    plane: NDArray[np.float32],
-    domain: str,
-    rng: np.random.Generator,
-    *,
-    level: float | None = None,
+    plane: NDArray[np.float32], domain: str, rng: np.random.Generator, *, level: float | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Degrade a clean plane, (H, W); return it and its clean self `through_intensity_map`."""
     degraded = degrade(plane, domain, rng, profile="microscopy", level=level).image

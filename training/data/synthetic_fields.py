@@ -116,10 +116,4 @@ def _random_field(side: int, scale: float, rng: np.random.Generator) -> AnyArray
     return np.asarray((field - field.mean()) / max(float(field.std()), 1e-9))
 
 
-_KINDS: tuple[Structure, ...] = (
-    _spots,
-    _speckle,
-    _filaments,
-    _walls,
-    _bodies,
-)
+_KINDS: tuple[Structure, ...] = (_spots, _speckle, _filaments, _walls, _bodies)

@@ -72,10 +72,7 @@ def deep_rain(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
 
 
 def _rained(
-    image: Array,
-    layers: list[tuple[float, float, float]],
-    angle: float,
-    rng: np.random.Generator,
+    image: Array, layers: list[tuple[float, float, float]], angle: float, rng: np.random.Generator
 ) -> AnyArray:
     """Lay streaks of (length, thickness, density) over an image."""
     shape = image.shape[:2]

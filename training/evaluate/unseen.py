@@ -8,7 +8,6 @@ such (`in_turn`). All are seeded and end as 8-bit values, as those of
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +21,7 @@ from napari_baryir.errors import InputError
 from napari_baryir.training.data.images import spread, to_bytes
 from napari_baryir.training.degradations import degrade
 from napari_baryir.training.degradations.fields import line_kernel
+from napari_baryir.training.degradations.files import FileFormat, through_file
 from napari_baryir.training.degradations.photo import noise_level
 from napari_baryir.training.evaluate.cases import Pair, case_rng, image_paths, read_clean
 
@@ -39,12 +39,7 @@ MIXTURE_LEVEL = 0.5
 
 def jpeg(image: Array, rng: np.random.Generator, *, quality: int) -> Array:
     """Compress as JPEG (4:2:0, Pillow's default) and decompress; (H, W[, 3]) in [0, 1]."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(to_bytes(image)).save(buffer, format="JPEG", quality=quality)
-    with Image.open(buffer) as decoded:
-        return np.asarray(decoded, np.float32) / np.float32(255)
+    return through_file(image, FileFormat(quality, subsampling=-1))
 
 
 def gaussian_noise(image: Array, rng: np.random.Generator, *, sigma: float) -> Array:

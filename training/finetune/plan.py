@@ -86,8 +86,7 @@ def make_plan(
     count = batch // 2 if rehearsed else 0
     own = _own(material, train, settings, patch)
     dataset = FinetuneDataset(
-        Rotation(own, batch - count),
-        Rotation(rehearsed, count, distilled=True),
+        Rotation(own, batch - count), Rotation(rehearsed, count, distilled=True)
     )
     samples = [0.0] * len(domains)
     for rotation in (dataset.own, dataset.rehearsed):

@@ -235,11 +235,7 @@ class FinetuneDataset(Dataset[Draw]):
 
 @torch.no_grad()
 def complete(
-    draw: Draw,
-    model: BaryIR,
-    start: BaryIR,
-    device: torch.device,
-    autocast: torch.dtype | None,
+    draw: Draw, model: BaryIR, start: BaryIR, device: torch.device, autocast: torch.dtype | None
 ) -> Batch:
     """Make the targets that need a network: corrected neighbours, and the starting model's answers.
 

@@ -7,18 +7,21 @@ stops computing when it is closed.
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
-from napari_baryir.degradation.calibration import Reading
+from napari_baryir.degradation.calibration import Calibration, Reading
 from napari_baryir.degradation.estimator import PARTS, EstimateEngine
-from napari_baryir.degradation.planes import PlaneEstimator, mean_severity, shares
 from napari_baryir.degradation.results import Contributions, DegradationEstimate
 from napari_baryir.imaging.checks import is_dask
+from napari_baryir.imaging.intensity import IntensityMap
+from napari_baryir.imaging.tiles import pad_to
 from napari_baryir.restoration.options import (
     Intensity,
     Options,
@@ -26,9 +29,11 @@ from napari_baryir.restoration.options import (
     RestoreOptions,
     check_options,
 )
-from napari_baryir.restoration.planes import iter_planes
+from napari_baryir.restoration.planes import iter_planes, look_at, to_unit
 from napari_baryir.restoration.results import Progress
 from napari_baryir.steps import finish
+
+Array = NDArray[np.float32]
 
 
 def estimate_degradation(
@@ -186,3 +191,64 @@ def _result(plan: Plan, reading: Reading, tile: int | None, **maps: Any) -> Degr
         **plan.provenance(tile),
         **maps,
     )
+
+
+@dataclass(frozen=True)
+class PlaneEstimator:
+    """Estimates planes of an image into arrays.
+
+    Projected residuals are blended where tiles overlap, and averaged over windows afterwards, so
+    that windows reach across tiles. Only these few numbers per cell are kept for a whole plane.
+    """
+
+    engine: EstimateEngine
+    calibration: Calibration
+    plan: Plan
+    probabilities: Array
+    """(planes, K, h, w), written."""
+    severity: Array
+    """(planes, h, w), written."""
+    parts: Sequence[Array]
+    """Zeros of the image's shape, into which the contributions are added; empty for none."""
+
+    def estimate(self, plane: int, intensity: IntensityMap) -> Generator[None, None, None]:
+        """Estimate one plane, yielding after each tile."""
+        layout, grid = self.plan.layout, self.plan.grid
+        if not look_at(self.plan, plane, intensity, self.engine):
+            # A plane of one value: there is nothing to judge.
+            self.probabilities[plane, -1] = 1
+            yield from (None for _ in range(grid.count))
+            return
+        cells, colours = grid.coarser(grid.multiple), layout.colours
+        maps = [layout.read(part, plane)[..., :colours] for part in self.parts]
+        stitched = np.zeros((cells.height, cells.width, self.engine.subspace.shape[0]), np.float32)
+        last = len(grid.rows) - 1, len(grid.columns) - 1
+        for row, rows in enumerate(grid.rows):
+            values = layout.read(self.plan.options.image, plane, rows.within(layout.height))
+            unit = to_unit(values[..., :colours], intensity)
+            for column, columns in enumerate(grid.columns):
+                tile = pad_to(unit[:, columns.within(layout.width)], rows.size, columns.size)
+                self.engine.corner = rows.start, columns.start
+                projected, *decoded = self.engine.compute(tile)
+                cells.blend(stitched, projected, row, column)
+                for part in decoded:
+                    part *= np.float32(intensity.span)
+                    for number, whole in enumerate(maps):
+                        grid.blend(whole, part[:, :, number], row, column)
+                if (row, column) == last:
+                    judged = self.calibration.judge(stitched)
+                    self.probabilities[plane], self.severity[plane] = judged
+                yield
+
+
+def shares(probabilities: Array, names: Sequence[str]) -> dict[str, float]:
+    """Return the shares of the domains in a plane, (K, h, w), the largest first; they sum to 1."""
+    means = probabilities.mean(axis=(1, 2), dtype=np.float64)
+    means /= means.sum()
+    order = np.argsort(-means, kind="stable")
+    return {names[i]: float(means[i]) for i in order}
+
+
+def mean_severity(severity: Array) -> float:
+    """Return the mean severity of a plane, (h, w)."""
+    return float(severity.mean(dtype=np.float64))

@@ -13,12 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from napari_baryir.devices import (
-    SMALLEST_TILE,
-    Precision,
-    is_out_of_memory,
-    release_memory,
-)
+from napari_baryir.devices import SMALLEST_TILE, Precision, is_out_of_memory, release_memory
 from napari_baryir.errors import DeviceError
 from napari_baryir.imaging.tiles import TileGrid
 from napari_baryir.network.scene import at_place
@@ -222,10 +217,7 @@ class TileEngine(MemoryAware):
             else:
                 latents = network.encode(x)
                 restored = network.decode(
-                    x,
-                    latents,
-                    removed=self.removed,
-                    **self._seen(size or _size(x), turned),
+                    x, latents, removed=self.removed, **self._seen(size or _size(x), turned)
                 )
         return restored.float()
 
