@@ -1,14 +1,11 @@
 """Start the bank of filters against blur, and teach it alone before the network around is trained.
 
-It starts as the components of the filters that undo blur. From a random start a bank takes long to
-find out that blur is undone by sharpening along the very line that it smoothed. The best linear
-filter against a known blur is known (Wiener, 1949; here of finite size); mixtures of a few
-principal components of many such filters come close to each.
-
-Within the whole network the bank learns slowly: what it gains on blur is small beside what the
-other parts gain on everything, and each step costs as much as they do. Alone it is a small network
-that reads the spectrum, and learns in minutes what it needs: to undo blur, and to leave alone what
-is not blurred.
+It starts as the components of the filters that undo blur; from a random start it takes long to find
+out that blur is undone by sharpening along the very line that it smoothed. The best linear filter
+against a known blur is known (Wiener, 1949; here of finite size), and mixtures of a few principal
+components of many such filters come close to each. Alone the bank is a small network that reads the
+spectrum, and learns in minutes to undo blur and to leave alone what is not blurred; within the whole
+network, what it gains is small beside what the other parts gain.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_baryir.errors import DataError
+from napari_baryir.steps import finish
 from napari_baryir.training import losses
 from napari_baryir.training.bank import start_bank
 from napari_baryir.training.checkpoint import remove_unfinished, resume, save_state
@@ -32,7 +33,7 @@ from napari_baryir.training.state import (
     weights_path,
     write_weights,
 )
-from napari_baryir.training.validation import Scores, ValidationPair, validate
+from napari_baryir.training.validation import Scores, ValidationPair, iter_validate
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def _validate(
     model = final_model(state, recipe) if last else state.averaged.eval()
     if log.wants_pictures(state.step):
         log.show(state.step, sample_pictures(model, pairs, device, autocast))
-    return validate(model, pairs, state.prototypes, device, autocast)
+    return finish(iter_validate(model, pairs, state.prototypes, device, autocast))
 
 
 def take_steps(

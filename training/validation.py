@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_baryir.network import BaryIR
-from napari_baryir.steps import finish
 from napari_baryir.training.data.images import Profile, load_clean_images, middle, spread
 from napari_baryir.training.data.made_pairs import microscopy_pair, plane_tensor
 from napari_baryir.training.degradations import degrade
@@ -75,17 +74,6 @@ class ValidationProgress:
 
     done: int
     total: int
-
-
-def validate(
-    model: BaryIR,
-    pairs: dict[str, list[ValidationPair]],
-    prototypes: Tensor,
-    device: torch.device,
-    autocast: torch.dtype | None,
-) -> Scores:
-    """Measure a network as `iter_validate`, in one go."""
-    return finish(iter_validate(model, pairs, prototypes, device, autocast))
 
 
 @torch.inference_mode()

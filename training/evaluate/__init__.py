@@ -124,12 +124,6 @@ def score_plane(image: NDArray[Any], clean: NDArray[Any]) -> tuple[float, float]
     return psnr(b, a), ssim
 
 
-def score_planes(planes: Planes, cleans: Planes) -> tuple[float, float]:
-    """Average `score_plane` over planes."""
-    each = [score_plane(image, clean) for image, clean in zip(planes, cleans, strict=True)]
-    return float(np.mean([decibels for decibels, _ in each])), float(np.mean([s for _, s in each]))
-
-
 def map_planes(image: NDArray[Any], axes: str, maps: Sequence[IntensityMap]) -> Planes:
     """Cut an image of any axes into planes, each mapped by its channel's map and clamped."""
     return [np.clip(plane, 0, 1) for plane in images.map_planes(image, axes, maps)]
@@ -185,7 +179,8 @@ def _case_scores(
         start = time.perf_counter()
         made = make()
         seconds = time.perf_counter() - start
-        decibels, ssim = score_planes(made, clean)
+        each = np.array([score_plane(a, b) for a, b in zip(made, clean, strict=True)])
+        decibels, ssim = each.mean(axis=0).tolist()
         lpips = None
         if perceptual is not None:
             lpips = float(np.mean([perceptual(a, b) for a, b in zip(made, clean, strict=True)]))

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from napari_baryir.errors import BaryIRError, DataError
 from napari_baryir.imaging.axes import PlaneLayout, guess_axes
 from napari_baryir.training.data.images import (
-    bare_name,
     find_images,
     listed,
     pair_by_key,
@@ -88,16 +87,6 @@ def list_images(folder: str | os.PathLike[str]) -> tuple[list[UserImage], list[s
     except DataError as error:
         return [], [str(error)]
     return [UserImage(path.relative_to(root).as_posix(), path) for path in found], []
-
-
-def pair_by_name(
-    degraded: Sequence[UserImage], clean: Sequence[UserImage], folders: tuple[str, str]
-) -> tuple[list[tuple[UserImage, UserImage]], list[str]]:
-    """Pair images whose names are equal but for the suffix; both sides' leftovers are problems."""
-    first, second = (
-        [(bare_name(image.name), image.name, image) for image in side] for side in (degraded, clean)
-    )
-    return pair_by_key(first, second, folders)
 
 
 def pair_by_pattern(

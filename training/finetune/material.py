@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_baryir.domains import CLEAN
 from napari_baryir.errors import DataError
 from napari_baryir.network import BaryIR
-from napari_baryir.training.data.images import Profile, refuse
+from napari_baryir.training.data.images import Profile, bare_name, pair_by_key, refuse
 from napari_baryir.training.degradations import DEGRADATIONS
 from napari_baryir.training.degradations.camera import CameraNoise
 from napari_baryir.training.finetune.images import (
@@ -21,7 +21,6 @@ from napari_baryir.training.finetune.images import (
     colour_problem,
     list_images,
     open_image,
-    pair_by_name,
     pair_by_pattern,
     pair_problem,
     parts_of,
@@ -57,7 +56,8 @@ class Pairs:
         (first, wrong), (second, also_wrong) = list_images(degraded), list_images(clean)
         if wrong or also_wrong:
             return cls((), (*wrong, *also_wrong))
-        pairs, problems = pair_by_name(first, second, (str(degraded), str(clean)))
+        sides = ([(bare_name(i.name), i.name, i) for i in images] for images in (first, second))
+        pairs, problems = pair_by_key(*sides, (str(degraded), str(clean)))
         return cls(tuple(pairs), tuple(problems))
 
     @classmethod

@@ -3,14 +3,11 @@
 As in training, what a step holds is a function of the seed and the step alone, so that a run that
 was stopped goes on with the very data that it would have seen.
 
-Noisy images alone teach by Neighbor2Neighbor (Huang et al., CVPR 2021).
-
-Why this and not a blind spot. A blind-spot network may not see the pixel that it predicts, so it
-throws away the best witness, and a trained network would have to be rebuilt or trained on a few
-masked pixels per patch. Neighbor2Neighbor takes any network as it is, and every pixel teaches:
-two neighbours of a cell have nearly the same signal but noise of their own, so that one is an
-unbiased target for the other. Both ask for noise that is independent from pixel to pixel; noise
-that is not (after interpolation, sharpening or JPEG) is copied as if it were signal.
+Noisy images alone teach by Neighbor2Neighbor (Huang et al., CVPR 2021), which takes any network as
+it is and learns from every pixel; a blind-spot network may not see the pixel that it predicts. Two
+neighbours of a cell have nearly the same signal but noise of their own, so that one is an unbiased
+target for the other. Noise that is not independent from pixel to pixel (after interpolation,
+sharpening or JPEG) is copied as if it were signal.
 
 The published loss is, for two sub-images g1 y and g2 y of a noisy image y and the network f,
 
