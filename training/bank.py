@@ -4,8 +4,8 @@ It starts as the components of the filters that undo blur; from a random start i
 out that blur is undone by sharpening along the very line that it smoothed. The best linear filter
 against a known blur is known (Wiener, 1949; here of finite size), and mixtures of a few principal
 components of many such filters come close to each. Alone the bank is a small network that reads the
-spectrum, and learns in minutes to undo blur and to leave alone what is not blurred; within the whole
-network, what it gains is small beside what the other parts gain.
+spectrum, and learns in minutes to undo blur and to leave alone what is not blurred; within the
+whole network, what it gains is small beside what the other parts gain.
 """
 
 from __future__ import annotations

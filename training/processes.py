@@ -2,9 +2,8 @@
 
 ``torchrun`` starts them, Lightning Fabric joins them: on CPUs by gloo, on GPUs by NCCL. Fabric and
 not Accelerate, since its ``all_gather`` carries gradients, which contrast over the whole batch
-needs, and since it brings one small package instead of a client for a model hub. Gradients are
-averaged here rather than in a DDP module: the loop calls encode, decode and barycenter_map, and DDP
-counts on forward alone.
+needs. Gradients are averaged here rather than in a DDP module: the loop calls encode, decode and
+barycenter_map, and DDP counts on forward alone.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Pairs of degraded and clean patches, made on the fly from clean images.
 
-A sample is a function of the recipe's seed, its step and its number in the batch and of nothing
-else. Resuming at a step therefore continues with the very data that an uninterrupted run would have
-seen, whatever the number of worker processes and of processes that train.
+A sample is a function of the recipe's seed, its step and its number in the batch. So a run that is
+resumed sees the very data of an uninterrupted one, whatever the number of processes.
 """
 
 from __future__ import annotations

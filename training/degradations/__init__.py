@@ -1,13 +1,10 @@
 """Seeded degradations of clean images, for training, evaluation and the samples.
 
 Every degradation is a function of an image, a level and a generator. The level runs from 0
-(mildest) to 1 (strongest) and stands for the physical strength named in the function; what the
-level does not fix (angles, positions, tints) is drawn from the generator. The same generator state
-gives the same image. Photographs end as 8-bit values in [0, 1], rounded and clipped, as files hold
-them.
-
-Each domain has a plain variant, which the published tables and our own measure, and others nearer
-to what the world does; training draws among all of them.
+(mildest) to 1 (strongest) and stands for the physical strength named in the function; angles,
+positions and tints are drawn from the generator. Photographs end as 8-bit values in [0, 1], as
+files hold them. Each domain has a plain variant, which the published tables and our own measure,
+and others nearer to what the world does; training draws among all of them.
 """
 
 from __future__ import annotations

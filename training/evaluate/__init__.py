@@ -179,8 +179,8 @@ def _case_scores(
         start = time.perf_counter()
         made = make()
         seconds = time.perf_counter() - start
-        each = np.array([score_plane(a, b) for a, b in zip(made, clean, strict=True)])
-        decibels, ssim = each.mean(axis=0).tolist()
+        each = [score_plane(a, b) for a, b in zip(made, clean, strict=True)]
+        decibels, ssim = (float(np.mean(scores)) for scores in zip(*each, strict=True))
         lpips = None
         if perceptual is not None:
             lpips = float(np.mean([perceptual(a, b) for a, b in zip(made, clean, strict=True)]))
@@ -194,14 +194,10 @@ def _case_scores(
 
     yield timed(INPUT, lambda: degraded)
     yield timed(model_name, restored)
-    if not peers or sigma is None:
-        return
-    for name, denoise in PEERS.items():
-        yield timed(name, partial(_denoise, denoise, degraded, sigma))
-
-
-def _denoise(denoise: Callable[[Array, float], Array], planes: Planes, sigma: float) -> Planes:
-    return [denoise(plane, sigma) for plane in planes]
+    if peers and sigma is not None:
+        for name, denoise in PEERS.items():
+            by_peer = partial(denoise, sigma=sigma)
+            yield timed(name, partial(list, map(by_peer, degraded)))
 
 
 def _true_sigma(pair: Pair, degraded: Planes, clean: Planes) -> float:

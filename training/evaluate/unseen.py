@@ -2,8 +2,7 @@
 
 Types that no recipe trains on (JPEG, salt and pepper, snow), and noise beyond training's levels.
 Mixtures of two domains are a group of their own: the later stages of the compact recipes train on
-such (`in_turn`). All are seeded and end as 8-bit values, as those of
-`napari_baryir.training.degradations` do.
+such (`in_turn`). All are seeded and end as 8-bit values.
 """
 
 from __future__ import annotations

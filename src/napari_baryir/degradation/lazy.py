@@ -1,8 +1,7 @@
 """Estimate dask arrays lazily: one task per tile, stitched lazily on the grid of cells.
 
-The result is that of an array in memory but for what `napari_baryir.restoration.lazy` says: NaN
-and inf are filled from within their tile. A plane of one value is seen by its cells: where they
-are all the same there is nothing to judge in memory; here each tile of one value is unknown.
+The result is that of an array in memory but for what `napari_baryir.restoration.lazy` says, and
+planes of one value: here each tile of one value is unknown.
 """
 
 from __future__ import annotations

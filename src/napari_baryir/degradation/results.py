@@ -8,9 +8,6 @@ from typing import Any
 
 from napari_baryir.restoration.results import Provenance
 
-CELL = 8
-"""Pixels a side: the grid that the embeddings live on."""
-
 
 @dataclass(frozen=True)
 class Contributions:

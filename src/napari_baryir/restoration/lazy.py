@@ -1,10 +1,9 @@
 """Restore dask arrays lazily: one task per tile, blended lazily.
 
 A tile is computed once, however many chunks of the result it touches. The result is that of an
-array in memory, but for two things that need more than a tile: tiles of one value are
-left alone (in memory, planes of one value), and NaN and inf are filled from within their tile (in
-memory, from the row of tiles). Tiles are read from, and their answers added into, whatever chunks
-there are.
+array in memory, but for two things that need more than a tile: tiles of one value are left alone
+(in memory, planes of one value), and NaN and inf are filled from within their tile (in memory, from
+the row of tiles).
 """
 
 from __future__ import annotations

@@ -22,9 +22,7 @@ LazyArray = Any
 def planes_in_order(image: LazyArray, layout: PlaneLayout) -> tuple[LazyArray, list[str]]:
     """Bring the axes of an image into the order (C, ..., Y, X, S), C and S added if missing.
 
-    Returns
-    -------
-    The image, each plane in chunks of its own; and its own axes in their new order.
+    Returns the image, each plane in chunks of its own, and its own axes in their new order.
     """
     outer = [a for a in layout.axes if a not in "CYXS"]
     order = [a for a in ("C", *outer, "Y", "X", "S") if a in layout.axes]

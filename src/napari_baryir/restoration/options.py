@@ -152,17 +152,7 @@ def removed_amounts(
 def choose_intensities(
     image: Any, layout: PlaneLayout, intensity: str | tuple[IntensityMap, ...] = "auto"
 ) -> tuple[IntensityMap, ...]:
-    """Choose one map per channel, over all planes of the channel where `intensity` is a mode.
-
-    Parameters
-    ----------
-    image
-        NumPy or dask.
-    layout
-        Layout of the image.
-    intensity
-        An `IntensityMode`, or maps that are returned as they are.
-    """
+    """Choose one map per channel, over all planes of the channel where `intensity` is a mode."""
     if not isinstance(intensity, str):
         return intensity
     return tuple(

@@ -54,11 +54,7 @@ class PortableModel:
         return _state_hash(self.load())
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = replace(self, module=None) if self.loadable else self
-        return dict(kept.__dict__)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        return dict((replace(self, module=None) if self.loadable else self).__dict__)
 
 
 def check_model(model: Any) -> None:
