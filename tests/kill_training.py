@@ -16,6 +16,7 @@ import sys
 import time
 
 import torch
+import torch._dynamo  # which the first step of an optimiser imports
 import torch.utils.tensorboard
 
 from napari_baryir.training.data import load_data

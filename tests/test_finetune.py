@@ -32,6 +32,7 @@ from napari_baryir.training.finetune import (
     NoisyImages,
     Pairs,
     iter_finetune,
+    plan,
     tuning,
 )
 from napari_baryir.training.finetune.samples import Rotation
@@ -64,6 +65,7 @@ def one_thread() -> Iterator[None]:
 def forgiving(monkeypatch: pytest.MonkeyPatch) -> None:
     """Six steps of a network that starts as the identity cost the old domains more than 0.3 dB."""
     monkeypatch.setattr(tuning, "FORGIVEN", 1000.0)
+    monkeypatch.setattr(plan, "OLD_IMAGES", 1)  # enough to see what is forgotten
 
 
 @pytest.fixture
@@ -272,7 +274,7 @@ def test_noisy_images_alone_teach_to_denoise(start: Path, tmp_path: Path) -> Non
     for number, image in enumerate(noisy):
         tifffile.imwrite(noisy_folder / f"{number}.tif", image)
     settings = FinetuneSettings(
-        **{**QUICK, "steps": 80, "validate_every": 20, "rate": 5e-3}, mode="full"
+        **{**QUICK, "steps": 40, "validate_every": 40, "rate": 1e-2}, mode="full"
     )
     _, result = finish(iter_finetune(start, NoisyImages.of_folder(noisy_folder), "mine", settings))
     assert load_weights(result.path).domains == ("own",)
@@ -293,7 +295,7 @@ def test_rehearsal_keeps_the_old_domains(
 ) -> None:
     monkeypatch.setattr(tuning, "merit", lambda scores, before: float(scores != before))
     settings = FinetuneSettings(
-        **{**QUICK, "steps": 60, "validate_every": 60, "rate": 3e-3}, mode="full"
+        **{**QUICK, "steps": 30, "validate_every": 30, "rate": 6e-3}, mode="full"
     )
     plain = tuning.begin
 

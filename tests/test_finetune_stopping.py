@@ -13,7 +13,7 @@ from finetune_start import measured
 from napari_baryir.errors import DataError
 from napari_baryir.network import BaryIR
 from napari_baryir.network.variants import VARIANTS
-from napari_baryir.training.finetune import FinetuneSettings, Pairs, iter_finetune, tuning
+from napari_baryir.training.finetune import FinetuneSettings, Pairs, iter_finetune, plan, tuning
 from napari_baryir.training.finetune.images import UserImage
 from napari_baryir.training.finetune.tuning import stopped_settings
 from napari_baryir.weights.files import load_weights, save_weights
@@ -29,6 +29,7 @@ def always_better(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four steps teach little."""
     monkeypatch.setattr(tuning, "LEAST_GAIN", -1000.0)
     monkeypatch.setattr(tuning, "FORGIVEN", 1000.0)
+    monkeypatch.setattr(plan, "OLD_IMAGES", 1)
 
 
 @pytest.fixture
