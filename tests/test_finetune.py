@@ -132,8 +132,8 @@ def test_pairs_teach_a_new_domain_and_give_a_model_of_the_list(
     assert result.path.parent == model_folder()
     assert "mine" in [card.name for card in available_models()]
     card = result.card.read_text("utf-8")
-    for told in ("dim", "tiny", "before", "after", "validated on", "not calibrated"):
-        assert told in card
+    for word in ("dim", "tiny", "before", "after", "validated on", "not calibrated"):
+        assert word in card
     assert not any(result.path.with_suffix(".run").glob("*.pt"))
 
 

@@ -67,14 +67,14 @@ def test_the_measuring_of_the_start_is_told_and_can_be_stopped(
 ) -> None:
     output = tmp_path / "mine.safetensors"
     steps = iter_finetune(start, source, output, FinetuneSettings(**QUICK))
-    told = []
+    counted = []
     for each in steps:
         if each.validating is None:
             break
         assert each.before is None
-        told.append((each.validating.done, each.validating.total))
-    assert told == [(n, len(told)) for n in range(1, len(told) + 1)]
-    assert len(told) > 1
+        counted.append((each.validating.done, each.validating.total))
+    assert counted == [(n, len(counted)) for n in range(1, len(counted) + 1)]
+    assert len(counted) > 1
     steps.close()
     output = tmp_path / "other.safetensors"
     steps = iter_finetune(start, source, output, FinetuneSettings(**QUICK))

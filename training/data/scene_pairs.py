@@ -227,7 +227,7 @@ class ScenePairs(Dataset[SceneBatch]):
         return top, left
 
     def _mistakable(self, field: Array, rng: np.random.Generator) -> Array:
-        """Of several clean fields return the darkest, or the greyest and flattest."""
+        """Return the darkest, or the greyest and flattest, of several clean fields."""
         height, width = field.shape[:2]
         fields = [field, *(self._field(height, width, rng) for _ in range(CANDIDATES - 1))]
         dark = rng.random() < 0.5
