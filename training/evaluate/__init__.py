@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -196,8 +197,7 @@ def _case_scores(
     yield timed(model_name, restored)
     if peers and sigma is not None:
         for name, denoise in PEERS.items():
-            by_peer = partial(denoise, sigma=sigma)
-            yield timed(name, partial(list, map(by_peer, degraded)))
+            yield timed(name, partial(list, map(denoise, degraded, repeat(sigma))))
 
 
 def _true_sigma(pair: Pair, degraded: Planes, clean: Planes) -> float:

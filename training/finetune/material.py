@@ -56,8 +56,8 @@ class Pairs:
         (first, wrong), (second, also_wrong) = list_images(degraded), list_images(clean)
         if wrong or also_wrong:
             return cls((), (*wrong, *also_wrong))
-        sides = ([(bare_name(i.name), i.name, i) for i in images] for images in (first, second))
-        pairs, problems = pair_by_key(*sides, (str(degraded), str(clean)))
+        sides = [[(bare_name(i.name), i.name, i) for i in images] for images in (first, second)]
+        pairs, problems = pair_by_key(sides[0], sides[1], (str(degraded), str(clean)))
         return cls(tuple(pairs), tuple(problems))
 
     @classmethod
