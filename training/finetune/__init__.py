@@ -76,9 +76,7 @@ class FinetuneResult:
     """The result of a fine-tuning."""
 
     path: Path
-    """The weights."""
     card: Path
-    """The model card."""
     before: Scores
     """Scores of the starting model."""
     after: Scores

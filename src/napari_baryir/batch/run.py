@@ -96,7 +96,6 @@ class RestoredFile:
 
     restoration: Restoration
     model: str
-    """Name of the network."""
     notes: tuple[str, ...]
     """Remarks on the file and its result; one sentence each."""
 

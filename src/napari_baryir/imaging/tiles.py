@@ -77,9 +77,7 @@ class TileGrid:
     """The tiles of one plane."""
 
     height: int
-    """Height of the plane, pixels."""
     width: int
-    """Width of the plane, pixels."""
     tile: int
     """Greatest side of a tile, pixels."""
     overlap: int

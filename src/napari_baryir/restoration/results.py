@@ -52,7 +52,6 @@ class Provenance:
     started: str
     """Date and time, ISO 8601, UTC."""
     version: str
-    """The version of napari-baryir."""
 
     def _settings(self, axes: str, **own: Any) -> dict[str, Any]:
         """Return JSON values that repeat the run, with those of one kind of result only."""
