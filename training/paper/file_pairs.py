@@ -92,7 +92,7 @@ class PairedDataset(Dataset[Batch]):
                     return index, int(rng.integers(len(files.pairs))), int(rng.integers(2**16))
                 number -= count
             raise AssertionError("a batch has as many samples as its composition says")
-        counts = [self.epoch[files.domain] for source in self.domains]
+        counts = [self.epoch[files.domain] for files in self.domains]
         epoch, number = divmod(sample, sum(counts))
         position = int(_order(self.seed, epoch, sum(counts))[number])
         index = int(np.searchsorted(np.cumsum(counts), position, side="right"))
