@@ -31,7 +31,7 @@ def sources(*inputs: str, out: str = "out") -> list[str]:
 
 
 def changed_after(path: Path, other: Path) -> None:
-    """Renew a file until the disk's clock tells it from another."""
+    """Renew a file until the disk's clock distinguishes it from another."""
     while path.stat().st_ctime_ns <= other.stat().st_ctime_ns:
         path.touch()
 

@@ -65,25 +65,14 @@ def run_batch(
     *,
     again: bool = False,
 ) -> Generator[News[Result], None, None]:
-    """Work on images one after the other.
+    """Work on images one after the other; `work` gives the steps of one image.
 
     An image that fails does not stop the rest, whatever is wrong with it. Weights that cannot be
-    loaded and a device that is not there do: the next image would meet them too. Closing the
-    generator stops within a tile and leaves no unfinished file behind.
+    loaded and a device that is not there do: the next image would meet them too. Finished images
+    are left out unless `again`. Closing the generator stops within a tile and leaves no unfinished
+    file behind.
 
-    Parameters
-    ----------
-    items
-        The images.
-    work
-        Gives the steps of one image.
-    again
-        Whether to work once more on finished images.
-
-    Yields
-    ------
-    News
-        When an image begins, after each of its tiles, and at its end.
+    Yields `News` when an image begins, after each of its tiles, and at its end.
     """
     for row, item in enumerate(items):
         try:
@@ -109,7 +98,6 @@ class RestoredFile:
 
     restoration: Restoration
     model: str
-    """Name of the network."""
     notes: tuple[str, ...]
     """Remarks on the file and its result; one sentence each."""
 
@@ -119,16 +107,8 @@ def iter_restore_file(
 ) -> Generator[Progress, None, RestoredFile]:
     """Restore from file to file, step by step; the result appears whole, or not at all.
 
-    Parameters
-    ----------
-    job
-        The file to read and the place to write.
-    models
-        The networks.
-    axes
-        One letter per dimension; None: as the file says.
-    options
-        More arguments of `napari_baryir.iter_restore`.
+    `axes` has one letter per dimension; None: as the file says. `options` are more arguments of
+    `napari_baryir.iter_restore`.
     """
     from napari_baryir.files import format_name, open_output, read_image
     from napari_baryir.restoration import iter_restore

@@ -11,7 +11,7 @@ from napari_baryir.steps import Steps
 
 if TYPE_CHECKING:
     from napari_baryir.training.finetune import FinetuneProgress, FinetuneSettings
-    from napari_baryir.training.finetune.sources import Source
+    from napari_baryir.training.finetune.material import GivenImages
     from napari_baryir.training.validation import Scores
 
 EPILOG = """\
@@ -131,7 +131,7 @@ def _settings(args: argparse.Namespace) -> FinetuneSettings:
         raise InputError(problems) from None
 
 
-def _source(args: argparse.Namespace) -> Source:
+def _source(args: argparse.Namespace) -> GivenImages:
     from napari_baryir.training.finetune import CleanImages, NoisyImages, Pairs
     from napari_baryir.training.finetune.images import UserImage
 

@@ -29,7 +29,6 @@ from napari_baryir.restoration.options import (
 from napari_baryir.restoration.planes import PlaneRestorer, iter_planes
 from napari_baryir.restoration.results import Progress, Restoration
 from napari_baryir.steps import finish
-from napari_baryir.version import __version__
 
 __all__ = ["Progress", "Restoration", "iter_restore", "restore"]
 
@@ -125,34 +124,15 @@ def iter_restore(
     out: Any = None,
     first: int | Sequence[int | None] | None = None,
 ) -> Generator[Progress, None, Restoration]:
-    """Restore an image step by step.
+    """Restore an image step by step; arguments, result and errors as for `restore`.
 
     The arguments are checked at once; the network is loaded and the work planned with the first
-    step, which yields a `Progress` with nothing done. Closing the generator stops the work; then
-    only `out`, where given, holds what was finished.
+    step, which yields a `Progress` with nothing done; one more follows after every tile, and none
+    where the result is lazy. Closing the generator stops the work; then only `out`, where given,
+    holds what was finished.
 
-    Parameters
-    ----------
-    image, axes, model, device, precision, tile, overlap, intensity, strength, ensemble, remove, out
-        As for `restore`.
-    first
-        The plane to begin with, the others following by distance: its number, or one index per
-        axis other than Y, X and S, None where any will do.
-
-    Yields
-    ------
-    Progress
-        Planned, then after every tile. Nothing where the result is lazy.
-
-    Returns
-    -------
-    Restoration
-        As `restore`.
-
-    Raises
-    ------
-    InputError, WeightsError, DeviceError
-        As `restore`.
+    `first` is the plane to begin with, the others following by distance: its number, or one index
+    per axis other than Y, X and S, None where any will do.
     """
     asked = RestoreOptions(
         axes, model, device, precision, tile, overlap, intensity, strength, ensemble, remove
@@ -182,63 +162,46 @@ def _labelled(
     return replace(done, image=image.copy(data=done.image))
 
 
-def _result(plan: Plan, image: Any, tile: int, non_finite: int | None) -> Restoration:
+def _result(plan: Plan, image: Any, tile: int | None, non_finite: int | None) -> Restoration:
     """Return the record of the run with the restored `image`."""
     options = plan.options
     return Restoration(
         image=image,
-        axes=options.layout.axes,
-        axes_guessed=options.axes_guessed,
-        model=plan.source.name,
-        weights_hash=plan.source.weights_hash,
-        intensity=plan.intensities,
-        device=str(options.device),
-        precision=options.precision,
-        tile=tile,
-        overlap=plan.grid.overlap,
+        axes=plan.layout.axes,
         strength=options.strength,
         ensemble=bool(options.asked.ensemble),
         remove="auto" if options.remove is None else options.remove,
         non_finite=non_finite,
-        seconds=plan.seconds,
-        started=plan.started.isoformat(timespec="seconds"),
-        version=__version__,
+        **plan.provenance(tile),
     )
 
 
 def _at_once(options: Options) -> Generator[Progress, None, Restoration]:
     """Restore into an array, yielding after every tile."""
     plan = Plan.of(options)
-    layout, grid = options.layout, plan.grid
     engine = TileEngine(
-        plan.source.load(),
+        plan.model.load(),
         options.device,
         options.precision,
         ensemble=bool(options.asked.ensemble),
         removed=plan.removed,
-        overlap=grid.overlap,
+        overlap=plan.grid.overlap,
     )
     steps = iter_planes(plan, lambda plane, intensity: restorer.restore(plane, intensity))
     yield next(steps)
-    out = np.empty(layout.shape, options.image.dtype) if options.out is None else options.out
-    restorer = PlaneRestorer(
-        engine, options.image, out, layout, grid, options.strength, plan.denoises
-    )
+    image = options.image
+    out = np.empty(image.shape, image.dtype) if options.out is None else options.out
+    restorer = PlaneRestorer(engine, plan, out)
     for progress in steps:
         finished = progress.plane_index if isinstance(out, np.ndarray) else None
         yield progress if finished is None else replace(progress, array=out[finished])
-    tile = min(grid.tile, engine.largest or grid.tile)
-    return _result(plan, out, tile, sum(restorer.non_finite))
+    return _result(plan, out, engine.largest, sum(restorer.non_finite))
 
 
 def _lazily(options: Options) -> Generator[Progress, None, Restoration]:
     """Plan a dask array that restores when it is computed; yields nothing."""
     yield from ()
-    from napari_baryir.restoration.lazy import RestoreTiles, TiledPlanes
+    from napari_baryir.restoration.lazy import restore_lazily
 
     plan = Plan.of(options)
-    tiles = RestoreTiles.of(plan)
-    image = TiledPlanes(options.layout, plan.grid, tiles).restore(
-        options.image, plan.intensities, options.strength, plan.denoises
-    )
-    return _result(plan, image, plan.grid.tile, None)
+    return _result(plan, restore_lazily(plan), None, None)
