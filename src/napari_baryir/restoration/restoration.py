@@ -165,7 +165,7 @@ def start_restoring(
     return _lazily(options) if out is None and is_dask(options.image) else _at_once(options)
 
 
-def _result(plan: Plan, image: Any, tile: int, non_finite: int | None) -> Restoration:
+def result_of(plan: Plan, image: Any, tile: int, non_finite: int | None) -> Restoration:
     """Return the record of the run with the restored `image`."""
     options = plan.options
     return Restoration(
@@ -211,7 +211,7 @@ def _at_once(options: Options) -> Generator[Progress, None, Restoration]:
         finished = progress.plane_index if isinstance(out, np.ndarray) else None
         yield progress if finished is None else replace(progress, array=out[finished])
     tile = min(grid.tile, engine.largest or grid.tile)
-    return _result(plan, out, tile, sum(restorer.non_finite))
+    return result_of(plan, out, tile, sum(restorer.non_finite))
 
 
 def _lazily(options: Options) -> Generator[Progress, None, Restoration]:
@@ -224,4 +224,4 @@ def _lazily(options: Options) -> Generator[Progress, None, Restoration]:
     image = TiledPlanes(options.layout, plan.grid, tiles).restore(
         options.image, plan.intensities, options.strength, plan.denoises
     )
-    return _result(plan, image, plan.grid.tile, None)
+    return result_of(plan, image, plan.grid.tile, None)

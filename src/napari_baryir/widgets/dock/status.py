@@ -85,17 +85,18 @@ def describe(run: Run, ahead: int) -> str:
     if run.state == "waiting":
         return f"Waiting for {ahead} other run{'s' * (ahead != 1)}."
     if run.state == "cancelling":
-        return "Cancelling: stops after the tile in work."
+        return "Cancelling: stops after the part in work."
     if run.latest is None:
         return "Loading the model and looking at the image…"
-    progress = run.latest.progress
-    parts = [f"Tile {progress.done} of {progress.total}"]
+    progress, left = run.latest.progress, run.seconds_left
     if progress.planes > 1:
-        parts.append(f"{progress.planes} planes")
-    left = run.seconds_left
-    if left is not None:
-        parts.append(f"{duration(left)} left")
-    return ", ".join(parts) + "."
+        plane = min(progress.done * progress.planes // progress.total + 1, progress.planes)
+        said = f"Plane {plane} of {progress.planes}"
+    elif progress.total > 1:
+        said = f"Part {progress.done} of {progress.total}"
+    else:
+        return f"{run.title}…"
+    return f"{said}." if left is None else f"{said}, {duration(left)} left."
 
 
 def duration(seconds: float) -> str:

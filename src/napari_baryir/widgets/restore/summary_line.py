@@ -78,7 +78,10 @@ class SummaryLine(QLabel):
 
     def _on_session(self) -> None:
         """Give way to another run, and go away with the result."""
-        if self._session.run is not None or self._session.comparison.result is None:
+        result = self._session.comparison.result
+        if self._session.run is not None:
+            self.stop()
+        if result is None or result.is_preview:
             self.stop()
             self.hide()
 
