@@ -8,13 +8,13 @@ from typing import Any
 import dask.array as da
 import numpy as np
 import pytest
-from test_restoration import noisy_photograph
 
 from napari_baryir import restore
 from napari_baryir.errors import InputError
 from napari_baryir.network import BaryIR
 from napari_baryir.restoration.options import RestoreOptions
 from napari_baryir.restoration.part import restore_part
+from test_restoration import noisy_photograph
 
 PLACES = ((0, 0), (100, 37), (256, 256))
 

@@ -276,18 +276,24 @@ def test_dragging_strength_and_split_view_never_blocks_the_window(
     """In ten steps each, as fast as the window takes them."""
     from qtpy.QtTest import QTest
 
+    from napari_baryir.widgets.restore.compare import Result
+    from napari_baryir.widgets.viewer import layers
+    from napari_baryir.widgets.viewer.blending import blend
+    from napari_baryir.widgets.viewer.regions import Box
+
     image = np.random.default_rng(0).integers(0, 4000, (2048, 2048), np.uint16)
-    dock.viewer.add_image(image)
-    dock.form.tile.value = "512"
-    with qtbot.waitSignal(dock.session.finished) as finished:
-        dock.button.click()
-    result, comparison = finished.args[0], dock.session.comparison
+    restored, comparison = image[::-1].copy(), dock.session.comparison
+    source, box = dock.viewer.add_image(image), Box((slice(0, 2048),) * 2, whole=True)
+    record = {"kind": "restored", "source": "a", "model": "b", "settings": {"strength": 1.0}}
+    layer = layers.add_result(dock.viewer, source, box, restored, name="a · b", record=record)
+    result = Result(source, layer, box, "YX", [image], [restored])
+    comparison.show(result, 1.0)
     with Clock() as clock, qtbot.waitSignal(comparison.settled):
         for step in range(1, 11):
             dock.form.strength.value = 1 - step / 20
             QTest.qWait(30)
     clock.check()
-    assert result.strength == 0.5
+    np.testing.assert_array_equal(layer.data, blend(image, restored, 0.5))
     with Clock() as clock:
         for step in range(1, 11):
             dock.compare.wipe.setValue(5 * step)
@@ -296,9 +302,7 @@ def test_dragging_strength_and_split_view_never_blocks_the_window(
     assert comparison.wipe == 0.5
 
 
-def test_planes_of_a_cancelled_run_can_be_kept(
-    dock: RestoreDock, gate: Gate, qtbot: QtBot
-) -> None:
+def test_planes_of_a_cancelled_run_can_be_kept(dock: RestoreDock, gate: Gate, qtbot: QtBot) -> None:
     source = dock.viewer.add_image(STACK, name="stack")
     dock.form.tile.value = "whole"
     gate.free = 2
@@ -363,7 +367,9 @@ def test_question_marks_open_pages_that_exist(
     assert opened[0].startswith("https://")
     assert opened[0].endswith(f"/docs/{dock.page}")
     pages = Path(__file__).parents[2] / "docs"
-    assert all((pages / each.page).is_file() for each in (type(dock), DegradationDock, FinetuneDock))
+    assert all(
+        (pages / each.page).is_file() for each in (type(dock), DegradationDock, FinetuneDock)
+    )
 
 
 def test_dock_opens_without_torch() -> None:

@@ -59,9 +59,7 @@ def test_original_is_left_of_the_line_and_the_result_right(dock: RestoreDock, re
     assert result.source.visible == (result.layer.blending == "translucent")
 
 
-def test_the_line_is_dragged_on_the_canvas(
-    dock: RestoreDock, qtbot: QtBot, result: Any
-) -> None:
+def test_the_line_is_dragged_on_the_canvas(dock: RestoreDock, qtbot: QtBot, result: Any) -> None:
     before = list(dock.viewer.layers)
     dock.compare.wipe.setValue(50)
     width = line(dock).parent().width()

@@ -157,7 +157,7 @@ class LayerForm(Form):
             tooltip="Selected shapes, or all of the layer; their common bounding box is restored.",
         )  # fmt: skip
         self.precision = ComboBox(
-            label="number format", choices=["auto", "float32", "bfloat16", "float16"],
+            label="numbers", choices=["auto", "float32", "bfloat16", "float16"],
             value=self._preferred.precision,
             tooltip="Shorter numbers are faster on graphics cards. auto: bfloat16 on those of "
             "NVIDIA, float32 elsewhere. Elsewhere called the precision.",
@@ -168,7 +168,7 @@ class LayerForm(Form):
             "free memory; whole: in one piece. Elsewhere called tiles.",
         )  # fmt: skip
         self.overlap = LineEdit(
-            label="piece overlap", value="auto",
+            label="overlap", value="auto",
             tooltip="How far neighbouring pieces overlap, in pixels; or auto. More hides the seams "
             "between them. Elsewhere called tile overlap.",
         )  # fmt: skip

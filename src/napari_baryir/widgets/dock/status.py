@@ -68,9 +68,10 @@ class StatusPanel(QWidget):
         """Show how far a run is, with a bar and in a sentence."""
         self.say(sentence)
         step = run.latest
-        # Without a number of steps, the bar says that something is going on.
-        self.bar.setRange(0, step.progress.total if step is not None else 0)
-        self.bar.setValue(step.progress.done if step is not None else 0)
+        # Without several steps to count, the bar says that something is going on.
+        several = step is not None and step.progress.total > 1
+        self.bar.setRange(0, step.progress.total if several else 0)
+        self.bar.setValue(step.progress.done if several else 0)
         self.bar.setVisible(run.state != "waiting")
 
     def _show_details(self) -> None:

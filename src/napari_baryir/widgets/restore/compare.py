@@ -81,6 +81,8 @@ class Comparison(QObject):
         self._viewer = viewer
         self.result: Result | None = None
         self.strength = 1.0
+        self.anchor: Any = None
+        """A widget in the viewer's window, to find the canvas from."""
         self._closed = False
         self._wipe: Wipe | None = None
         self._mixing = False
@@ -181,7 +183,7 @@ class Comparison(QObject):
             self._end_wipe()
             return
         if self._wipe is None:
-            self._wipe = Wipe(self._viewer)
+            self._wipe = Wipe(self._viewer, self.anchor)
             self._wipe.moved.connect(self.set_wipe)
         sides = {result.layer: 1.0}
         if result.layer.blending not in layers.COVERING:

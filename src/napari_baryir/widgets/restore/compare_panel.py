@@ -40,6 +40,7 @@ class ComparePanel(QGroupBox):
     def __init__(self, comparison: Comparison) -> None:
         super().__init__()
         self._comparison = comparison
+        comparison.anchor = self
         self.before = _button(
             f"Before/after ({TOGGLE})",
             f"Hides and shows the result; the key {TOGGLE} does the same.",

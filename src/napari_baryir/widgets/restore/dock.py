@@ -78,12 +78,12 @@ class RestoreDock(RunDock):
         page = self._column(
             [
                 lay_out(self.form.basic),
-                self.advanced,
                 side_by_side(self.preview_button, self.button),
                 self.status,
                 self.keep_button,
                 self.summary,
                 self.compare,
+                self.advanced,  # last, for it is long and rarely needed
             ],
             hidden=self.compare,
         )

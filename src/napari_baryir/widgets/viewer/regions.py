@@ -155,7 +155,7 @@ def box_of(
             raise InputError("a preview is of one plane; have the canvas show height and width")
         centre = _seen(viewer, layer).mean(axis=0)
         for i in spatial:
-            starts[i] = max(0, min(round(centre[i] + 0.5 - HERE / 2), shape[i] - HERE))
+            starts[i] = max(0, min(round(centre[i] - HERE / 2), shape[i] - HERE))
             stops[i] = min(shape[i], starts[i] + HERE)
     slices = tuple(slice(a, b) for a, b in zip(starts, stops, strict=True))
     return Box(slices, whole=all(s.stop - s.start == n for s, n in zip(slices, shape, strict=True)))

@@ -52,14 +52,16 @@ class Wipe(QWidget):
     Parameters
     ----------
     viewer
-        A viewer with a window.
+        The viewer of the layers.
+    anchor
+        A widget in the viewer's window.
     """
 
     moved = Signal(float)
     """The line was dragged to this fraction of the canvas's width."""
 
-    def __init__(self, viewer: ViewerModel) -> None:
-        self._canvas: Any = viewer.window._qt_viewer.canvas  # napari has no public name for it
+    def __init__(self, viewer: ViewerModel, anchor: QWidget) -> None:
+        self._canvas = _canvas_beside(anchor)
         super().__init__(self._canvas.native)
         self.fraction = 0.0
         self._layers: dict[Layer, float] = {}
@@ -130,3 +132,15 @@ class Wipe(QWidget):
         painter.setPen(QColor(0, 0, 0, 140))
         painter.setBrush(QColor("white"))
         painter.drawRoundedRect(1, height // 2 - 14, GRIP - 3, 28, 3, 3)
+
+
+def _canvas_beside(widget: QWidget) -> Any:
+    """Return napari's canvas in a widget's window; found through Qt, as napari has no name for it.
+
+    It has `native`, a widget, and `layer_to_visual`, the drawings of the layers.
+    """
+    window: Any = widget
+    while window.parent() is not None:  # a floating dock, too, has the window as its parent
+        window = window.parent()
+    found = (each for each in window.findChildren(QWidget) if type(each).__name__ == "QtViewer")
+    return next(found).canvas

@@ -46,7 +46,6 @@ class BatchSettings(Settings):
             **{each.name: options[each.name] for each in fields(cls) if each.name in options}
         )
 
-
     def in_words(self) -> str:
         """Return what differs between batches: model, what is removed, strength."""
         parts = [f"model {Path(self.model).stem}"]
