@@ -55,7 +55,7 @@ def test_original_is_left_of_the_line_and_the_result_right(dock: RestoreDock, re
     assert (drawn(dock) < 20).mean() == pytest.approx(0.75, abs=0.02)
     dock.compare.wipe.setValue(0)
     assert drawn(dock).min() > 240
-    assert line(dock).isHidden()
+    assert line(dock) is None
     assert result.source.visible == (result.layer.blending == "translucent")
 
 
@@ -72,7 +72,7 @@ def test_the_line_is_dragged_on_the_canvas(dock: RestoreDock, qtbot: QtBot, resu
     assert list(dock.viewer.layers) == before
     qtbot.mouseMove(line(dock), grip - QPoint(width, 0))
     assert dock.compare.wipe.value() == 0
-    assert line(dock).isHidden()
+    assert line(dock) is None
 
 
 def test_the_line_goes_with_the_result_and_with_the_dock(
@@ -84,9 +84,9 @@ def test_the_line_goes_with_the_result_and_with_the_dock(
     dock.viewer.scene.camera.zoom = 100
     assert (drawn(dock) < 20).mean() == pytest.approx(0.5, abs=0.02)
     dock.compare.before.click()
-    assert line(dock).isHidden()
+    assert line(dock) is None
     dock.compare.before.click()
     dock.compare.wipe.setValue(50)
     dock.viewer.layers.remove(result.layer)
-    assert line(dock).isHidden()
+    assert line(dock) is None
     assert drawn(dock).max() < 20

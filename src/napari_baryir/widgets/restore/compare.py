@@ -151,7 +151,7 @@ class Comparison(QObject):
 
         def put(made: list[Any]) -> None:
             self._mixing = False
-            if self._closed or result is not self.result:
+            if self._closed or result is not self.result or not self._timer.isActive():
                 return  # it settles, or has settled
             self._put(result, made, settled=False)
             if strength != result.strength:
@@ -194,9 +194,10 @@ class Comparison(QObject):
 
     def _end_wipe(self) -> None:
         """Draw the result everywhere again."""
-        if self._wipe is None or not self.wipe:
+        if self._wipe is None:
             return
-        self._wipe.end()
+        self._wipe.remove()
+        self._wipe = None
         if self.result is not None and self.result.layer.visible:
             self._hide_below(self.result)
         self.wiped.emit()

@@ -13,6 +13,7 @@ from napari_baryir.errors import BaryIRError
 from napari_baryir.imaging.checks import is_dask
 from napari_baryir.widgets.dock.steps import Failed, Step, Success, guarded
 from napari_baryir.widgets.viewer import layers
+from napari_baryir.widgets.viewer.blending import LiveBlend
 from napari_baryir.widgets.viewer.regions import units_of
 
 if TYPE_CHECKING:
@@ -43,7 +44,10 @@ class SaveJob:
         scale = {letter: step for letter, step in steps if letter in units or step != 1}
         opened = getattr(source.source, "path", None)
         original = Path(opened) if opened and result.box.whole else None
-        return cls(path, layers.levels(layer)[0], result.axes, scale, units, original)
+        data = layers.levels(layer)[0]
+        if isinstance(data, LiveBlend):  # which may be one strength behind
+            data = LiveBlend(result.originals[0], result.restored[0], result.strength)
+        return cls(path, data, result.axes, scale, units, original)
 
 
 @dataclass(frozen=True, eq=False)

@@ -63,6 +63,7 @@ class Wipe(QWidget):
     def __init__(self, viewer: ViewerModel, anchor: QWidget) -> None:
         self._canvas = _canvas_beside(anchor)
         super().__init__(self._canvas.native)
+        self._viewer = viewer
         self.fraction = 0.0
         self._layers: dict[Layer, float] = {}
         self._sides: dict[Layer, Side] = {}
@@ -87,11 +88,13 @@ class Wipe(QWidget):
         self.show()
         self.raise_()
 
-    def end(self) -> None:
-        """Hide the line, and draw all of the layers again."""
-        self.fraction, self._layers = 0.0, {}
+    def remove(self) -> None:
+        """Take the line away, and draw all of the layers again."""
+        self._layers = {}
         self._cut()
+        self._viewer.dims.events.ndisplay.disconnect(self._cut)
         self.hide()
+        self.deleteLater()
 
     def _cut(self, *_: Any) -> None:
         canvas, known = self._canvas.native, self._canvas.layer_to_visual
