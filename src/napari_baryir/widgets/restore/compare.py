@@ -81,8 +81,7 @@ class Comparison(QObject):
         self._viewer = viewer
         self.result: Result | None = None
         self.strength = 1.0
-        self.anchor: Any = None
-        """A widget in the viewer's window, to find the canvas from."""
+        self.anchor: Any = None  # a widget in the viewer's window, to find the canvas from
         self._closed = False
         self._wipe: Wipe | None = None
         self._mixing = False
