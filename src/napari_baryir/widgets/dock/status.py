@@ -67,11 +67,12 @@ class StatusPanel(QWidget):
     def follow(self, run: Run, sentence: str) -> None:
         """Show how far a run is, with a bar and in a sentence."""
         self.say(sentence)
-        step = run.latest
-        # Without several steps to count, the bar says that something is going on.
-        several = step is not None and step.progress.total > 1
-        self.bar.setRange(0, step.progress.total if several else 0)
-        self.bar.setValue(step.progress.done if several else 0)
+        progress = run.latest.progress if run.latest is not None else None
+        if progress is not None and progress.total > 1:
+            self.bar.setRange(0, progress.total)
+            self.bar.setValue(progress.done)
+        else:
+            self.bar.setRange(0, 0)  # says that something is going on
         self.bar.setVisible(run.state != "waiting")
 
     def _show_details(self) -> None:
