@@ -79,9 +79,8 @@ class SummaryLine(QLabel):
     def _on_session(self) -> None:
         """Give way to another run, and go away with the result."""
         result = self._session.comparison.result
-        if self._session.run is not None:
-            self.stop()
-        if result is None or result.is_preview:
+        in_the_way = self.run is not None and self._session.run is not None
+        if in_the_way or result is None or result.is_preview:
             self.stop()
             self.hide()
 
