@@ -162,7 +162,7 @@ def _labelled(
     return replace(done, image=image.copy(data=done.image))
 
 
-def _result(plan: Plan, image: Any, tile: int | None, non_finite: int | None) -> Restoration:
+def result_of(plan: Plan, image: Any, tile: int | None, non_finite: int | None) -> Restoration:
     """Return the record of the run with the restored `image`."""
     options = plan.options
     return Restoration(
@@ -195,7 +195,7 @@ def _at_once(options: Options) -> Generator[Progress, None, Restoration]:
     for progress in steps:
         finished = progress.plane_index if isinstance(out, np.ndarray) else None
         yield progress if finished is None else replace(progress, array=out[finished])
-    return _result(plan, out, engine.largest, sum(restorer.non_finite))
+    return result_of(plan, out, engine.largest, sum(restorer.non_finite))
 
 
 def _lazily(options: Options) -> Generator[Progress, None, Restoration]:
@@ -204,4 +204,4 @@ def _lazily(options: Options) -> Generator[Progress, None, Restoration]:
     from napari_baryir.restoration.lazy import restore_lazily
 
     plan = Plan.of(options)
-    return _result(plan, restore_lazily(plan), None, None)
+    return result_of(plan, restore_lazily(plan), None, None)
