@@ -75,7 +75,7 @@ REGISTRY: dict[str, ModelCard] = {
             title="Photographs (compact)",
             summary="RGB photographs: noise, rain, haze, blur and low light.",
             image_kind="photo",
-            licence="CC-BY-NC-4.0",
+            licence="BSD-3-Clause",
             folder=SHIPPED_FOLDER,
             file="photo-compact.safetensors",
         ),
