@@ -120,7 +120,7 @@ def load_ablation(path: Path, overrides: Iterable[str] = ()) -> Ablation:
         raise InputError(f"there is no {path}; give a file such as training/ablation.toml")
     try:
         values: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"{path} is not valid TOML: {error}") from None
     for override in overrides:
         key, _, value = override.partition("=")

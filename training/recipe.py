@@ -297,7 +297,7 @@ def load_recipe(recipe: str, overrides: Iterable[str] = ()) -> Recipe:
         values = tomllib.loads(path.read_text("utf-8-sig"))
     except UnicodeDecodeError:
         raise InputError(f"{path} is not text in UTF-8; save it as UTF-8 in the editor") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"{path} is not valid TOML: {error}") from None
     for override in overrides:
         _override(values, override)
@@ -316,7 +316,7 @@ def _override(values: dict[str, Any], override: str) -> None:
         raise InputError(f"{override!r} is not key=value; write for instance steps=1000")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         value = text  # plain words need no quotes: output=runs/mine
     *tables, last = key.split(".")
     for table in tables:

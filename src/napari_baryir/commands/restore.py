@@ -193,7 +193,7 @@ def _read_report(path: Path) -> dict[str, Any]:
         return {}
     try:
         return {entry["result"]: entry for entry in json.loads(path.read_bytes())}
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         raise InputError(f"--report {path} is there already and is no report") from None
 
 

@@ -144,13 +144,12 @@ class LazyEstimator:
         work = self._planes(contributions=True)
         decoded = da.concatenate(
             [
-                np.float32(intensity.span)
-                * work.compute(
+                work.compute(
                     planes[number : number + 1, ..., :colours],
                     intensity,
                     cell=1,
                     depth=len(PARTS) * colours,
-                )
+                ).map_blocks(intensity.in_units, dtype=np.float32)
                 for number, intensity in enumerate(self.plan.intensities)
             ]
         )
