@@ -47,6 +47,8 @@ class Watch:
 
     def repeat(self, work: Callable[[int], object]) -> bool:
         """Repeat the work and print what it takes; return whether that stays flat."""
+        if not self.count:
+            return True
         start = time.monotonic()
         every = max(1, self.count // LINES)
         for number in range(self.count):

@@ -34,7 +34,11 @@ def save_checkpoint(folder: str | os.PathLike[str], state: dict[str, Any]) -> No
     """
     path = Path(folder) / CHECKPOINT
     with written_aside(path) as aside:
-        torch.save(state, aside)
+        try:
+            torch.save(state, aside)
+        except RuntimeError as error:  # torch's own, where the disk is full
+            reason = str(error).partition("\n")[0]
+            raise OSError(f"{path} cannot be written; is the disk full? ({reason})") from error
         with aside.open("rb+") as file:  # else a name may outlive a power cut, and its bytes not
             os.fsync(file.fileno())
         if path.is_file():

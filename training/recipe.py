@@ -42,7 +42,7 @@ class DataSettings(_Frozen):
     """Folder of clean images, read recursively; or "skimage"."""
     validation: str
     """Folder of clean images to choose by; or "skimage"."""
-    batch: dict[str, PositiveInt]
+    batch: Annotated[dict[str, PositiveInt], Field(min_length=1)]
     """Domain to its number of samples in a batch; "clean" for untouched ones."""
     patch: PositiveInt = 128
     """Side of the patches, in pixels; a multiple of 8."""

@@ -78,7 +78,9 @@ def published(path: Path) -> None:
     """Write a sound checkpoint."""
     config = VARIANTS["tiny-restormer"]
     assert isinstance(config, RestormerConfig)
-    tensors = BaryIR(config).state_dict()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        tensors = BaryIR(config).state_dict()
     names = published_names(config)
     torch.save({"state_dict": {old: tensors[new].clone() for old, new in names.items()}}, path)
 
@@ -255,7 +257,7 @@ IMAGES: dict[str, tuple[str, Maker]] = {
     "path is itself": (".zarr", _path("")),
     "huge array": (".zarr", _zarr(lambda g, a: a.update(shape=[10**9, 10**9]))),
     "huge chunk": (".zarr", _zarr(lambda g, a: a.update(shape=[10**6, 10**6], chunks=[10**6, 10**6]))),
-    "a million chunks": (".zarr", _zarr(lambda g, a: a.update(shape=[2000, 2000], chunks=[1, 1]))),
+    "40,000 chunks": (".zarr", _zarr(lambda g, a: a.update(shape=[200, 200], chunks=[1, 1]))),
     "chunks of nothing": (".zarr", _zarr(lambda g, a: a.update(chunks=[0, 0]))),
     "negative shape": (".zarr", _zarr(lambda g, a: a.update(shape=[-20, 30]))),
     "unknown codec": (".zarr", _zarr(lambda g, a: a.update(compressor={"id": "evil"}))),

@@ -174,6 +174,8 @@ def _check_result(folder: Path, source: Path, made: list[str], case: FileCase) -
     """Make sure that the result of a sound file is read again, with the shape of the source."""
     top = next((n for n in made if ".zarr" not in n), made[0])
     result = folder / (top if ".zarr" not in top else top.split(".zarr")[0] + ".zarr")
+    if result.suffix in (".webp", ".avif"):  # these have no grey
+        return
     with read_image(source) as image, read_image(result) as again:
         same = sorted(n for n in again.shape if n > 1) == sorted(n for n in image.shape if n > 1)
         require(same, f"{image.shape} became {again.shape}")

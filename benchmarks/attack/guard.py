@@ -64,6 +64,9 @@ def watched(seconds: float = SECONDS) -> Iterator[None]:
         If it does.
     """
     global _armed
+    if _armed:  # one watch is enough, and a forked process has to leave that of its parent alone
+        yield
+        return
     if not getattr(sys, "_baryir_audited", False):
         sys.addaudithook(_audit)  # for good: hooks cannot be taken away
         sys._baryir_audited = True  # type: ignore[attr-defined]

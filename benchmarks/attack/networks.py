@@ -23,8 +23,7 @@ def small_network(*, scene: bool) -> BaryIR:
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.add_(0.02 * torch.randn_like(parameter))
-    width = model.encode(torch.rand(1, 3, 16, 16)).residual.shape[1]
-    rows = np.random.default_rng(0).standard_normal((2, width)).astype(np.float32)
+    rows = np.random.default_rng(0).standard_normal((2, model.evidence_width)).astype(np.float32)
     curve = {"direction": [1.0, 0.0], "inputs": [-1.0, 1.0], "errors": [0.0, 0.9]}
     model.subspace = torch.from_numpy(rows)
     model.calibration = {

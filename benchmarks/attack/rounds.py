@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 KINDS = {
     "arrays": ("array_cases", "attack_array"),
     "files": ("file_cases", "attack_file"),
-    "weights": ("weights_cases", "attack_weights"),
+    "weights": ("cases_of", "attack_weights"),
     "faults": ("fault_cases", "attack_fault"),
 }
 """Kind, which is the name of its module, to what draws a case and what runs it."""
@@ -54,6 +54,17 @@ def run_round(kind: str, number: int, cases: int, findings: Findings) -> None:
     module: Any = importlib.import_module(f"benchmarks.attack.{kind}")
     draw, attack = (getattr(module, name) for name in KINDS[kind])
 
+    def try_case(case: Any) -> None:
+        try:
+            attack(case)
+        except Exception as error:
+            findings.add(case, error)
+
+    if kind == "weights":
+        for case in draw(number, cases):
+            try_case(case)
+        return
+
     # Without shrinking: a round goes on after a finding, and the smallest case of many is small.
     @seed(number)
     @settings(
@@ -62,9 +73,6 @@ def run_round(kind: str, number: int, cases: int, findings: Findings) -> None:
     )  # fmt: skip
     @given(draw())
     def round_of_cases(case: Any) -> None:
-        try:
-            attack(case)
-        except Exception as error:
-            findings.add(case, error)
+        try_case(case)
 
     round_of_cases()

@@ -8,16 +8,16 @@ import os
 import shutil
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hypothesis import strategies as st
 
 from benchmarks.attack.bombs import CHECKPOINTS, DEEP, IMAGES
 from benchmarks.attack.files import run_command, weights_file, work_folder
 from benchmarks.attack.guard import require, snapshot
+from benchmarks.attack.rounds import ROUND
 from benchmarks.attack.writers import WRITERS
 
 Values = dict[str, Any]
@@ -129,15 +129,18 @@ TEXTS: dict[str, tuple[str, bytes, tuple[str, ...]]] = {
 KINDS = {"weights": [*WEIGHTS, *RAW], "checkpoint": list(CHECKPOINTS), "image": list(IMAGES),
          "text": list(TEXTS)}  # fmt: skip
 
-ALL = [WeightsCase(kind, name, 0) for kind, names in KINDS.items() for name in names]
+ALL = sorted(
+    (WeightsCase(kind, name, 0) for kind, names in KINDS.items() for name in names),
+    key=lambda case: (case.name, case.kind),
+)
+"""Every case, the kinds mixed."""
 
 
-def weights_cases() -> Any:
-    """Draw a case: one of all that there are, with any seed."""
-    return st.builds(
-        lambda case, seed: WeightsCase(case.kind, case.name, seed),
-        st.sampled_from(ALL), st.integers(0, 2**32 - 1),
-    )  # fmt: skip
+def cases_of(number: int, count: int) -> list[WeightsCase]:
+    """Return the cases of a round: one after the other, so that none is left out."""
+    start = number * ROUND
+    chosen = (ALL[(start + i) % len(ALL)] for i in range(count))
+    return [replace(case, seed=number) for case in chosen]
 
 
 def attack_weights(case: WeightsCase) -> None:

@@ -42,7 +42,7 @@ def _pil(mode: str, kind: str, **options: Any) -> Writer:
         elif mode == "I;16":
             image = Image.fromarray(picture(rng, (20, 30), "u2"))
         else:
-            shape = (20, 30) if samples is None else (20, 30, samples)
+            shape = (36, 40) if samples is None else (36, 40, samples)
             image = Image.fromarray(picture(rng, shape), mode)
         image.save(path, kind, **options)
 

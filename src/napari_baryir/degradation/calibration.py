@@ -105,6 +105,8 @@ class Calibration(_Fixed):
     def _fits_together(self) -> Calibration:
         if self.domains[-1] != CLEAN or len(set(self.domains)) < len(self.domains):
             raise ValueError("domains must differ and end with 'clean'")
+        if not all(name.isprintable() for name in self.domains):
+            raise ValueError("names of domains must consist of letters that can be printed")
         if len(self.prototypes) != len(self.domains):
             raise ValueError("there must be one prototype per domain")
         if len(self.offsets) not in (0, len(self.domains)):

@@ -8,9 +8,26 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
+from napari_baryir.errors import InputError
+
+MOST_CHUNKS = 10**7
+"""Along all axes together; dask lists them, and a file may claim any number."""
+
 
 def lazy_array(stored: Any) -> Any:
-    """Return a dask array over a zarr array, one block per chunk."""
+    """Return a dask array over a zarr array, one block per chunk.
+
+    Raises
+    ------
+    InputError
+        If there are too many chunks.
+    """
+    chunks = sum(-(-n // step) for n, step in zip(stored.shape, stored.chunks, strict=True))
+    if chunks > MOST_CHUNKS:
+        raise InputError(
+            f"an array of shape {stored.shape} in chunks of {stored.chunks} is cut too finely; "
+            "store it in larger chunks"
+        )
     return da.from_zarr(stored)  # type: ignore[no-untyped-call]
 
 
