@@ -1,0 +1,103 @@
+"""A short attack of each kind, and a test for each fault that the long ones found."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from benchmarks.attack.bombs import DEEP, IMAGES
+from benchmarks.attack.networks import small_network
+from benchmarks.attack.rounds import Findings, run_round
+
+from napari_baryir import estimate_degradation, restore
+from napari_baryir.cli import main
+from napari_baryir.degradation.calibration import Calibration
+from napari_baryir.errors import BaryIRError, InputError
+from napari_baryir.files import read_image
+from napari_baryir.files.formats import holds_ome_zarr
+from napari_baryir.imaging.intensity import IntensityMap
+from napari_baryir.training.recipe import load_recipe
+
+IMAGE = np.random.default_rng(0).integers(0, 4000, (24, 40)).astype(np.uint16)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Any:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize(
+    ("kind", "cases"), [("arrays", 40), ("files", 15), ("weights", 20), ("faults", 8)]
+)
+def test_a_short_attack_breaks_no_promise(kind: str, cases: int) -> None:
+    findings = Findings()
+    run_round(kind, 0, cases, findings)
+    assert not findings.cases, str(findings)
+
+
+@pytest.mark.parametrize("option", ["tile", "overlap", "precision", "device", "strength", "remove"])
+@pytest.mark.parametrize("value", [np.array([0, 4000]), None, [1, 2], 10**30, object()])
+def test_an_option_of_any_type_is_refused_in_a_sentence(option: str, value: Any) -> None:
+    with pytest.raises(BaryIRError, match=option):
+        restore(IMAGE, model=small_network(scene=False), **{option: value})
+
+
+def test_a_map_of_any_span_leaves_integers_as_they_are_and_warns_of_nothing() -> None:
+    for low, high in ((-1e300, 1e300), (0, 5e-324), (1e300, 1.1e300)):
+        unit = IntensityMap(low, high).apply(IMAGE.astype(np.uint8))
+        assert np.isfinite(unit).all()
+        found = estimate_degradation(
+            IMAGE, model=small_network(scene=False), intensity=(low, high), contributions=True
+        )
+        assert found.contributions is not None
+        assert np.isfinite(found.contributions.barycenter).all()
+
+
+def test_signalling_nan_are_nan() -> None:
+    image = IMAGE.astype(np.float32)
+    image.view(np.uint32)[3, 4] = 0x7FA00000
+    restored = restore(image, model=small_network(scene=True)).image
+    assert np.isnan(restored[3, 4])
+    assert np.isfinite(restored).sum() == restored.size - 1
+
+
+@pytest.mark.parametrize("name", ["pickled chunks", "pickled objects"])
+def test_an_ome_zarr_whose_chunks_are_pickles_is_refused(tmp_path: Path, name: str) -> None:
+    _, make = IMAGES[name]
+    make(tmp_path / "in.zarr", np.random.default_rng(0))
+    with pytest.raises(InputError, match="pickles"):
+        read_image(tmp_path / "in.zarr")
+
+
+def test_endless_brackets_are_no_image_no_recipe_and_no_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "zarr.json").write_text(DEEP)
+    assert not holds_ome_zarr(tmp_path)
+    Path("r.toml").write_text(f"a = {DEEP}")
+    with pytest.raises(InputError, match="not valid TOML"):
+        load_recipe("r.toml")
+    with pytest.raises(InputError, match="steps"):
+        load_recipe("smoke", [f"steps={DEEP}"])
+    assert main(["restore", "x.png", "-o", "y.png", "--report", "zarr.json"]) == 2
+    assert "is no report" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("window", 10**9 + 1), ("temperature", 1e-300), ("unknown_width", 1e-300), ("tail", 1e-300),
+     ("offsets", [1e308, 0, 0]), ("prototypes", [[1e300, 0], [0, 0], [0, 0]])],
+)  # fmt: skip
+def test_a_calibration_of_impossible_numbers_is_refused(field: str, value: Any) -> None:
+    sound = small_network(scene=False).calibration
+    assert Calibration.model_validate(sound)
+    with pytest.raises(ValueError, match=field):
+        Calibration.model_validate(json.loads(json.dumps({**sound, field: value})))
