@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -10,17 +11,22 @@ import numpy as np
 import pytest
 import torch
 from benchmarks.attack.bombs import DEEP, IMAGES
+from benchmarks.attack.files import weights_file
 from benchmarks.attack.networks import small_network
 from benchmarks.attack.rounds import Findings, run_round
 
 from napari_baryir import estimate_degradation, restore
 from napari_baryir.cli import main
 from napari_baryir.degradation.calibration import Calibration
-from napari_baryir.errors import BaryIRError, InputError
-from napari_baryir.files import read_image
+from napari_baryir.errors import BaryIRError, InputError, WeightsError
+from napari_baryir.files import read_image, write_image
 from napari_baryir.files.formats import holds_ome_zarr
 from napari_baryir.imaging.intensity import IntensityMap
+from napari_baryir.training.checkpoint import save_checkpoint
 from napari_baryir.training.recipe import load_recipe
+from napari_baryir.weights.cache import model_folder
+from napari_baryir.weights.files import save_weights
+from napari_baryir.weights.header import read_header
 
 IMAGE = np.random.default_rng(0).integers(0, 4000, (24, 40)).astype(np.uint16)
 
@@ -43,7 +49,7 @@ def test_a_short_attack_breaks_no_promise(kind: str, cases: int) -> None:
 
 
 @pytest.mark.parametrize("option", ["tile", "overlap", "precision", "device", "strength", "remove"])
-@pytest.mark.parametrize("value", [np.array([0, 4000]), None, [1, 2], 10**30, object()])
+@pytest.mark.parametrize("value", [np.array([0, 4000]), None, [1, 2], -1, object()])
 def test_an_option_of_any_type_is_refused_in_a_sentence(option: str, value: Any) -> None:
     with pytest.raises(BaryIRError, match=option):
         restore(IMAGE, model=small_network(scene=False), **{option: value})
@@ -101,3 +107,68 @@ def test_a_calibration_of_impossible_numbers_is_refused(field: str, value: Any) 
     assert Calibration.model_validate(sound)
     with pytest.raises(ValueError, match=field):
         Calibration.model_validate(json.loads(json.dumps({**sound, field: value})))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["odd fill", "image is a number", "odd steps", "many levels", "huge array", "no levels",
+     "axes of nothing", "no list of images", "image is empty", "path is a number"],
+)  # fmt: skip
+def test_an_ome_zarr_of_odd_metadata_is_refused_in_a_sentence(tmp_path: Path, name: str) -> None:
+    _, make = IMAGES[name]
+    make(tmp_path / "in.zarr", np.random.default_rng(0))
+    with pytest.raises(InputError, match=r"in\.zarr"):
+        read_image(tmp_path / "in.zarr")
+
+
+def test_axes_of_another_length_are_refused_before_the_result_is_opened(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_image(tmp_path / "in.zarr", IMAGE, axes="YX")
+    words = ["restore", str(tmp_path / "in.zarr"), "-o", str(tmp_path / "o.webp")]
+    assert main([*words, "--axes", "YXS", "--model", str(weights_file())]) == 1
+    assert "axes 'YXS' has 3 letters but the image has 2 dimensions" in capsys.readouterr().err
+
+
+def test_a_recipe_without_samples_is_refused() -> None:
+    with pytest.raises(InputError, match=r"data\.batch"):
+        load_recipe("smoke", ["data.batch={}"])
+
+
+def test_what_a_weights_file_says_of_itself_cannot_steer_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = copy.deepcopy(small_network(scene=False))
+    model.provenance = {"title": "\x1b[2Jgone", "licence": "a\nb"}
+    save_weights(model, model_folder() / "odd.safetensors")
+    assert main(["models"]) == 0
+    assert "[2Jgone" in (listed := capsys.readouterr().out)
+    assert "\x1b" not in listed
+    model.domains = ("\x1b[2J", "haze", "clean")
+    save_weights(model, tmp_path / "odd.safetensors")
+    with pytest.raises(WeightsError, match="can be printed"):
+        read_header(tmp_path / "odd.safetensors")
+
+
+def test_a_full_disk_is_an_error_of_the_system_where_torch_has_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise RuntimeError("[enforce fail at inline_container.cc:783] . PytorchStreamWriter")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="is the disk full"):
+        save_checkpoint(tmp_path, {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_chunk_is_damage_of_the_file_whenever_it_is_read(tmp_path: Path) -> None:
+    write_image(tmp_path / "in.zarr", IMAGE, axes="YX")
+    for chunk in (tmp_path / "in.zarr" / "0" / "c").rglob("*"):
+        if chunk.is_file():
+            chunk.write_bytes(b"\xff" * 40)
+    with read_image(tmp_path / "in.zarr") as image:
+        with pytest.raises(InputError, match=r"in\.zarr: not a readable OME-Zarr; it is damaged"):
+            image.data.compute()
+        with pytest.raises(InputError, match="damaged"):
+            restore(image.data, model=small_network(scene=False), intensity=(0, 1)).image.compute()

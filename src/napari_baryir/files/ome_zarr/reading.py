@@ -143,7 +143,7 @@ def _read(path: Path, name: str, group: zarr.Group, store: ZipStore | None) -> I
     return ImageFile(
         path,
         name,
-        lazy_array(group[levels[0].path]),
+        lazy_array(group[levels[0].path], path, "OME-Zarr"),
         axes,
         scale=scale,
         units=units,
