@@ -188,7 +188,7 @@ def _zarr(change: Callable[[dict[str, Any], dict[str, Any]], Any], version: int 
 
 def _zarr_pickle(path: Path, rng: np.random.Generator) -> None:
     """Write chunks that numcodecs would unpickle."""
-    _zarr(lambda group, array: array.update(filters=[{"id": "pickle"}], compressor=None))(path, rng)
+    _zarr(lambda group, array: array.update(filters=None, compressor={"id": "pickle"}))(path, rng)
     for chunk in ("0.0", "1.0"):
         _written(path / "0" / chunk, PICKLES["system"])
 

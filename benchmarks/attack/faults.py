@@ -214,7 +214,8 @@ def _made(folder: Path) -> dict[str, str]:
     """Return what a scenario is to make; logs and tables have times in them."""
     timed = (".csv", ".json", ".md", ".toml", ".pt")
     made = snapshot(folder / "out")
-    for name in [name for name in made if name.endswith(".ozx")]:  # a ZIP has times in it, too
+    # ZIP files have times in them, and OME-XML has names of its own each time.
+    for name in [name for name in made if name.endswith((".ozx", ".tif"))]:
         with read_image(folder / "out" / name) as image:
             made[name] = str(np.asarray(image.data).tobytes())
     return {n: d for n, d in made.items() if not n.endswith(timed) and "tensorboard" not in n}
