@@ -40,7 +40,7 @@ def one_thread() -> Any:
 
 
 @pytest.mark.parametrize(
-    ("kind", "cases"), [("arrays", 40), ("files", 15), ("weights", 20), ("faults", 8)]
+    ("kind", "cases"), [("arrays", 30), ("files", 12), ("weights", 15), ("faults", 6)]
 )
 def test_a_short_attack_breaks_no_promise(kind: str, cases: int) -> None:
     findings = Findings()
