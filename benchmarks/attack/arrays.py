@@ -195,7 +195,9 @@ def attack_array(case: ArrayCase) -> None:
             require(len(str(error)) > 20, f"says too little: {error}")
             result = None
         if result is not None:
-            require(result.image.dtype == getattr(image, "dtype", array.dtype), "another dtype")
+            dtype = getattr(image, "dtype", None)
+            if isinstance(dtype, np.dtype):
+                require(result.image.dtype == dtype, "another dtype")
             _check_restored(array, result, result.image, case, model)
         chosen = {k: case.options[k] for k in ("tile", "overlap", "intensity") if k in case.options}
         try:

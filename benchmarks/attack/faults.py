@@ -24,6 +24,7 @@ import dask.array as da
 import numpy as np
 import tifffile
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 
 import napari_baryir
 from benchmarks.attack.bombs import published
@@ -218,6 +219,9 @@ def _made(folder: Path) -> dict[str, str]:
     for name in [name for name in made if name.endswith((".ozx", ".tif"))]:
         with read_image(folder / "out" / name) as image:
             made[name] = str(np.asarray(image.data).tobytes())
+    for name in [name for name in made if name.endswith(".safetensors")]:  # how long it took
+        weights = load_file(folder / "out" / name)
+        made[name] = str({key: hash(value.numpy().tobytes()) for key, value in weights.items()})
     return {n: d for n, d in made.items() if not n.endswith(timed) and "tensorboard" not in n}
 
 
