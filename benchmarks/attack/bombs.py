@@ -257,7 +257,6 @@ IMAGES: dict[str, tuple[str, Maker]] = {
     "path is itself": (".zarr", _path("")),
     "huge array": (".zarr", _zarr(lambda g, a: a.update(shape=[10**9, 10**9]))),
     "huge chunk": (".zarr", _zarr(lambda g, a: a.update(shape=[10**6, 10**6], chunks=[10**6, 10**6]))),
-    "3,600 chunks": (".zarr", _zarr(lambda g, a: a.update(shape=[60, 60], chunks=[1, 1]))),
     "chunks of nothing": (".zarr", _zarr(lambda g, a: a.update(chunks=[0, 0]))),
     "negative shape": (".zarr", _zarr(lambda g, a: a.update(shape=[-20, 30]))),
     "unknown codec": (".zarr", _zarr(lambda g, a: a.update(compressor={"id": "evil"}))),
