@@ -134,7 +134,7 @@ def composites(bench: Bench) -> Iterator[str]:
             scene = bench.scene(number, [left, second], kind="side by side")
             named = bench.estimate(scene.degraded).probabilities.argmax(axis=0)
             for place, domain in enumerate(scene.domains):
-                own = named[scene.places == place]
+                own = named[scene.labels == place]
                 right[domain].append(float((own == bench.domains.index(domain)).mean()))
     means = {domain: float(np.mean(values)) for domain, values in right.items()}
     yield "Halves with different degradations, right places away from the border (target 85 %):"

@@ -36,12 +36,13 @@ def main(folder: str, sheet: str) -> None:
             small = Image.fromarray(pixels)
             small.thumbnail((SHOWN, SHOWN))
             tile.paste(small, (number * SHOWN + 2, 4))
-        tiles.append(tile)
-    rows = -(-len(tiles) // COLUMNS)
-    whole = Image.new("RGB", (COLUMNS * tiles[0].width, rows * tiles[0].height), "white")
-    for number, tile in enumerate(tiles):
-        row, column = divmod(number, COLUMNS)
-        whole.paste(tile, (column * tile.width, row * tile.height))
+        tiles.append(tile.crop((0, 0, tile.width, small.height + 8)))
+    rows = [tiles[start : start + COLUMNS] for start in range(0, len(tiles), COLUMNS)]
+    heights = [max(tile.height for tile in row) for row in rows]
+    whole = Image.new("RGB", (COLUMNS * tiles[0].width, sum(heights)), "white")
+    for number, row in enumerate(rows):
+        for column, tile in enumerate(row):
+            whole.paste(tile, (column * tile.width, sum(heights[:number])))
     whole.save(sheet, quality=85)
 
 

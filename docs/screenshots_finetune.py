@@ -4,7 +4,7 @@ Where there is no screen::
 
     xvfb-run -a -s "-screen 0 1600x1000x24" python docs/screenshots_finetune.py
 
-Writes finetune-empty.png, finetune-noise.png, finetune-error.png, finetune-running.png,
+Writes finetune-noise.png, finetune-error.png, finetune-running.png,
 finetune-done.png and finetune-used.png to docs/images. Trains for some minutes. Nothing of the
 user's settings is read or changed.
 """
@@ -51,7 +51,6 @@ def _make_all(args: argparse.Namespace, home: Path) -> None:
     get_app_model().commands.execute_command("napari-baryir.finetune").result()
     dock = viewer.window._wrapped_dock_widgets["Fine-tune (BaryIR)"].inner_widget()
     window = Window(viewer, args.out)
-    window.picture("finetune-empty")
 
     clean, striped = _stacks()
     noisy = viewer.add_image(striped, name="new camera", axis_labels=("t", "y", "x"))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_baryir.sample_data.sample import Sample
-from napari_baryir.training.degradations import convolve, disc_kernel
+from napari_baryir.training.degradations.fields import convolve, disc_kernel
 
 Volume = NDArray[np.float32]
 

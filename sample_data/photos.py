@@ -10,7 +10,8 @@ import skimage.data
 from numpy.typing import NDArray
 
 from napari_baryir.sample_data.sample import Sample
-from napari_baryir.training.degradations import degrade, noise_level
+from napari_baryir.training.degradations import degrade
+from napari_baryir.training.degradations.photo import noise_level
 
 
 def photo_noise_haze(seed: int = 0) -> Sample:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,14 @@ def own_model_folder(
 ) -> None:
     """Keep the user's own models out of the tests, and the tests out of the user's folder."""
     monkeypatch.setenv("NAPARI_BARYIR_MODELS", os.fspath(tmp_path_factory.mktemp("models")))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def every_cpu_alike() -> Iterator[None]:
+    """Let "auto" be float32 on every CPU, so that answers are compared like with like."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ import sys
 import time
 
 import torch
+import torch._dynamo  # which the first step of an optimiser imports
 import torch.utils.tensorboard
 
 from napari_baryir.training.data import load_data
@@ -29,33 +30,33 @@ SOON = 5
 
 def begin(output: str, words: list[str]) -> tuple[int, int]:
     """Train in a process of its own: its id, and a pipe with the number of each step done."""
-    told, tell = os.pipe()
+    steps_done, write_end = os.pipe()
     child = os.fork()
     if child:
-        os.close(tell)
-        return child, told
+        os.close(write_end)
+        return child, steps_done
     code = 1
     try:
         for progress in train(load_recipe("smoke", [*words, f"output={output}"])):
-            os.write(tell, progress.step.to_bytes(4, "little"))
+            os.write(write_end, progress.step.to_bytes(4, "little"))
         code = 0
     finally:
         os._exit(code)
 
 
-def read_step(told: int) -> int | None:
+def read_step(steps_done: int) -> int | None:
     """Wait for the next step; None: there is none any more."""
-    step = os.read(told, 4)
+    step = os.read(steps_done, 4)
     return int.from_bytes(step, "little") if step else None
 
 
 def finish(output: str, words: list[str]) -> float:
     """Train to the end; seconds that a step lasts."""
-    child, told = begin(output, words)
+    child, steps_done = begin(output, words)
     times = []
-    while read_step(told):
+    while read_step(steps_done):
         times.append(time.monotonic())
-    os.close(told)
+    os.close(steps_done)
     _, status = os.waitpid(child, 0)
     assert status == 0
     return (times[-1] - times[0]) / max(1, len(times) - 1)
@@ -63,17 +64,17 @@ def finish(output: str, words: list[str]) -> float:
 
 def kill(output: str, words: list[str], step: int, wait: float) -> None:
     """Train, and kill so many seconds after a step, but no later than a few steps after it."""
-    child, told = begin(output, words)
-    done = read_step(told)
+    child, steps_done = begin(output, words)
+    done = read_step(steps_done)
     while done is not None and done < step:
-        done = read_step(told)
+        done = read_step(steps_done)
     end = time.monotonic() + wait
     while done is not None and done < step + SOON:
-        if not select.select([told], [], [], max(0.0, end - time.monotonic()))[0]:
+        if not select.select([steps_done], [], [], max(0.0, end - time.monotonic()))[0]:
             break
-        done = read_step(told)
+        done = read_step(steps_done)
     os.kill(child, signal.SIGKILL)
-    os.close(told)
+    os.close(steps_done)
     _, status = os.waitpid(child, 0)
     assert os.WIFSIGNALED(status)
     assert os.WTERMSIG(status) == signal.SIGKILL

@@ -163,8 +163,8 @@ def test_a_finished_run_of_other_settings_is_refused(
     folder = pretend(tiny, "L1 only", 0, 20)
     with pytest.raises(DataError, match="made with other values"):  # of nobody knows what
         next(run_ablation(tiny))
-    told = tiny.identity_of(tiny.recipe_of("L1 only", 0))
-    (folder / IDENTITY).write_text(json.dumps(told))
+    identity = tiny.identity_of(tiny.recipe_of("L1 only", 0))
+    (folder / IDENTITY).write_text(json.dumps(identity))
     assert next(run_ablation(tiny)).variant == "full"
     if "overrides" in change:
         change = {"overrides": (*tiny.overrides, *change["overrides"])}

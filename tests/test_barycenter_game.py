@@ -15,15 +15,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from napari_baryir.training.game import Potentials
 from napari_baryir.training.losses import barycenter_losses
-from napari_baryir.training.potentials import Potentials
 
 WEIGHTS = torch.tensor([0.5, 0.3, 0.2])
 MEANS = torch.tensor([[-4.0, -1.0], [4.0, -2.0], [2.0, 6.0]])
 SPREADS = torch.tensor([[1.0, 0.5], [0.6, 1.2], [1.4, 0.8]])
 """Standard deviations along two directions that all sources share, 30 degrees off the axes."""
 SAMPLES = 128
-"""Of each source at each step."""
+"""Samples of each source at each step."""
 STEPS = 2000
 
 

@@ -87,7 +87,7 @@ def test_microscopy_is_calibrated_on_scenes_of_all_kinds(monkeypatch: pytest.Mon
     assert discs
     for scene in discs:
         assert CLEAN in scene.domains
-        assert (scene.places == 1).any(), "a disc with no place inside that is sure"
+        assert (scene.labels == 1).any(), "a disc with no cell inside that is sure"
 
 
 def _is_disc(scene: Scene) -> bool:

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from napari_baryir.degradation.calibration import Calibration, SeverityCurve, pool, severity_of
-from napari_baryir.training.calibrate.discriminants import Fitted, Places, fit
+from napari_baryir.training.calibrate.discriminants import Cells, Fitted, fit
 
 DOMAINS = ("noise", "haze", "clean")
 DIMENSIONS = 12
 
 
-def places(count: int, seed: int) -> Places:
+def cells(count: int, seed: int) -> Cells:
     """Noise lies along axis 0, haze along axis 1, clean at 0; axes 2 and 3 vary much, with all.
 
     Noise and haze lie the farther out the higher their level; the error is a tenth of it.
@@ -28,13 +28,13 @@ def places(count: int, seed: int) -> Places:
     for axis in (0, 1):
         points[domains == axis, axis] += 1 + levels[domains == axis]
     points += 3  # the residuals of all domains have a common part
-    return Places(points.astype(np.float32), domains, levels, 0.1 * levels)
+    return Cells(points.astype(np.float32), domains, levels, 0.1 * levels)
 
 
 @pytest.fixture(scope="module")
 def fitted() -> Fitted:
-    """Fitted to places like those that the tests judge."""
-    return fit(places(1500, 0), places(500, 1), DOMAINS, 5, "made up")
+    """Fitted to cells like those that the tests judge."""
+    return fit(cells(1500, 0), cells(500, 1), DOMAINS, 5, "made up")
 
 
 def judged(fitted: Fitted, points: Any) -> tuple[Any, Any]:
@@ -44,8 +44,8 @@ def judged(fitted: Fitted, points: Any) -> tuple[Any, Any]:
     return probabilities[..., 0], severity[:, 0]
 
 
-def test_fitted_prototypes_tell_the_domains_of_other_places_apart(fitted: Fitted) -> None:
-    seen = places(1000, 2)
+def test_fitted_prototypes_tell_the_domains_of_other_cells_apart(fitted: Fitted) -> None:
+    seen = cells(1000, 2)
     probabilities, _ = judged(fitted, seen.points)
     named = probabilities.argmax(axis=0)
     assert np.mean(named == seen.domains) > 0.93  # nearness in the full space: about 0.5
@@ -53,14 +53,14 @@ def test_fitted_prototypes_tell_the_domains_of_other_places_apart(fitted: Fitted
 
 
 def test_probabilities_mean_what_they_say(fitted: Fitted) -> None:
-    seen = places(4000, 3)
+    seen = cells(4000, 3)
     probabilities, _ = judged(fitted, seen.points)
     for k in range(3):
         assert probabilities[k].mean() == pytest.approx(np.mean(seen.domains == k), abs=0.03)
 
 
-def test_places_like_no_domain_are_unknown_and_few_others_are(fitted: Fitted) -> None:
-    seen = places(1000, 4)
+def test_cells_like_no_domain_are_unknown_and_few_others_are(fitted: Fitted) -> None:
+    seen = cells(1000, 4)
     probabilities, _ = judged(fitted, seen.points)
     assert np.mean(probabilities.argmax(axis=0) == 3) < 0.05
     strange = seen.points + 6 * (np.arange(DIMENSIONS) < 2)
@@ -69,7 +69,7 @@ def test_places_like_no_domain_are_unknown_and_few_others_are(fitted: Fitted) ->
 
 
 def test_severity_rises_with_the_level_and_means_the_error(fitted: Fitted) -> None:
-    seen = places(3000, 5)
+    seen = cells(3000, 5)
     _, severity = judged(fitted, seen.points)
     for k in (0, 1):
         own = seen.domains == k
@@ -86,8 +86,8 @@ def test_severity_curves_never_fall_nor_stand_still(fitted: Fitted) -> None:
 
 
 @pytest.mark.parametrize("part", [0, 1])
-def test_severity_is_fitted_to_the_known_and_to_the_held_out_places(part: int) -> None:
-    both = [places(300, 0), places(100, 1)]
+def test_severity_is_fitted_to_the_known_and_to_the_held_out_cells(part: int) -> None:
+    both = [cells(300, 0), cells(100, 1)]
     before = fit(both[0], both[1], DOMAINS, 5, "").calibration
     both[part] = replace(both[part], errors=2 * both[part].errors)
     after = fit(both[0], both[1], DOMAINS, 5, "").calibration
@@ -96,8 +96,8 @@ def test_severity_is_fitted_to_the_known_and_to_the_held_out_places(part: int) -
     assert after.model_copy(update={"severity": before.severity}) == before
 
 
-def test_curves_rise_strictly_where_many_places_are_alike() -> None:
-    known, held_out = places(300, 0), places(100, 1)
+def test_curves_rise_strictly_where_many_cells_are_alike() -> None:
+    known, held_out = cells(300, 0), cells(100, 1)
     for part in (known, held_out):
         noisy = np.flatnonzero(part.domains == 0)
         part.points[noisy] = known.points[noisy[0]]  # all at one place but a few

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 import torch
 
 from napari_baryir import __version__, available_models, cli, load_model
-from napari_baryir.errors import InputError
+from napari_baryir.errors import InputError, ModelUnavailableError
 from napari_baryir.network import BaryIR
 from napari_baryir.weights.files import save_weights
 
@@ -149,12 +151,109 @@ def test_a_full_disk_behind_stdout_is_an_error_in_one_line() -> None:
     assert done.stderr.count(b"\n") == 1
 
 
-def test_common_options_may_stand_anywhere_before_a_double_dash() -> None:
-    take = cli._common_options
-    assert take(["-v", "models"]) == (["models"], True, False)
-    assert take(["models", "--verbose"]) == (["models"], True, False)
-    assert take(["models", "--debug"]) == (["models"], True, True)
-    assert take(["restore", "--", "-v"]) == (["restore", "--", "-v"], False, False)
+@pytest.mark.parametrize(
+    ("words", "kept", "given"),
+    [
+        (["-v", "models"], ["models"], {"verbose"}),
+        (["models", "--verbose"], ["models"], {"verbose"}),
+        (["models", "--debug", "-q"], ["models"], {"debug", "quiet"}),
+        (["restore", "--", "-v"], ["restore", "--", "-v"], set()),
+    ],
+)
+def test_common_options_may_stand_anywhere_before_a_double_dash(
+    words: list[str], kept: list[str], given: set[str]
+) -> None:
+    rest, common = cli._common_options(words)
+    assert rest == kept
+    assert {option for option, is_given in common.items() if is_given} == given
+
+
+def test_every_command_explains_the_options_that_all_have(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for command in cli.COMMANDS:
+        with pytest.raises(SystemExit):
+            cli.main([command, "--help"])
+        text = capsys.readouterr().out
+        assert {"--quiet", "--verbose", "--debug"} <= set(text.replace(",", " ").split()), command
+
+
+def test_verbose_says_more_and_quiet_nothing(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["import-weights", str(checkpoint), "-o", str(tmp_path / "w.safetensors")]
+    assert cli.main(words) == 0
+    usual = capsys.readouterr()
+    assert (usual.out.count("\n"), usual.err) == (1, "")
+    assert cli.main(["-v", *words]) == 0
+    more = capsys.readouterr()
+    assert more.out == usual.out
+    assert "header: " in more.err
+    assert re.search(r"import-weights took [\d.]+ s, with version", more.err)
+    assert cli.main(["-q", "-v", *words]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_mistyped_option_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    for words, meant in ((["models", "--jsn"], "--json"), (["--versoin"], "--version")):
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(words)
+        assert stopped.value.code == 2
+        assert f"unknown: {words[-1]}; did you mean {meant}?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["restore", "in.png", "-o", "-"], ["restore", "in.png", "-o", "x", "--report", "-"],
+        ["estimate", "in.png", "-o", "-"], ["evaluate", "--clean", "x", "-o", "a.md", "-o", "-"],
+        ["import-weights", "x.pth", "-"], ["demo", "-o", "-"],
+        ["calibrate", "x.safetensors", "--data", "x", "-o", "-"],
+        ["finetune", "--model", "photo-compact", "--noisy", "x", "-o", "-"],
+    ],
+)  # fmt: skip
+def test_the_standard_output_takes_no_results(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(words) == 2
+    assert "results do not go to the standard output" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        (["fine"], "finetune"),
+        (["restore", "--str"], "--strength"),
+        (["restore", "--precision", "bf"], "bfloat16"),
+        (["restore", "pict"], "picture.png"),
+    ],
+)
+def test_bash_completes_commands_options_values_and_files(
+    typed: list[str], offered: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("shtab")
+    (tmp_path / "picture.png").touch()
+    assert cli.main(["completion", "bash"]) == 0
+    script = tmp_path / "completion.sh"
+    script.write_text(capsys.readouterr().out)
+    words = " ".join(["napari-baryir", *typed])
+    ask = (
+        f"source '{script}'; COMP_WORDS=({words}); COMP_CWORD={len(typed)}; "
+        "$(complete -p napari-baryir | sed 's/.*-F \\([^ ]*\\).*/\\1/'); echo ${COMPREPLY[@]}"
+    )
+    done = subprocess.run(
+        ["bash", "-c", ask], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() == [offered], done.stderr
+
+
+def test_completion_without_shtab_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    assert cli.main(["completion", "zsh"]) == 2
+    assert "pip install shtab" in capsys.readouterr().err
 
 
 def test_models_lists_shipped_and_own_models(
@@ -178,6 +277,22 @@ def test_models_lists_shipped_and_own_models(
     text = capsys.readouterr().out
     assert "Trained on one fish." in text
     assert "photo-compact" not in text
+
+
+def test_published_models_are_listed_until_they_are_imported(
+    tmp_path: Path,
+    tiny_model: BaryIR,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("NAPARI_BARYIR_MODELS", str(tmp_path))
+    save_weights(tiny_model, tmp_path / "published-5d.safetensors")
+    assert cli.main(["models"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
+    assert "not here yet" in lines["published-3d"]
+    assert str(tmp_path) in lines["published-5d"]
+    with pytest.raises(ModelUnavailableError, match=r"published-3d.*import-weights"):
+        load_model("published-3d")
 
 
 def test_models_as_json_and_quiet(capsys: pytest.CaptureFixture[str]) -> None:

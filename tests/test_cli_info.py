@@ -44,7 +44,9 @@ def test_json_says_what_auto_chooses(capsys: pytest.CaptureFixture[str]) -> None
     assert torch.device(auto["name"]).type == devices.choose_device("auto").type
     assert 0 < auto["free"] <= auto["memory"]
     assert report["devices"][0]["name"] == "cpu"
-    assert report["devices"][0]["auto_precision"] == "float32"
+    assert report["devices"][0]["auto_precision"] == devices.choose_precision(
+        "auto", torch.device("cpu")
+    )
     hashes = {model["name"]: model["sha256"] for model in report["models"]}
     assert {"photo-compact", "microscopy-compact"} <= set(hashes)
     assert all(len(value) == 64 for value in hashes.values())

@@ -335,13 +335,36 @@ def test_a_report_keeps_the_record_of_what_is_skipped_and_replaces_nothing_else(
     assert Path("mine.json").read_text() == '{"not": "a report"}'
 
 
-def test_the_standard_output_is_no_file_for_images(
-    run: Run, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_report_has_the_shares_before_and_after_and_a_sidecar_says_the_same(run: Run) -> None:
+    stack = picture(shape=(2, 3, 32, 40))
+    write_image("in.ome.zarr", stack, axes="CZYX")
+    assert main(["restore", "in.ome.zarr", "-o", "out.tif", "--sidecar", "--report", "r.json"]) == 0
+    (entry,) = json.loads(Path("r.json").read_text())
+    assert json.loads(Path("out.tif.json").read_text()) == [entry]
+    before, after = entry["estimate"]["before"], entry["estimate"]["after"]
+    for planes, axes in ((before, "CZYX"), (after, read_image("out.tif").axes)):
+        assert [plane["plane"] for plane in planes] == [
+            f"{axes[0]}{i} {axes[1]}{j}"
+            for i, j in np.ndindex((2, 3) if axes[0] == "C" else (3, 2))
+        ]
+    for plane in before + after:
+        assert sum(plane["shares"].values()) == pytest.approx(1)
+    assert np.mean([p["severity"] for p in after]) < np.mean([p["severity"] for p in before])
+
+
+def test_a_report_of_a_model_that_is_not_calibrated_has_no_shares(run: Run) -> None:
     imageio.imwrite("in.png", picture())
-    assert run("in.png", "-o", "-") == 2
-    assert "name a file or folder" in capsys.readouterr().err
-    assert not Path("-").exists()
+    assert run("in.png", "-o", "out.png", "--report", "r.json") == 0
+    (entry,) = json.loads(Path("r.json").read_text())
+    assert entry["estimate"] == {"before": None, "after": None}
+
+
+def test_a_sidecar_replaces_nothing_else(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    imageio.imwrite("in.png", picture())
+    Path("out.png.json").write_text("{}")
+    assert run("in.png", "-o", "out.png", "--sidecar") == 2
+    assert "--sidecar out.png.json is there already" in capsys.readouterr().err
+    assert not Path("out.png").exists()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems keep names as text")

@@ -22,7 +22,7 @@ from napari_baryir.training.data.images import (
     spread,
 )
 from napari_baryir.training.data.made_pairs import Batch, PairDataset, microscopy_pair
-from napari_baryir.training.data.mixtures import GRID, NO_DOMAIN, draw_plan
+from napari_baryir.training.data.mixtures import GRID, NO_DOMAIN, draw_mixture
 
 PHOTO = {"noise": 2, "haze": 1, "clean": 1}
 CELLS = {"noise": 1, "background": 2, "clean": 1}
@@ -77,15 +77,15 @@ def test_worker_processes_change_nothing() -> None:
 def test_batches_have_the_recipes_composition(
     dataset: PairDataset, composition: dict[str, int]
 ) -> None:
-    degraded, clean, places = dataset[0]
+    degraded, clean, labels = dataset[0]
     count = sum(composition.values())
     assert degraded.shape == clean.shape == (count, 3, 32, 32)
     assert degraded.dtype == clean.dtype == torch.float32
     expected = [k for k, n in enumerate(composition.values()) for _ in range(n)]
-    assert places.shape == (count, GRID, GRID)
-    sources = places[:, 0, 0]
+    assert labels.shape == (count, GRID, GRID)
+    sources = labels[:, 0, 0]
     assert sources.tolist() == expected
-    assert bool((places == sources[:, None, None]).all())
+    assert bool((labels == sources[:, None, None]).all())
     for k, domain in enumerate(composition):
         differs = (degraded - clean).abs().amax(dim=(1, 2, 3))[sources == k] > 0
         assert differs.tolist() == [domain != "clean"] * composition[domain]
@@ -111,9 +111,9 @@ def test_microscopy_is_grey_and_in_the_map_of_the_degraded_image() -> None:
 def test_mixtures_in_turn_have_no_domain_and_differ_from_the_truth() -> None:
     files = [[photo] for photo in photos()]
     dataset = PairDataset(files, "photo", {"noise": 1, "haze": 1, "clean": 1}, 32, 1, in_turn=2)
-    degraded, clean, places = dataset[0]
-    assert len(places) == 5
-    assert bool((places[3:] == NO_DOMAIN).all())
+    degraded, clean, labels = dataset[0]
+    assert len(labels) == 5
+    assert bool((labels[3:] == NO_DOMAIN).all())
     assert bool(((degraded - clean)[3:].abs().amax(dim=(1, 2, 3)) > 0).all())
 
 
@@ -124,8 +124,8 @@ def test_side_by_side_each_place_suffers_its_own_domain(profile: Profile) -> Non
     dataset = PairDataset(files, profile, names, 32, 1, side_by_side=6)
     lines, islands = set(), 0
     for step in range(4):
-        degraded, clean, places = dataset[step]
-        for x, y, where in zip(degraded[2:], clean[2:], places[2:], strict=True):
+        degraded, clean, labels = dataset[step]
+        for x, y, where in zip(degraded[2:], clean[2:], labels[2:], strict=True):
             side = 32 // GRID
             error = (x - y).abs().amax(dim=0).reshape(GRID, side, GRID, side).amax(dim=(1, 3))
             # Microscopy's map rounds 8-bit planes: clean is clean to half a grey value.
@@ -141,7 +141,7 @@ def test_side_by_side_each_place_suffers_its_own_domain(profile: Profile) -> Non
 def test_clean_is_one_of_two_parts_more_often_than_any_degradation() -> None:
     domains = ["noise", "rain", "haze", "blur", "low light", "clean"]
     rng = np.random.default_rng(0)
-    plans = [draw_plan(False, domains, "photo", rng).domains for _ in range(300)]
+    plans = [draw_mixture(False, domains, "photo", rng).domains for _ in range(300)]
     counts = {name: sum(name in plan for plan in plans) for name in domains}
     # By chance alone it is one in three; of the others, half get it in the place of one.
     assert 0.58 < counts.pop("clean") / 300 < 0.75

@@ -24,7 +24,7 @@ from napari_baryir.steps import finish
 
 @pytest.fixture(autouse=True)
 def no_networks_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fake networks have no weights to be told apart by."""
+    """Fake networks have no weights that distinguish them."""
     monkeypatch.setattr(napari_baryir.restoration.lazy, "_engines", {})
 
 

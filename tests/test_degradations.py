@@ -9,16 +9,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from skimage import data
 
+from napari_baryir.domains import CLEAN
 from napari_baryir.errors import InputError
-from napari_baryir.training.degradations import (
-    CLEAN,
-    DEGRADATIONS,
-    convolve,
-    degrade,
-    disc_kernel,
-    line_kernel,
-    noise_level,
-)
+from napari_baryir.training.degradations import DEGRADATIONS, degrade
+from napari_baryir.training.degradations.fields import convolve, disc_kernel, line_kernel
+from napari_baryir.training.degradations.photo import noise_level
 
 ALL = [(profile, domain) for profile, domains in DEGRADATIONS.items() for domain in domains]
 Array = NDArray[np.float32]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from napari_baryir.cli import main
+from napari_baryir.commands.console import Voice
 from napari_baryir.commands.demo import Restored, compare, restore_sample
 from napari_baryir.network import BaryIR
 from napari_baryir.sample_data import SAMPLES, Sample, fluorescence_stack
@@ -68,7 +70,8 @@ def test_comparing_the_truth_with_itself_is_perfect_and_noise_costs() -> None:
 
 def test_a_restored_sample_keeps_shape_and_type(model: str) -> None:
     sample = fluorescence_stack(shape=(2, 32, 40))
-    result = restore_sample(sample, model, "cpu")
+    voice = Voice(argparse.Namespace(quiet=True, verbose=False))
+    result = restore_sample(sample, model, "cpu", voice)
     assert isinstance(result, Restored)
     assert (result.image.shape, result.image.dtype) == (sample.degraded.shape, np.dtype("uint16"))
     assert result.before == compare(sample.degraded, sample)

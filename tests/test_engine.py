@@ -151,7 +151,14 @@ def test_devices_and_precisions_that_are_not_there_are_refused() -> None:
         choose_precision("double", CPU)
     with pytest.raises(DeviceError, match="does not compute in float16"):
         choose_precision("float16", CPU)
-    assert choose_precision("auto", CPU) == "float32"
+
+
+@pytest.mark.parametrize(("fast", "chosen"), [(True, "bfloat16"), (False, "float32")])
+def test_auto_is_bfloat16_where_the_cpu_is_faster_in_it(
+    fast: bool, chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: fast)
+    assert choose_precision("auto", CPU) == chosen
 
 
 def test_tiles_follow_free_memory(tiny_model: BaryIR, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import math
 import sys
 from pathlib import Path
@@ -312,6 +313,7 @@ def run_command(*arguments: str) -> int:
     parser = argparse.ArgumentParser()
     command.add_parser(parser.add_subparsers())
     args = parser.parse_args(["evaluate", *arguments])
+    args.quiet = args.verbose = False
     code: int = args.run(args)
     return code
 
@@ -329,6 +331,23 @@ def test_the_command_measures_and_reports(
         "input",
         "tiny",
     ]
+
+
+def test_json_has_the_score_of_every_image_and_null_for_what_is_infinite(
+    tmp_path: Path, identity_restore: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    same = np.random.default_rng(0).integers(0, 255, (24, 32, 3)).astype(np.uint8)
+    for folder in ("degraded", "clean"):
+        (tmp_path / folder).mkdir()
+        io.imsave(tmp_path / folder / "a.png", same)
+    pairs = ["--pairs", str(tmp_path / "degraded"), str(tmp_path / "clean")]
+    assert run_command(*pairs, "--json", "--device", "cpu") == 0
+    scores = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert [(score["method"], score["psnr"]) for score in scores] == [
+        ("input", None),
+        ("model", None),
+    ]
+    assert scores[0]["ssim"] == 1
 
 
 @pytest.mark.parametrize(

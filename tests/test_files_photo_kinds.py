@@ -1,9 +1,10 @@
-"""WebP, AVIF and BMP, files under a wrong name, and errors that are no damage."""
+"""WebP, AVIF, HEIC and BMP, files under a wrong name, and errors that are no damage."""
 
 from __future__ import annotations
 
 import errno
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,18 @@ def smooth(colours: int = 3) -> np.ndarray[Any, Any]:
     return np.clip(np.stack(planes, -1), 0, 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize("suffix", ["webp", "avif"])
-def test_webp_and_avif_come_out_upright_with_profile_and_exif(tmp_path: Path, suffix: str) -> None:
+def has_heif() -> None:
+    """Skip without the extra; with it, let Pillow make and open HEIC."""
+    reason = "the extra formats is not installed"
+    pytest.importorskip("pillow_heif", reason=reason).register_heif_opener()
+
+
+@pytest.mark.parametrize("suffix", ["webp", "avif", "heic"])
+def test_webp_avif_and_heic_come_out_upright_with_profile_and_exif(
+    tmp_path: Path, suffix: str
+) -> None:
+    if suffix == "heic":
+        has_heif()
     path, out = tmp_path / f"in.{suffix}", tmp_path / f"out.{suffix}"
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     exif = Image.Exif()
@@ -44,6 +55,17 @@ def test_webp_and_avif_come_out_upright_with_profile_and_exif(tmp_path: Path, su
     np.testing.assert_allclose(
         read_image(out).data.astype(int), image.data, atol=0 if suffix == "webp" else 12
     )
+
+
+def test_without_its_library_heic_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(InputError, match=r'pip install "napari-baryir\[formats\]" brings it$'):
+        write_image(tmp_path / "a.heic", smooth(), axes="YXS")
+    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    with pytest.raises(InputError, match=r'pip install "napari-baryir\[formats\]" brings it$'):
+        read_image(tmp_path / "a.heic")
 
 
 def test_a_pillow_without_a_format_is_named_as_the_reason(
@@ -81,7 +103,7 @@ def test_bmp_is_read_and_written(tmp_path: Path, mode: str) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.jpg", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is HEIC; convert it"),
+        ("a.jpg", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", r"is HEIC; rename it to end in \.heic"),
         ("a.jpg", b"\0\0\0\x1cftypmif1\0\0\0\0mif1avif", r"is AVIF; rename it to end in \.avif"),
         ("a.png", b"\xff\xd8\xff\xe0\0\x10JFIF\0", r"is JPEG; rename it to end in \.jpg"),
         ("a.tif", b"\x89PNG\r\n\x1a\n\0\0", r"is PNG; rename it to end in \.png"),

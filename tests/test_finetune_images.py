@@ -15,16 +15,16 @@ from napari_baryir.files import write_image
 from napari_baryir.network import BaryIR
 from napari_baryir.network.variants import VARIANTS
 from napari_baryir.training.finetune.images import UserImage, list_images, open_image
-from napari_baryir.training.finetune.planes import pair_file
-from napari_baryir.training.finetune.settings import FinetuneSettings
-from napari_baryir.training.finetune.sources import (
+from napari_baryir.training.finetune.material import (
     CleanImages,
+    GivenImages,
     Material,
     NoisyImages,
     Pairs,
-    Source,
     gather,
 )
+from napari_baryir.training.finetune.planes import pair_file
+from napari_baryir.training.finetune.settings import FinetuneSettings
 
 
 @pytest.fixture(scope="module")
@@ -45,11 +45,11 @@ def pairs_in(folder: Path, count: int = 3) -> tuple[Path, Path]:
     return low, high
 
 
-def read(source: Source, model: BaryIR, **settings: str) -> Material:
+def read(source: GivenImages, model: BaryIR, **settings: str) -> Material:
     return gather(source, model, FinetuneSettings.model_validate(settings))
 
 
-def refusal(source: Source, model: BaryIR) -> str:
+def refusal(source: GivenImages, model: BaryIR) -> str:
     with pytest.raises(DataError) as caught:
         read(source, model)
     return str(caught.value)
@@ -70,7 +70,7 @@ def test_all_mistakes_are_named_at_once_with_what_to_do(tmp_path: Path, model: B
         tifffile.imwrite(place / "same.tif", picture(9))
         tifffile.imwrite(place / "flat.tif", np.full((48, 48), 7, np.uint16))
         tifffile.imwrite(place / "holes.tif", np.full((48, 48), np.nan, np.float32))
-    told = refusal(Pairs.of_folders(low, high), model)
+    message = refusal(Pairs.of_folders(low, high), model)
     for mistake in (
         "sizes.tif is YX of shape (48, 48)", "crop or resize",
         "corrupt.tif", "repair it, or take it out",
@@ -80,15 +80,15 @@ def test_all_mistakes_are_named_at_once_with_what_to_do(tmp_path: Path, model: B
         "same.tif and its partner same.tif are equal",
         "flat.tif is 7 everywhere", "holes.tif has values that are not finite",
     ):  # fmt: skip
-        assert mistake in told
-    assert told.startswith("12 problems")  # small, flat and holes on both sides
+        assert mistake in message
+    assert message.startswith("12 problems")  # small, flat and holes on both sides
 
 
 def test_an_empty_folder_and_a_missing_one_are_named(tmp_path: Path, model: BaryIR) -> None:
     (tmp_path / "empty").mkdir()
-    told = refusal(Pairs.of_folders(tmp_path / "empty", tmp_path / "gone"), model)
-    assert "empty; put files in it that end in one of .tif" in told
-    assert "gone; give a folder of images" in told
+    message = refusal(Pairs.of_folders(tmp_path / "empty", tmp_path / "gone"), model)
+    assert "empty; put files in it that end in one of .tif" in message
+    assert "gone; give a folder of images" in message
 
 
 def test_one_file_cannot_be_trained_on_and_validated_by(tmp_path: Path, model: BaryIR) -> None:
@@ -104,25 +104,25 @@ def test_kinds_are_not_mixed(tmp_path: Path, model: BaryIR) -> None:
 
 
 @pytest.mark.parametrize(
-    ("degradation", "told"),
+    ("degradation", "message"),
     [
         ("sonar", "no degradation profile 'sonar'; use photo or microscopy"),
         ("microscopy:rain", "has no degradation 'rain'; use noise, blur"),
     ],
 )
 def test_unknown_degradations_are_named(
-    tmp_path: Path, model: BaryIR, degradation: str, told: str
+    tmp_path: Path, model: BaryIR, degradation: str, message: str
 ) -> None:
     low, _ = pairs_in(tmp_path)
-    assert told in refusal(CleanImages.of_folder(low, degradation), model)
+    assert message in refusal(CleanImages.of_folder(low, degradation), model)
 
 
 def test_an_image_without_noise_cannot_say_how_the_camera_is(tmp_path: Path, model: BaryIR) -> None:
     low, _ = pairs_in(tmp_path)
     ramp = np.tile(np.arange(128, dtype=np.float32), (128, 1))
     like = UserImage("ramp", array=ramp)
-    told = refusal(CleanImages.of_folder(low, "microscopy:noise", like), model)
-    assert "ramp: the image has no noise" in told
+    message = refusal(CleanImages.of_folder(low, "microscopy:noise", like), model)
+    assert "ramp: the image has no noise" in message
 
 
 def test_pairs_are_found_by_a_pattern(tmp_path: Path, model: BaryIR) -> None:

@@ -165,7 +165,7 @@ def noisy_files() -> list[FilePlanes]:
     return [FilePlanes("a", [smooth(80)], [])]
 
 
-def test_steps_decide_what_is_drawn_and_places_name_the_domain(model: BaryIR) -> None:
+def test_steps_decide_what_is_drawn_and_labels_name_the_domain(model: BaryIR) -> None:
     clean = smooth(80)
     files = [FilePlanes("a", [clean + 1], [clean])]
     rehearsed = PairDataset([[clean]], "microscopy", {"noise": 1}, 32, 0)
@@ -175,7 +175,7 @@ def test_steps_decide_what_is_drawn_and_places_name_the_domain(model: BaryIR) ->
     a, b, c = dataset[3], dataset[3], dataset[4]
     assert torch.equal(a.batch.degraded, b.batch.degraded)
     assert not torch.equal(a.batch.degraded, c.batch.degraded)
-    assert a.batch.places.flatten(1).unique(dim=1).squeeze(1).tolist() == [1, 1, 0]
+    assert a.batch.labels.flatten(1).unique(dim=1).squeeze(1).tolist() == [1, 1, 0]
     # The same place of both, turned alike.
     torch.testing.assert_close(a.batch.degraded[:2] - 1, a.batch.clean[:2], rtol=0, atol=1e-6)
     assert complete(a, model, model, CPU, None).clean.equal(a.batch.clean)

@@ -10,15 +10,15 @@ from napari_baryir.imaging.intensity import choose_intensity
 from napari_baryir.network import BaryIR
 from napari_baryir.network.variants import VARIANTS
 from napari_baryir.training.finetune.images import PARTS, Opened, UserImage, parts_of
-from napari_baryir.training.finetune.planes import in_words, measure_camera
-from napari_baryir.training.finetune.settings import FinetuneSettings
-from napari_baryir.training.finetune.sources import (
+from napari_baryir.training.finetune.material import (
     CleanImages,
     Material,
     NoisyImages,
     Pairs,
     gather,
 )
+from napari_baryir.training.finetune.planes import in_words, measure_camera
+from napari_baryir.training.finetune.settings import FinetuneSettings
 
 RNG = np.random.default_rng(0)
 

@@ -13,7 +13,7 @@ from finetune_start import measured
 from napari_baryir.errors import DataError
 from napari_baryir.network import BaryIR
 from napari_baryir.network.variants import VARIANTS
-from napari_baryir.training.finetune import FinetuneSettings, Pairs, iter_finetune, tuning
+from napari_baryir.training.finetune import FinetuneSettings, Pairs, iter_finetune, plan, tuning
 from napari_baryir.training.finetune.images import UserImage
 from napari_baryir.training.finetune.tuning import stopped_settings
 from napari_baryir.weights.files import load_weights, save_weights
@@ -29,6 +29,7 @@ def always_better(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four steps teach little."""
     monkeypatch.setattr(tuning, "LEAST_GAIN", -1000.0)
     monkeypatch.setattr(tuning, "FORGIVEN", 1000.0)
+    monkeypatch.setattr(plan, "OLD_IMAGES", 1)
 
 
 @pytest.fixture
@@ -66,14 +67,14 @@ def test_the_measuring_of_the_start_is_told_and_can_be_stopped(
 ) -> None:
     output = tmp_path / "mine.safetensors"
     steps = iter_finetune(start, source, output, FinetuneSettings(**QUICK))
-    told = []
+    counted = []
     for each in steps:
         if each.validating is None:
             break
         assert each.before is None
-        told.append((each.validating.done, each.validating.total))
-    assert told == [(n, len(told)) for n in range(1, len(told) + 1)]
-    assert len(told) > 1
+        counted.append((each.validating.done, each.validating.total))
+    assert counted == [(n, len(counted)) for n in range(1, len(counted) + 1)]
+    assert len(counted) > 1
     steps.close()
     output = tmp_path / "other.safetensors"
     steps = iter_finetune(start, source, output, FinetuneSettings(**QUICK))

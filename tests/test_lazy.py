@@ -27,7 +27,7 @@ from napari_baryir.weights.files import save_weights
 
 @pytest.fixture(autouse=True)
 def no_networks_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fake networks have no weights to be told apart by."""
+    """Fake networks have no weights that distinguish them."""
     monkeypatch.setattr(napari_baryir.restoration.lazy, "_engines", {})
 
 

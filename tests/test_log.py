@@ -1,4 +1,4 @@
-"""What a run tells: its table, TensorBoard's curves and sample pictures."""
+"""The log of a run: its table, TensorBoard's curves and sample pictures."""
 
 from __future__ import annotations
 

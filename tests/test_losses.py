@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from napari_baryir.training.game import Potentials
 from napari_baryir.training.losses import (
     barycenter_losses,
     barycenter_residual_orthogonality,
@@ -19,7 +20,6 @@ from napari_baryir.training.losses import (
     transport_cost,
     window_sources,
 )
-from napari_baryir.training.potentials import Potentials
 
 
 def randn(*shape: int, seed: int = 0) -> Tensor:
@@ -143,10 +143,10 @@ def test_pooled_windows_are_means_in_the_order_of_the_samples(grid: int) -> None
 
 
 def test_windows_with_several_sources_or_none_have_no_source() -> None:
-    places = torch.tensor([[[0, 0, 2, 2]] * 4, [[1] * 4] * 3 + [[-1] * 4]])
-    assert window_sources(places, 1).tolist() == [-1, -1]
-    assert window_sources(places, 2).tolist() == [0, 2, 0, 2, 1, 1, -1, -1]
-    assert torch.equal(window_sources(places, 4), places.flatten())
+    labels = torch.tensor([[[0, 0, 2, 2]] * 4, [[1] * 4] * 3 + [[-1] * 4]])
+    assert window_sources(labels, 1).tolist() == [-1, -1]
+    assert window_sources(labels, 2).tolist() == [0, 2, 0, 2, 1, 1, -1, -1]
+    assert torch.equal(window_sources(labels, 4), labels.flatten())
 
 
 def test_fidelity_is_the_mean_distance_or_the_mean_log_of_each_images_error() -> None:

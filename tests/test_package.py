@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -148,6 +149,10 @@ def test_an_index_would_take_the_wheel(wheel: Path) -> None:
     command = [sys.executable, "-m", "twine", "check", "--strict", str(wheel)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+    if importlib.util.find_spec("check_wheel_contents") is not None:
+        command = [sys.executable, "-m", "check_wheel_contents", "--no-config", str(wheel)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def project() -> dict[str, Any]:
@@ -193,19 +198,72 @@ def imported_path(path: Path) -> str:
     return "/".join(parts)
 
 
-def test_the_installed_wheel_finds_its_recipes_and_samples(wheel: Path, tmp_path: Path) -> None:
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(tmp_path)
+@pytest.mark.skipif(importlib.util.find_spec("pip") is None, reason="needs pip")
+def test_the_installed_wheel_runs_on_its_own(wheel: Path, tmp_path: Path) -> None:
+    """Installed beside the libraries of this environment, and found before its working tree."""
+    place = tmp_path / "installed"
+    words = ["install", "-q", "--no-deps", "--no-index", "--no-compile", "--target", str(place)]
+    subprocess.run([sys.executable, "-m", "pip", *words, str(wheel)], check=True)
+    assert [each.stem for each in (place / "bin").iterdir()] == ["napari-baryir"]
     code = (
-        "import sys\n"
-        f"sys.path.insert(0, {str(tmp_path)!r})\n"
-        "import napari_baryir, napari_baryir.sample_data\n"
+        "import contextlib, io, sys\n"
+        f"sys.path.insert(0, {str(place)!r})\n"
+        "import napari_baryir, napari_baryir.sample_data, napari_baryir.training\n"
+        "from importlib.metadata import entry_points, version\n"
+        "from napari_baryir.cli import COMMANDS\n"
         "from napari_baryir.training.recipe import load_recipe\n"
         "load_recipe('smoke')\n"
-        "sys.stdout.write(napari_baryir.__file__ + ' ' + napari_baryir.sample_data.__file__)"
+        "assert version('napari-baryir') == napari_baryir.__version__\n"
+        "(script,) = entry_points(group='console_scripts', name='napari-baryir')\n"
+        "for command in COMMANDS:\n"
+        "    with contextlib.redirect_stdout(io.StringIO()) as text:\n"
+        "        with contextlib.suppress(SystemExit):\n"
+        "            script.load()(['help', command])\n"
+        "    assert f'napari-baryir {command}' in text.getvalue(), command\n"
+        "for room in (napari_baryir, napari_baryir.sample_data, napari_baryir.training):\n"
+        "    sys.stdout.write(f'{room.__file__}\\n')"
     )
-    for file in run_python(code, "-P", cwd=tmp_path).split():
-        assert Path(file).is_relative_to(tmp_path)
+    for file in run_python(code, "-P", cwd=tmp_path).splitlines():
+        assert Path(file).is_relative_to(place)
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_what_is_published_has_absolute_links_and_addresses(tmp_path: Path) -> None:
+    for name in ("README.md", "pyproject.toml", ".ci/set-links"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    command = ["bash", str(tmp_path / ".ci" / "set-links"), "someone/baryir", "v1.2.3"]
+    subprocess.run(command, check=True)
+    readme = (tmp_path / "README.md").read_text("utf-8")
+    links = re.findall(r"\]\(([^)]+)\)", readme)
+    assert [link for link in links if not link.startswith(("https://", "#"))] == []
+    images = re.findall(r"!\[[^]]*\]\(([^)]+)\)", readme)
+    assert len(images) > 3
+    for image in images:
+        assert image.startswith("https://github.com/someone/baryir/raw/v1.2.3/"), image
+        assert (ROOT / image.partition("/v1.2.3/")[2]).is_file(), image
+    table = tomllib.loads((tmp_path / "pyproject.toml").read_text("utf-8"))["project"]
+    assert {url[:33] for url in table["urls"].values()} == {"https://github.com/someone/baryir"}
+
+
+def test_workflows_run_the_commands_of_ci_on_every_python_that_is_named() -> None:
+    yaml = pytest.importorskip("yaml")
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "tests.yml").read_text("utf-8"))
+    linux, others = workflow["jobs"]["linux"], workflow["jobs"]["others"]
+    matrix = linux["strategy"]["matrix"]
+    named = re.findall(r"Python :: (3\.\d+)", " ".join(project()["classifiers"]))
+    pythons = [*matrix["python"], *(each["python"] for each in matrix["include"])]
+    assert set(pythons) == set(named)
+    assert others["strategy"]["matrix"]["python"] == [named[0], named[-1]]
+    assert linux["steps"][-1]["run"] == ".ci/run ${{ matrix.variant }}"
+    script = (ROOT / ".ci" / "run").read_text("utf-8")
+    variants = {*matrix["variant"], *(each.get("variant", "") for each in matrix["include"])}
+    for variant in variants - {""}:
+        assert f"[{variant}|" in script or f"|{variant}]" in script
+    install, test = (step["run"] for step in others["steps"][-2:])
+    last = script.rstrip().splitlines()[-1].replace("[all,", "[${{ matrix.qt }},")
+    assert install in last.replace(".venv/bin/", "")
+    assert last.endswith(test.removeprefix("python "))
 
 
 def readme_commands() -> list[str]:

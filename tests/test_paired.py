@@ -13,11 +13,11 @@ from PIL import Image
 from napari_baryir.errors import DataError, InputError
 from napari_baryir.network.variants import VARIANTS
 from napari_baryir.training import loop
+from napari_baryir.training.game import Potentials
 from napari_baryir.training.losses import congruence_penalty
 from napari_baryir.training.paper.file_pairs import DomainFiles, PairedDataset
 from napari_baryir.training.paper.layouts import PairPaths
 from napari_baryir.training.paper.training_sets import TRAINING_SETS, hold_out, load_paper_data
-from napari_baryir.training.potentials import Potentials
 from napari_baryir.training.recipe import Recipe, load_recipe
 from napari_baryir.training.state import set_rates, start_state
 
@@ -82,8 +82,8 @@ def test_every_domain_is_paired_with_its_own_clean_files(root: Path, name: str) 
         batch = dataset[step]
         assert batch.degraded.shape == batch.clean.shape
         assert batch.clean.shape[1:] == (3, 32, 32)
-        for degraded, clean, places in zip(*batch, strict=True):
-            (source,) = places.unique().tolist()
+        for degraded, clean, labels in zip(*batch, strict=True):
+            (source,) = labels.unique().tolist()
             expected = LEVELS[source]
             assert clean.unique().tolist() == pytest.approx([expected[1] / 255])
             if source:

@@ -295,7 +295,7 @@ def test_auto_chooses_by_colour(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         asked.append(name)
         return random_gated_network()
 
-    monkeypatch.setattr("napari_baryir.restoration.model_source.load_model", load)
+    monkeypatch.setattr("napari_baryir.restoration.portable_model.load_model", load)
     assert restore(np.zeros((8, 8, 3))).model == "photo-compact"
     assert restore(np.zeros((8, 8))).model == "microscopy-compact"
     assert asked == ["photo-compact", "microscopy-compact"]

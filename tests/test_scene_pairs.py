@@ -13,17 +13,17 @@ from napari_baryir.training.data.images import load_clean_files
 from napari_baryir.training.data.mixtures import (
     GRID,
     NO_DOMAIN,
-    Plan,
+    Mixture,
     apply_chain,
     draw_chain,
     draw_join,
-    joined_places,
+    joined_labels,
 )
 from napari_baryir.training.data.scene_pairs import SceneBatch, ScenePairs, with_joins
 from napari_baryir.training.degradations import DEGRADATIONS, PLAIN, degrade
 from napari_baryir.training.degradations.fields import path_kernel
 from napari_baryir.training.degradations.files import FileFormat, through_file
-from napari_baryir.training.degradations.sensor import sensor_noise
+from napari_baryir.training.degradations.photo import sensor_noise
 
 COMPOSITIONS: dict[str, dict[str, int]] = {
     "photo": {"noise": 1, "haze": 1, "low light": 1, "clean": 2},
@@ -55,7 +55,7 @@ def test_shapes_agree_and_places_lie_inside(batches: list[SceneBatch]) -> None:
         assert batch.degraded.shape == batch.clean.shape == (8, 3, 64, 64)
         assert batch.reduced.shape == batch.reduced_clean.shape
         assert max(batch.reduced.shape[2:]) == 64
-        assert batch.places.shape == (8, GRID, GRID)
+        assert batch.labels.shape == (8, GRID, GRID)
         ends = batch.place[:, :2] + batch.place[:, 2:]
         assert bool((batch.place >= 0).all())
         assert bool((ends <= 1 + 1e-6).all())
@@ -72,8 +72,8 @@ def test_a_patch_is_the_part_of_its_field_that_its_place_says(batches: list[Scen
 def test_what_is_fine_is_its_own_target() -> None:
     for step in range(6):
         batch = pairs("photo")[step]
-        clean = batch.places[:, 0, 0] == 3
-        alone = clean & (batch.places == 3).all(dim=(1, 2))
+        clean = batch.labels[:, 0, 0] == 3
+        alone = clean & (batch.labels == 3).all(dim=(1, 2))
         torch.testing.assert_close(batch.clean[alone], batch.degraded[alone])
 
 
@@ -91,7 +91,7 @@ def test_what_is_to_stay_is_in_the_target() -> None:
 def test_a_chain_can_be_repeated_without_one_of_its_steps() -> None:
     rng = np.random.default_rng(0)
     field = np.full((64, 64, 3), 0.4, np.float32)
-    chain = draw_chain(Plan(("haze", "noise"), "in turn"), rng)
+    chain = draw_chain(Mixture(("haze", "noise"), "in turn"), rng)
     hazy = apply_chain(field, chain[:1], "photo")
     both = apply_chain(field, chain, "photo")
     assert np.abs(both.mean(axis=(0, 1)) - hazy.mean(axis=(0, 1))).max() < 0.03
@@ -105,8 +105,8 @@ def test_joins_lie_anywhere_and_say_where() -> None:
         share = draw_join((96, 96), (16, 16), 64, rng)
         assert 0 <= share.min() <= share.max() <= 1
         window = share[16:80, 16:80]
-        places = joined_places(window)
-        sure = [(places == value).any() for value in (0, 1, NO_DOMAIN)]
+        labels = joined_labels(window)
+        sure = [(labels == value).any() for value in (0, 1, NO_DOMAIN)]
         assert any(sure)
         edges |= set(np.flatnonzero(np.abs(np.diff(share[48])) > 0.4) % 8)
     assert len(edges) > 3

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_baryir.training.calibrate.scenes import CELL, NO_PLACE, as_chosen, as_seen, make_scene
+from napari_baryir.training.calibrate.scenes import CELL, UNDECIDED, as_chosen, as_seen, make_scene
 
 
 def clean(*shape: int) -> Any:
@@ -29,7 +29,7 @@ def test_the_same_seed_makes_the_same_scene() -> None:
 
 def test_scenes_are_whole_cells() -> None:
     assert scene().degraded.shape == scene().clean.shape == (96, 128, 3)
-    assert scene().places.shape == scene().errors().shape == (12, 16)
+    assert scene().labels.shape == scene().errors().shape == (12, 16)
 
 
 def test_halves_suffer_each_its_own_degradation() -> None:
@@ -40,11 +40,11 @@ def test_halves_suffer_each_its_own_degradation() -> None:
     assert made.levels == (0.0, 1.0)
 
 
-def test_places_near_a_border_belong_to_none() -> None:
+def test_cells_near_a_border_belong_to_none() -> None:
     made = scene("side by side", ("clean", "noise"))
-    assert (made.places[:, :5] == 0).all()
-    assert (made.places[:, 5:11] == NO_PLACE).all()
-    assert (made.places[:, 11:] == 1).all()
+    assert (made.labels[:, :5] == 0).all()
+    assert (made.labels[:, 5:11] == UNDECIDED).all()
+    assert (made.labels[:, 11:] == 1).all()
 
 
 def test_a_disc_is_degraded_inside_only() -> None:

@@ -17,7 +17,7 @@ from napari_baryir.network.spectrum import (
     log_spectrum,
     mirrored,
 )
-from napari_baryir.training.degradations import convolve, line_kernel
+from napari_baryir.training.degradations.fields import convolve, line_kernel
 
 SMALL = {"width": 8, "encoder_blocks": (1, 1, 1), "decoder_blocks": (1, 1, 1), "context": 2}
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from skimage import data, io
 
 from napari_baryir.errors import DataError, InputError
-from napari_baryir.training.degradations import DEGRADATIONS, SIGMA_MAX
+from napari_baryir.training.degradations import DEGRADATIONS
+from napari_baryir.training.degradations.photo import SIGMA_MAX
 from napari_baryir.training.evaluate.unseen import (
     ALL,
     DRAWN,

@@ -15,7 +15,8 @@ from napari_baryir.errors import DataError
 from napari_baryir.network import BaryIR
 from napari_baryir.network.config import GatedConfig
 from napari_baryir.training.bank import deblurring_filters, seed_bank, wiener_filter
-from napari_baryir.training.degradations import convolve, line_kernel, random_blur
+from napari_baryir.training.degradations import random_blur
+from napari_baryir.training.degradations.fields import convolve, line_kernel
 from napari_baryir.training.recipe import load_recipe
 from napari_baryir.training.state import start_state
 from napari_baryir.weights.files import save_weights

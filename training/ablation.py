@@ -11,28 +11,27 @@ import json
 import logging
 import re
 import sys
-import tomllib
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import Field, PositiveInt, ValidationError
 
 from napari_baryir.atomic import written_aside
 from napari_baryir.domains import CLEAN
 from napari_baryir.errors import BaryIRError, DataError, InputError
 from napari_baryir.steps import Steps
 from napari_baryir.training import loop
-from napari_baryir.training.checkpoint import changed_keys
+from napari_baryir.training.checkpoint import changed_keys, identity
 from napari_baryir.training.evaluate import INPUT, iter_evaluate
 from napari_baryir.training.evaluate.cases import Case, list_synthetic
-from napari_baryir.training.evaluate.report import to_csv
+from napari_baryir.training.evaluate.report import markdown_table, to_csv
 from napari_baryir.training.evaluate.unseen import list_unseen
 from napari_baryir.training.processes import refuse_several
-from napari_baryir.training.recipe import Recipe, load_recipe
-from napari_baryir.training.state import end_of, identity
+from napari_baryir.training.recipe import Frozen, Recipe, load_recipe, read_toml
+from napari_baryir.training.state import end_of
 from napari_baryir.weights.registry import load_model
 
 logger = logging.getLogger(__name__)
@@ -48,10 +47,8 @@ Means = Mapping[str, Mapping[str, Sequence[float]]]
 """Method to domain to mean PSNR, one for each seed that is done."""
 
 
-class Ablation(BaseModel):
+class Ablation(Frozen):
     """The settings of an ablation: variants, data, number of seeds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     recipe: str
     """A recipe that ships, or a TOML file."""
@@ -78,11 +75,17 @@ class Ablation(BaseModel):
         own = (f"name={slug}", f"seed={seed}", f"output={Path(self.output) / f'{slug}-{seed}'}")
         return load_recipe(self.recipe, [*self.overrides, *self.variants[variant], *own])
 
+    def runs(self) -> Iterator[tuple[str, int, Recipe]]:
+        """Yield variant, seed and recipe of every run, seed by seed."""
+        for seed in self.seeds:
+            for variant in self.variants:
+                yield variant, seed, self.recipe_of(variant, seed)
+
     def identity_of(self, recipe: Recipe) -> dict[str, Any]:
         """List what scores of a run depend on, as plain JSON; of paths, the last two parts."""
         trained = identity(recipe)
-        for place in ("train", "validation"):
-            trained["data"][place] = end_of(trained["data"][place])
+        for folder in ("train", "validation"):
+            trained["data"][folder] = end_of(trained["data"][folder])
         own = self.model_dump(mode="json", include={"images", "unseen", "mixtures"})
         init = None if recipe.init is None else end_of(recipe.init)
         return {**trained, **own, "init": init, "clean": end_of(self.clean)}
@@ -101,27 +104,14 @@ class AblationProgress:
 
 
 def load_ablation(path: Path, overrides: Iterable[str] = ()) -> Ablation:
-    """Read an ablation, and check every recipe that it makes.
+    """Read an ablation from a TOML file, and check every recipe that it makes.
 
-    Parameters
-    ----------
-    path
-        A TOML file.
-    overrides
-        ``key=value``: clean, output and images are the ablation's own; everything else changes the
-        recipe of every run.
-
-    Raises
-    ------
-    InputError
-        If something does not fit.
+    Of the `overrides`, ``key=value``, clean, output and images are the ablation's own; everything
+    else changes the recipe of every run. Raises `InputError` if something does not fit.
     """
     if not path.is_file():
         raise InputError(f"there is no {path}; give a file such as training/ablation.toml")
-    try:
-        values: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise InputError(f"{path} is not valid TOML: {error}") from None
+    values = read_toml(path)
     for override in overrides:
         key, _, value = override.partition("=")
         if key in ("clean", "output", "images"):
@@ -141,21 +131,17 @@ def load_ablation(path: Path, overrides: Iterable[str] = ()) -> Ablation:
 def run_ablation(ablation: Ablation) -> Generator[AblationProgress, None, Path]:
     """Train and measure whatever is not done yet, seed by seed; returns the table's path.
 
-    Raises
-    ------
-    DataError
-        If images are missing, or a finished run was made with other settings.
-    InputError
-        If several processes were started.
+    Raises `DataError` if images are missing, or a finished run was made with other settings, and
+    `InputError` if several processes were started.
     """
     refuse_several("an ablation")
     _check_finished(ablation)
-    for seed in ablation.seeds:
-        for variant in ablation.variants:
-            recipe = ablation.recipe_of(variant, seed)
-            if not (Path(recipe.output) / SCORES).is_file():
-                yield from _run(ablation, recipe, variant, seed)
-            _write_table(ablation)
+    for variant, seed, recipe in ablation.runs():
+        if not (Path(recipe.output) / SCORES).is_file():
+            yield from _run(ablation, recipe, variant, seed)
+        with written_aside(Path(ablation.output) / TABLE) as aside:
+            table = to_table(collect(ablation), ablation.unseen, ablation.mixtures)
+            aside.write_text(table, encoding="utf-8")
     return Path(ablation.output) / TABLE
 
 
@@ -185,32 +171,29 @@ def _run(
 
 def _cases(ablation: Ablation, recipe: Recipe) -> list[Case]:
     domains = [name for name in recipe.data.batch if name != CLEAN]
-    sources = [Path(ablation.clean)]
-    seen = list_synthetic(sources, domains=domains, limit=ablation.images)
+    folders = [Path(ablation.clean)]
+    seen = list_synthetic(folders, domains=domains, limit=ablation.images)
     others = [*ablation.unseen, *ablation.mixtures]
     if not others:  # which would be all of them
         return list(seen)
-    return [*seen, *list_unseen(sources, domains=others, limit=ablation.images)]
+    return [*seen, *list_unseen(folders, domains=others, limit=ablation.images)]
 
 
 def _check_finished(ablation: Ablation) -> None:
     """Refuse runs that are finished, but not as the ablation says now."""
-    for seed in ablation.seeds:
-        for variant in ablation.variants:
-            recipe = ablation.recipe_of(variant, seed)
-            folder = Path(recipe.output)
-            if not (folder / SCORES).is_file():
-                continue
-            path = folder / IDENTITY
-            old = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-            new = ablation.identity_of(recipe)
-            changed = changed_keys(old, new)
-            if changed:
-                raise DataError(
-                    f"the finished run in {folder} was made with other values of "
-                    f"{', '.join(changed)}; restore them, or move that folder away, or choose "
-                    "another output"
-                )
+    for _, _, recipe in ablation.runs():
+        folder = Path(recipe.output)
+        if not (folder / SCORES).is_file():
+            continue
+        path = folder / IDENTITY
+        old = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+        changed = changed_keys(old, ablation.identity_of(recipe))
+        if changed:
+            raise DataError(
+                f"the finished run in {folder} was made with other values of "
+                f"{', '.join(changed)}; restore them, or move that folder away, or choose "
+                "another output"
+            )
 
 
 def collect(ablation: Ablation) -> dict[str, dict[str, list[float]]]:
@@ -234,18 +217,10 @@ def collect(ablation: Ablation) -> dict[str, dict[str, list[float]]]:
 
 
 def to_table(means: Means, unseen: Sequence[str], mixtures: Sequence[str] = ()) -> str:
-    """Write PSNR as Markdown, by domain and on average over each group of domains.
+    """Write PSNR from `collect` as Markdown, by domain and on average over each group of domains.
 
-    Each method has the mean and standard deviation over the seeds (of a sample, ``n - 1``).
-
-    Parameters
-    ----------
-    means
-        From `collect`.
-    unseen
-        Domains that were not trained on.
-    mixtures
-        Domains that are two at once.
+    `unseen` are the domains that were not trained on, `mixtures` those that are two at once. Each
+    method has the mean and standard deviation over the seeds (of a sample, ``n - 1``).
     """
     methods = [INPUT, *(method for method in means if method != INPUT)]
     domains = list(means.get(INPUT, {}))
@@ -255,19 +230,15 @@ def to_table(means: Means, unseen: Sequence[str], mixtures: Sequence[str] = ()) 
         "unseen": [domain for domain in domains if domain in unseen],
         "mixtures": [domain for domain in domains if domain in mixtures],
     }
-    lines = [
-        f"| PSNR (dB) | {' | '.join(methods)} |",
-        f"| --- |{' --- |' * len(methods)}",
+    named = [
+        (f"**mean of {title}**" if row is group else row[0], row)
+        for title, group in groups.items()
+        for row in (*([domain] for domain in group), *([group] if group else []))
     ]
-    for title, group in groups.items():
-        rows = [[domain] for domain in group] + ([group] if group else [])
-        for row in rows:
-            name = f"**mean of {title}**" if row is group else row[0]
-            cells = [_cell(means[method], row, method == INPUT) for method in methods]
-            lines.append(f"| {name} | {' | '.join(cells)} |")
+    rows = [[name, *(_cell(means[m], row, m == INPUT) for m in methods)] for name, row in named]
     seeds = max((len(values) for m in methods[1:] for values in means[m].values()), default=0)
-    lines += ["", f"Seeds that all have finished: {seeds}"]
-    return "\n".join(lines) + "\n"
+    lines = markdown_table(["PSNR (dB)", *methods], rows)
+    return "\n".join([*lines, "", f"Seeds that all have finished: {seeds}"]) + "\n"
 
 
 def _cell(rows: Mapping[str, Sequence[float]], domains: Sequence[str], is_input: bool) -> str:
@@ -280,21 +251,8 @@ def _cell(rows: Mapping[str, Sequence[float]], domains: Sequence[str], is_input:
     return f"{np.mean(each):.2f} ± {np.std(each, ddof=1):.2f}"
 
 
-def _write_table(ablation: Ablation) -> None:
-    with written_aside(Path(ablation.output) / TABLE) as aside:
-        aside.write_text(
-            to_table(collect(ablation), ablation.unseen, ablation.mixtures), encoding="utf-8"
-        )
-
-
 def main(arguments: Sequence[str]) -> int:
-    """Run an ablation from the command line.
-
-    Parameters
-    ----------
-    arguments
-        The TOML file, and ``key=value``.
-    """
+    """Run an ablation from the command line: the TOML file, and ``key=value``."""
     if not arguments:
         sys.stderr.write("usage: python -m napari_baryir.training.ablation FILE [key=value ...]\n")
         return 2

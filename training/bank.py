@@ -1,14 +1,11 @@
 """Start the bank of filters against blur, and teach it alone before the network around is trained.
 
-It starts as the components of the filters that undo blur. From a random start a bank takes long to
-find out that blur is undone by sharpening along the very line that it smoothed. The best linear
-filter against a known blur is known (Wiener, 1949; here of finite size); mixtures of a few
-principal components of many such filters come close to each.
-
-Within the whole network the bank learns slowly: what it gains on blur is small beside what the
-other parts gain on everything, and each step costs as much as they do. Alone it is a small network
-that reads the spectrum, and learns in minutes what it needs: to undo blur, and to leave alone what
-is not blurred.
+It starts as the components of the filters that undo blur; from a random start it takes long to find
+out that blur is undone by sharpening along the very line that it smoothed. The best linear filter
+against a known blur is known (Wiener, 1949; here of finite size), and mixtures of a few principal
+components of many such filters come close to each. Alone the bank is a small network that reads the
+spectrum, and learns in minutes to undo blur and to leave alone what is not blurred; within the
+whole network, what it gains is small beside what the other parts gain.
 """
 
 from __future__ import annotations
@@ -79,21 +76,12 @@ def seed_bank(model: BaryIR, profile: str) -> None:
 
 
 def deblurring_filters(random_kernel: Kernel, count: int, size: int) -> Tensor:
-    """Compute the principal components of the filters that undo random blurs.
+    """Compute the first `count` principal components of the filters that undo random blurs.
 
-    Parameters
-    ----------
-    random_kernel
-        Draws a blur: (h, w), odd sides, sums to 1.
-    count, size
-        Number of components, and their side in pixels; odd.
-
-    Returns
-    -------
-    Tensor
-        (count, size, size), float32, of cross-correlation with the image as `torch.nn.Conv2d` does
-        it. What they give is added to the image, so the image itself is taken off; a mixture weight
-        of each has a standard deviation of about 1.
+    `random_kernel` draws a blur: (h, w), odd sides, sums to 1. Returns (count, size, size),
+    float32, of cross-correlation with the image as `torch.nn.Conv2d` does it. What they give is
+    added to the image, so the image itself is taken off; a mixture weight of each has a standard
+    deviation of about 1.
     """
     rng = np.random.default_rng(0)
     filters = np.stack([wiener_filter(random_kernel(rng), size).ravel() for _ in range(BLURS)])
@@ -167,23 +155,9 @@ def teach_bank(
 ) -> float:
     """Train the filters of a bank, and what of it reads the spectrum.
 
-    Parameters
-    ----------
-    bank
-        The bank of a network on `device`.
-    dataset
-        Batches with blurred samples, as `bank_composition`.
-    half_width
-        Half-width of `log_spectrum`, as the network has it.
-    steps
-        Number of batches.
-    device
-        Where to train.
-
-    Returns
-    -------
-    float
-        The gain of blurred samples over the last hundred steps, in dB.
+    `dataset` has batches with blurred samples, as `bank_composition`; `half_width` is that of
+    `log_spectrum`, as the network has it. Returns the gain of blurred samples over the last hundred
+    steps, in dB.
     """
     with torch.no_grad():
         seen = [dataset[step].degraded.to(device) for step in range(LOOKED_AT)]
@@ -202,7 +176,7 @@ def teach_bank(
     for step in range(steps):
         batch = dataset[step]
         x, clean = batch.degraded.to(device), batch.clean.to(device)
-        blurred = (batch.places[:, 0, 0] == blurred_source).to(device)
+        blurred = (batch.labels[:, 0, 0] == blurred_source).to(device)
         change = bank(x, log_spectrum(x, half_width))
         wanted = torch.where(blurred[:, None, None, None], clean - x, 0.0)
         error = (change - wanted).square().mean(dim=(1, 2, 3))

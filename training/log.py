@@ -92,16 +92,10 @@ class TrainingLog:
 
 
 class Board:
-    """TensorBoard's files of a run; nothing at all where TensorBoard is not installed.
+    """TensorBoard's files of a run of `steps`; nothing at all where TensorBoard is not installed.
 
-    Parameters
-    ----------
-    folder
-        Where to; ``tensorboard --logdir`` takes it or any folder around it.
-    step
-        Where the run starts or goes on; TensorBoard hides later steps.
-    steps
-        Steps of the whole run.
+    ``tensorboard --logdir`` takes `folder`, or any folder around it. The run starts or goes on at
+    `step`: TensorBoard hides later ones.
     """
 
     def __init__(self, folder: Path, step: int, steps: int) -> None:
@@ -119,20 +113,22 @@ class Board:
     def write(self, step: int, terms: dict[str, float], scores: Scores | None) -> None:
         """Write the terms of a step, and the scores of the validation after it."""
         self._means.add(terms)
+        values: dict[str, float] = {}
         if step % self._every == 0 or scores is not None:
-            for name, value in self._means.take().items():
-                self._scalar(f"loss/{name}", value, step)
+            values = {f"loss/{name}": value for name, value in self._means.take().items()}
         if scores is not None:
             for name, value in scores.restored.items():
-                self._scalar(f"psnr/{name}", value, step)
-                self._scalar(f"psnr gained/{name}", value - scores.untouched[name], step)
-            self._scalar("latents/accuracy", scores.accuracy, step)
-            self._scalar("latents/residual length", scores.residual_length, step)
+                values[f"psnr/{name}"] = value
+                values[f"psnr gained/{name}"] = value - scores.untouched[name]
+            values["latents/accuracy"] = scores.accuracy
+            values["latents/residual length"] = scores.residual_length
+        if values and (writer := self._open()):
+            for name, value in values.items():
+                writer.add_scalar(name, value, step)
 
     def show(self, step: int, pictures: Pictures) -> None:
         """Show sample pictures by domain."""
-        writer = self._open()
-        if writer is not None:
+        if writer := self._open():
             for name, picture in pictures.items():
                 writer.add_image(f"samples/{name}", picture, step, dataformats="HWC")
             writer.flush()
@@ -142,11 +138,6 @@ class Board:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
-
-    def _scalar(self, name: str, value: float, step: int) -> None:
-        writer = self._open()
-        if writer is not None:
-            writer.add_scalar(name, value, step)
 
     def _open(self) -> SummaryWriter | None:
         # Not before the first step: the writer has a thread, and threads must not be there yet when
@@ -159,15 +150,7 @@ class Board:
 
 
 class RunLog:
-    """The log of a run by a recipe, in its output folder.
-
-    Parameters
-    ----------
-    recipe
-        The recipe of the run.
-    step
-        The step at which it starts or goes on; rows of later steps are taken back.
-    """
+    """The log of a run by a recipe, in its output folder; rows after `step` are taken back."""
 
     def __init__(self, recipe: Recipe, step: int) -> None:
         self.folder = Path(recipe.output)
@@ -187,7 +170,12 @@ class RunLog:
 
     def show(self, step: int, pictures: Pictures) -> None:
         """Keep sample pictures, as files and for TensorBoard."""
-        save_pictures(self.folder / "samples", step, pictures)
+        from PIL import Image
+
+        for domain, picture in pictures.items():  # so that a folder shows a domain over the steps
+            path = self.folder / "samples" / domain / f"{step:08d}.png"
+            with written_aside(path) as aside:
+                Image.fromarray(picture).save(aside, format="PNG")
         self.board.show(step, pictures)
 
     def close(self) -> None:
@@ -202,15 +190,7 @@ def sample_pictures(
     device: torch.device,
     autocast: torch.dtype | None,
 ) -> dict[str, NDArray[np.uint8]]:
-    """Restore the first validation image of every domain.
-
-    Parameters
-    ----------
-    model
-        In evaluation mode.
-    pairs, device, autocast
-        As in `validate`.
-    """
+    """Restore the first validation image of every domain, with a model in evaluation mode."""
     pictures = {}
     for domain, (pair, *_) in pairs.items():
         x = pair.degraded.to(device, memory_format=torch.channels_last)
@@ -220,15 +200,6 @@ def sample_pictures(
         gap = np.full((three[0].shape[0], GAP, 3), 255, np.uint8)
         pictures[domain] = np.concatenate((three[0], gap, three[1], gap, three[2]), axis=1)
     return pictures
-
-
-def save_pictures(folder: Path, step: int, pictures: Pictures) -> None:
-    """Write ``DOMAIN/STEP.png`` for each, so that a folder shows a domain over the steps."""
-    from PIL import Image
-
-    for domain, picture in pictures.items():
-        with written_aside(folder / domain / f"{step:08d}.png") as aside:
-            Image.fromarray(picture).save(aside, format="PNG")
 
 
 def pictures_every(steps: int, validate_every: int, most: int) -> int:

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from napari_baryir.errors import DataError
+from napari_baryir.steps import finish
 from napari_baryir.training import losses
 from napari_baryir.training.bank import start_bank
-from napari_baryir.training.checkpoint import remove_unfinished
+from napari_baryir.training.checkpoint import remove_unfinished, resume, save_state
 from napari_baryir.training.data import load_data, make_batches
 from napari_baryir.training.data.made_pairs import Batch
 from napari_baryir.training.data.scene_pairs import SceneBatch
@@ -26,15 +27,13 @@ from napari_baryir.training.state import (
     TrainingState,
     average_weights,
     final_model,
-    resume,
-    save_state,
     set_rates,
     start_state,
     update_prototypes,
     weights_path,
     write_weights,
 )
-from napari_baryir.training.validation import Scores, ValidationPair, validate
+from napari_baryir.training.validation import Scores, ValidationPair, iter_validate
 
 
 @dataclass(frozen=True)
@@ -58,20 +57,8 @@ def train(recipe: Recipe) -> Generator[TrainingProgress, None, Path]:
     Under ``torchrun`` every process calls this, with the same recipe: each makes its share of every
     batch, the first one validates and writes. Close the generator in all of them or in none.
 
-    Parameters
-    ----------
-    recipe
-        The network to train, the data, the number of steps.
-
-    Yields
-    ------
-    TrainingProgress
-        After every step.
-
-    Returns
-    -------
-    Path
-        The final weights, the one ``*.safetensors`` in the output folder.
+    Yields a `TrainingProgress` after every step, and returns the path of the final weights, the one
+    ``*.safetensors`` in the output folder.
 
     Raises
     ------
@@ -139,7 +126,7 @@ def _validate(
     model = final_model(state, recipe) if last else state.averaged.eval()
     if log.wants_pictures(state.step):
         log.show(state.step, sample_pictures(model, pairs, device, autocast))
-    return validate(model, pairs, state.prototypes, device, autocast)
+    return finish(iter_validate(model, pairs, state.prototypes, device, autocast))
 
 
 def take_steps(
@@ -155,23 +142,9 @@ def take_steps(
 ) -> Generator[dict[str, float], None, None]:
     """Take the steps of a training or a fine-tuning; closing it ends `batches` too.
 
-    Parameters
-    ----------
-    state, settings
-        The networks and optimisers, and the settings of a step.
-    steps
-        Number of steps in all.
-    batches
-        This process's shares, from the state's step on.
-    device, autocast, together
-        As in `training_step`.
-    save
-        Writes a checkpoint; called in the end where the last step is not in one yet.
-
-    Yields
-    ------
-    dict
-        Loss terms of the step by name.
+    `batches` are this process's shares, from the state's step on; `save` writes a checkpoint, and
+    is called in the end where the last step is not in one yet. Yields the loss terms of each step
+    by name.
     """
     started = time.monotonic()
     between_steps = True
@@ -205,16 +178,8 @@ def training_step(
 ) -> dict[str, float]:
     """Take one descent of T, E and D, then one ascent of the potentials. Return the loss terms.
 
-    Parameters
-    ----------
-    state, recipe
-        The networks and optimisers, and the settings of a step.
-    batch
-        This process's share of the step's samples.
-    device, autocast
-        Where, and the dtype of autocast (None: none).
-    together
-        The processes that make the other shares.
+    `batch` is this process's share of the step's samples, `together` the processes that make the
+    other shares; `autocast` is the dtype of autocast (None: none).
     """
     settings = recipe.losses
     x = batch.degraded.to(device, memory_format=torch.channels_last)
@@ -224,21 +189,19 @@ def training_step(
     scenes_alone = state.step < settings.scene_steps
     coarse_floor = settings.scene_floor if scenes_alone else floor
 
-    def fidelity(restored: Tensor, target: Tensor, coarse_weight: float, floor: float) -> Tensor:
+    def fidelity(restored: Tensor, target: Tensor, coarse: float, floor: float) -> Tensor:
         both = together.gather(restored), together.gather(target)
-        return losses.fidelity_loss(
-            *both, settings.fidelity, floor=floor, coarse_weight=coarse_weight
-        )
+        return losses.fidelity_loss(*both, settings.fidelity, floor=floor, coarse_weight=coarse)
 
     terms: dict[str, Tensor] = {}
     with torch.autocast(device.type, autocast, enabled=autocast is not None):
         latents = model.encode(x)
-        games = [Game.of(model, latents, batch.places.to(device), settings, together)]
+        games = [Game.of(model, latents, batch.labels.to(device), settings, together)]
         if isinstance(batch, SceneBatch):
             reduced = batch.reduced.to(device, memory_format=torch.channels_last)
             removed = batch.removed.to(device)
             around = model.encode(reduced)
-            whole = losses.whole_places(batch.places).to(device)
+            whole = losses.whole_labels(batch.labels).to(device)
             games.append(Game.of(model, around, whole, settings, together))
             scene = model.decide(reduced, around)
             corrected = model.correct(reduced, scene, removed)
@@ -253,9 +216,9 @@ def training_step(
         else:
             restored = model.decode(x, latents)
     terms["fidelity"] = fidelity(restored, clean, settings.coarse_weight, floor)
-    _freeze(potentials, True)
+    potentials.requires_grad_(False)
     played = [game.terms(potentials, settings, model.subspaces) for game in games]
-    _freeze(potentials, False)
+    potentials.requires_grad_(True)
     terms |= {name: torch.stack([terms[name] for terms in played]).mean() for name in played[0]}
     total = (
         settings.fidelity_weight * terms["fidelity"]
@@ -291,8 +254,3 @@ def _floor(settings: LossSettings, step: int) -> float:
     """Return the floor of the fidelity at a step."""
     part = min(1.0, step / settings.floor_steps) if settings.floor_steps else 1.0
     return float(settings.first_floor * (settings.floor / settings.first_floor) ** part)
-
-
-def _freeze(module: nn.Module, frozen: bool) -> None:
-    for parameter in module.parameters():
-        parameter.requires_grad_(not frozen)

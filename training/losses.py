@@ -29,24 +29,16 @@ def fidelity_loss(
     floor: float = 2e-4,
     coarse_weight: float = 0.0,
 ) -> Tensor:
-    """Compute the distance between restored and clean images; a scalar.
+    """Compute the distance between restored and clean images, (B, 3, H, W) about [0, 1]; a scalar.
 
     "l1" is ``mean |restored - clean|``, as published. "log_mse" is the mean over the images of
     ``ln(mse + floor)``, PSNR up to a factor: an image's gradient is then divided by its own error,
-    so that a hazy one with a large error does not drown a noisy one with a small error.
+    so that a hazy one with a large error does not drown a noisy one with a small error. Images
+    whose error is below the floor (37 dB for 2e-4) hardly pull any more; a high floor makes the
+    loss the plain square, for which large errors come first.
 
-    Parameters
-    ----------
-    restored, clean
-        (B, 3, H, W), about [0, 1].
-    kind
-        "l1" or "log_mse".
-    floor
-        Floor of the mean square error. Images below it (37 dB for 2e-4) hardly pull any more. A
-        high floor makes the loss the plain square, for which large errors come first.
-    coarse_weight
-        That much of the same distance between the means over 8x8 pixels is added: noise all but
-        vanishes from it, and what is left is haze, darkness and background.
+    `coarse_weight` of the same distance between the means over 8x8 pixels is added: noise all but
+    vanishes from it, and what is left is haze, darkness and background.
     """
     error = restored - clean
     loss = _distance(error, kind, floor)
@@ -75,14 +67,8 @@ def transport_cost(z: Tensor, b: Tensor) -> Tensor:
 def source_means(values: Tensor, sources: Tensor, weights: Tensor) -> Tensor:
     """Estimate ``sum_k lambda_k E_k[value]`` from a batch.
 
-    Parameters
-    ----------
-    values
-        (B,), one value a sample.
-    sources
-        (B,), int64, the source of each sample.
-    weights
-        lambda, (K,). Sources that are absent from the batch are left out.
+    `values` (B,) and `sources` (B,), int64, belong to samples; `weights` (K,) are lambda. Sources
+    that are absent from the batch are left out.
     """
     one_hot = F.one_hot(sources, len(weights)).to(values.dtype)
     counts = one_hot.sum(dim=0)
@@ -98,21 +84,11 @@ def barycenter_losses(
     weights: Tensor,
     cost: Callable[[Tensor, Tensor], Tensor] = transport_cost,
 ) -> tuple[Tensor, Tensor]:
-    """Transport and potential terms: ``sum_k lambda_k E_k[c(z, b)]`` and ``sum_k lambda_k
-    E_k[f_k(b)]``.
+    """Compute ``sum_k lambda_k E_k[c(z, b)]`` and ``sum_k lambda_k E_k[f_k(b)]``.
 
-    T minimises the first minus the second; the potentials minimise the second.
-
-    Parameters
-    ----------
-    z, b
-        (B, D, h, w). Detach z where only T is to pay for transport.
-    potentials
-        f(b), (B, K).
-    sources, weights
-        As in `source_means`.
-    cost
-        c(z, b), (B, D, h, w) twice to (B,).
+    T minimises the first minus the second; the potentials minimise the second. `z` and `b` are (B,
+    D, h, w), z detached where only T is to pay for transport; `potentials` f(b), (B, K); `sources`
+    and `weights` as in `source_means`; `cost` c(z, b) to (B,).
     """
     own = potentials.gather(1, sources[:, None]).squeeze(1)
     transport = source_means(cost(z, b), sources, weights)
@@ -120,14 +96,9 @@ def barycenter_losses(
 
 
 def congruence_penalty(potentials: Tensor, weights: Tensor) -> Tensor:
-    """``10 mean (sum_k lambda_k f_k(b))^2``, over the whole batch.
+    """Compute ``10 mean (sum_k lambda_k f_k(b))^2``, over the whole batch.
 
-    Parameters
-    ----------
-    potentials
-        f(b), (B, K), of potentials that are not congruent by construction.
-    weights
-        lambda, (K,).
+    `potentials` are f(b), (B, K), not congruent by construction; `weights` lambda, (K,).
     """
     return CONGRUENCE_PENALTY * (potentials @ weights).square().mean()
 
@@ -142,44 +113,35 @@ def pooled_windows(r: Tensor, grid: int) -> Tensor:
     return pooled.flatten(2).transpose(1, 2).reshape(-1, r.shape[1])
 
 
-def window_sources(places: Tensor, grid: int) -> Tensor:
+def window_sources(labels: Tensor, grid: int) -> Tensor:
     """Source of each window of `pooled_windows`: (B, G, G), int64, to (B * grid * grid,), int64.
 
-    A window that holds places of several sources, or of none (-1), has -1. `grid` divides G.
+    A window that holds parts of several sources, or of none (-1), has -1. `grid` divides G.
     """
-    values = places[:, None].float()
+    values = labels[:, None].float()
     highest, lowest = F.adaptive_max_pool2d(values, grid), -F.adaptive_max_pool2d(-values, grid)
     return torch.where(highest == lowest, highest, -1.0).long().flatten()
 
 
-def whole_places(places: Tensor) -> Tensor:
-    """Return the source of whole fields, from the `places` of their patches, (B, G, G), int64.
+def whole_labels(labels: Tensor) -> Tensor:
+    """Return the source of whole fields, from the `labels` of their patches, (B, G, G), int64.
 
     Of that of the patch if it is everywhere there, else of none (-1): beside a patch with two there
     are two, and where degradations join outside of it, its field still has one in the main.
     """
-    whole = window_sources(places, 1)
-    return whole[:, None, None].expand_as(places).contiguous()
+    whole = window_sources(labels, 1)
+    return whole[:, None, None].expand_as(labels).contiguous()
 
 
 def inter_residual_contrast(
     embeddings: Tensor, sources: Tensor, temperature: float = 0.07
 ) -> Tensor:
-    """IRC: residuals of one source attract each other and repel those of the others.
+    """IRC: residuals (N, D) of one source attract each other and repel those of the others.
 
     For each embedding i: ``-log(sum_{j != i, same source} exp(cos_ij / tau) / sum_{j != i}
     exp(cos_ij / tau))``, averaged over the embeddings that have a positive. An embedding is never
     its own positive; those without one are left out (the published code counts itself and so hides
-    them).
-
-    Parameters
-    ----------
-    embeddings
-        (N, D).
-    sources
-        (N,), int64.
-    temperature
-        tau.
+    them). `sources` are (N,), int64; `temperature` is tau.
     """
     unit = F.normalize(embeddings.float(), dim=1, eps=1e-8)
     logits = unit @ unit.T / temperature
@@ -195,12 +157,6 @@ def inter_residual_contrast(
 
 
 def barycenter_residual_orthogonality(b: Tensor, r: Tensor) -> Tensor:
-    """BRO: mean over all pairs in the batch of ``cos^2(b_i, r_j)``.
-
-    Parameters
-    ----------
-    b, r
-        (N, D): pooled barycenter and residual embeddings.
-    """
+    """BRO: mean of ``cos^2(b_i, r_j)`` over all pairs of pooled embeddings, (N, D) each."""
     cosines = F.normalize(b.float(), dim=1, eps=1e-8) @ F.normalize(r.float(), dim=1, eps=1e-8).T
     return cosines.square().mean()

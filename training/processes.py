@@ -2,9 +2,8 @@
 
 ``torchrun`` starts them, Lightning Fabric joins them: on CPUs by gloo, on GPUs by NCCL. Fabric and
 not Accelerate, since its ``all_gather`` carries gradients, which contrast over the whole batch
-needs, and since it brings one small package instead of a client for a model hub. Gradients are
-averaged here rather than in a DDP module: the loop calls encode, decode and barycenter_map, and DDP
-counts on forward alone.
+needs. Gradients are averaged here rather than in a DDP module: the loop calls encode, decode and
+barycenter_map, and DDP counts on forward alone.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ WHOLE = Share()
 
 @dataclass(frozen=True)
 class Launched:
-    """The place that ``torchrun`` gave this process; without it there is one."""
+    """The rank that ``torchrun`` gave this process; without it there is one."""
 
     number: int = 0
     count: int = 1
@@ -64,13 +63,7 @@ def launched() -> Launched:
 
 
 def refuse_several(what: str) -> None:
-    """Refuse to do in several processes what would write the same files.
-
-    Raises
-    ------
-    InputError
-        If there are several.
-    """
+    """Raise `InputError` where several processes would write the same files."""
     count = launched().count
     if count > 1:
         raise InputError(f"{what} runs in one process, not in {count}; start it without torchrun")
@@ -105,12 +98,8 @@ class Processes:
     def gather_some(self, rows: Tensor, which: Tensor) -> Tensor:
         """Put together what processes have for some of their samples only.
 
-        Parameters
-        ----------
-        rows
-            (n, ...), for those n of the b samples of this process that `which` names.
-        which
-            (b,), bool.
+        `rows` are (n, ...), for those n of the b samples of this process that `which`, (b,) bool,
+        names.
         """
         if self._fabric is None:
             return rows
@@ -133,14 +122,10 @@ class Processes:
             gradient.copy_(own.view_as(gradient))
 
     def start_alike(self, step: int, *modules: nn.Module) -> None:
-        """See that all start from the same step, and give them the first one's modules.
+        """Give all processes the first one's modules; raise `DataError` unless they start from one
+        step.
 
         What was computed before the first step may differ in its last bits between GPUs.
-
-        Raises
-        ------
-        DataError
-            If they do not.
         """
         if self._fabric is None:
             return
@@ -166,28 +151,18 @@ ALONE = Processes()
 
 
 def join(device: torch.device, batch: int) -> Processes:
-    """Meet the other processes, if ``torchrun`` started any.
+    """Meet the other processes, if ``torchrun`` started any; a step has `batch` samples in all.
 
-    Parameters
-    ----------
-    device
-        This process's own, as `training_device` says.
-    batch
-        Samples of a step, all processes together.
-
-    Raises
-    ------
-    InputError
-        If they cannot share the batch evenly, or Lightning Fabric is not installed.
+    Raises `InputError` if they cannot share the batch evenly, or Lightning Fabric is not installed.
     """
-    place = launched()
-    if place.count == 1:
+    rank = launched()
+    if rank.count == 1:
         return ALONE
-    if batch % place.count:
+    if batch % rank.count:
         raise InputError(
-            f"a step has {batch} samples, which {place.count} processes cannot share evenly; make "
+            f"a step has {batch} samples, which {rank.count} processes cannot share evenly; make "
             "data.batch, with data.in_turn and data.side_by_side (or data.shuffled), a multiple of "
-            f"{place.count}, or start another number of processes"
+            f"{rank.count}, or start another number of processes"
         )
     # Fabric itself calls this deprecated function of PyTorch's.
     warnings.filterwarnings("ignore", r"torch\.distributed\.nn\.functional\.all_gather is depr")
@@ -201,8 +176,8 @@ def join(device: torch.device, batch: int) -> Processes:
         ) from error
     fabric = Fabric(
         accelerator=device.type,
-        devices=place.local_count,
-        num_nodes=place.count // place.local_count,
+        devices=rank.local_count,
+        num_nodes=rank.count // rank.local_count,
         strategy=DDPStrategy(timeout=PATIENCE),
     )
     fabric.launch()
@@ -212,16 +187,13 @@ def join(device: torch.device, batch: int) -> Processes:
 def training_device(settings: DeviceSettings) -> tuple[torch.device, torch.dtype | None]:
     """Choose the device of this process and the dtype of autocast (None: float32 throughout).
 
-    Raises
-    ------
-    DeviceError
-        If the device is not there, or cannot be shared.
+    Raises `DeviceError` if the device is not there, or cannot be shared.
     """
     name = settings.device
     if name == "auto":  # not MPS, on which no training was ever checked
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    place = launched()
-    device = choose_device(name if place.count == 1 else _own_device(name, place))
+    rank = launched()
+    device = choose_device(name if rank.count == 1 else _own_device(name, rank))
     if settings.precision == "float32":
         return device, None
     if settings.precision == "bfloat16" or device.type == "cuda":
@@ -229,21 +201,21 @@ def training_device(settings: DeviceSettings) -> tuple[torch.device, torch.dtype
     return device, torch.bfloat16 if computes_in_bfloat16() else None
 
 
-def _own_device(name: str, place: Launched) -> str:
+def _own_device(name: str, rank: Launched) -> str:
     """Choose one GPU for each process of this computer, or the CPU for all."""
     if name not in ("cpu", "cuda"):
         raise DeviceError(
-            f"device {name!r} cannot be shared by {place.count} processes; "
+            f"device {name!r} cannot be shared by {rank.count} processes; "
             "give device=cuda, for one GPU each, or device=cpu"
         )
     if name == "cpu":
         return name
-    if torch.cuda.device_count() < place.local_count:
+    if torch.cuda.device_count() < rank.local_count:
         raise DeviceError(
-            f"{place.local_count} processes on a computer with {torch.cuda.device_count()} GPUs; "
+            f"{rank.local_count} processes on a computer with {torch.cuda.device_count()} GPUs; "
             "start one for each GPU (torchrun --nproc-per-node), or give device=cpu"
         )
-    return f"cuda:{place.local_number}"
+    return f"cuda:{rank.local_number}"
 
 
 def computes_in_bfloat16() -> bool:

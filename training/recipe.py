@@ -29,11 +29,13 @@ HELD_OUT = "held out"
 """Stands for a part of the training data as the validation data."""
 
 
-class _Frozen(BaseModel):
+class Frozen(BaseModel):
+    """Settings that do not change and know no further keys."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class DataSettings(_Frozen):
+class DataSettings(Frozen):
     """The images that the network sees."""
 
     profile: Literal["photo", "microscopy"]
@@ -114,7 +116,7 @@ class DataSettings(_Frozen):
         return [(self.epoch or self.batch)[domain] for domain in self.batch]
 
 
-class OptimizerSettings(_Frozen):
+class OptimizerSettings(Frozen):
     """Optimisers and learning rates of the network and the potentials."""
 
     kind: Literal["adamw", "rmsprop"] = "adamw"
@@ -136,7 +138,7 @@ class OptimizerSettings(_Frozen):
     """Weight decay of AdamW."""
 
 
-class LossSettings(_Frozen):
+class LossSettings(Frozen):
     """Weights of the terms in `napari_baryir.training.losses`."""
 
     fidelity: Fidelity = "log_mse"
@@ -173,7 +175,7 @@ class LossSettings(_Frozen):
     temperature: PositiveFloat = 0.07
     """tau of IRC."""
     windows: tuple[PositiveInt, ...] = (1, 2, 4)
-    """Grids over which residuals are pooled and contrasted; several, so that places count too."""
+    """Grids over which residuals are pooled and contrasted; several, so that parts count too."""
     detach_source: bool = True
     """Whether only T pays for transport. False (as published) lets the encoder make sources alike.
     """
@@ -182,7 +184,7 @@ class LossSettings(_Frozen):
     square over the whole batch (the published code adds it for one sample of the batch)."""
 
 
-class Recipe(_Frozen):
+class Recipe(Frozen):
     """One training run."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
@@ -239,28 +241,20 @@ class StepSettings(Protocol):
     """The settings that one training step reads, of a recipe or of a fine-tuning."""
 
     @property
-    def losses(self) -> LossSettings:
-        """Return the weights of the terms."""
-
+    def losses(self) -> LossSettings: ...
     @property
-    def optimizer(self) -> OptimizerSettings:
-        """Return the settings of the optimisers."""
-
+    def optimizer(self) -> OptimizerSettings: ...
     @property
-    def ema(self) -> float:
-        """Return the decay of the averaged weights."""
+    def ema(self) -> float: ...
 
 
 class DeviceSettings(Protocol):
     """Device and precision of a training."""
 
     @property
-    def device(self) -> str:
-        """Return a torch device, or "auto"."""
-
+    def device(self) -> str: ...
     @property
-    def precision(self) -> Literal["auto", "float32", "bfloat16"]:
-        """Return the precision of autocast."""
+    def precision(self) -> Literal["auto", "float32", "bfloat16"]: ...
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -270,20 +264,11 @@ def shipped_recipes() -> dict[str, Path]:
 
 
 def load_recipe(recipe: str, overrides: Iterable[str] = ()) -> Recipe:
-    """Read a recipe and change some of its values.
+    """Read a TOML file, or a recipe that ships by its name, and change some of its values.
 
-    Parameters
-    ----------
-    recipe
-        A path to a TOML file, or the name of a recipe that ships.
-    overrides
-        ``key=value``; dots reach into tables: ``data.train=photos``. Values are TOML, or plain
-        text.
-
-    Raises
-    ------
-    InputError
-        If there is no such recipe, a key is unknown, or a value does not fit.
+    `overrides` are ``key=value``; dots reach into tables: ``data.train=photos``. Values are TOML,
+    or plain text. Raises `InputError` if there is no such recipe, a key is unknown, or a value does
+    not fit.
     """
     shipped = shipped_recipes()
     path = Path(recipe)
@@ -293,12 +278,7 @@ def load_recipe(recipe: str, overrides: Iterable[str] = ()) -> Recipe:
                 f"no recipe {recipe!r}: neither a file nor one of {', '.join(shipped)}"
             )
         path = shipped[recipe]
-    try:
-        values = tomllib.loads(path.read_text("utf-8-sig"))
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not text in UTF-8; save it as UTF-8 in the editor") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise InputError(f"{path} is not valid TOML: {error}") from None
+    values = read_toml(path)
     for override in overrides:
         _override(values, override)
     try:
@@ -308,6 +288,16 @@ def load_recipe(recipe: str, overrides: Iterable[str] = ()) -> Recipe:
             f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()
         )
         raise InputError(f"recipe {recipe!r} does not fit: {problems}") from None
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file; raise `InputError` if it is none."""
+    try:
+        return tomllib.loads(path.read_text("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not text in UTF-8; save it as UTF-8 in the editor") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise InputError(f"{path} is not valid TOML: {error}") from None
 
 
 def _override(values: dict[str, Any], override: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,22 +10,18 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from pydantic_core import to_jsonable_python
 from torch import Tensor, nn
 
 from napari_baryir.errors import DataError
 from napari_baryir.network import BaryIR
 from napari_baryir.network.config import GatedConfig
 from napari_baryir.training.bank import seed_bank
-from napari_baryir.training.checkpoint import changed_keys, load_checkpoint, save_checkpoint
+from napari_baryir.training.game import Potentials
 from napari_baryir.training.losses import Congruence
-from napari_baryir.training.potentials import Potentials
 from napari_baryir.training.recipe import OptimizerSettings, Recipe
 from napari_baryir.version import __version__
 from napari_baryir.weights.files import ESTIMATES, save_weights
 from napari_baryir.weights.registry import load_model
-
-logger = logging.getLogger(__name__)
 
 NEW_PARTS = {
     "deblurring": ("decoder.deblurring.",),
@@ -108,16 +103,8 @@ def state_around(
 ) -> TrainingState:
     """Give a network potentials, optimisers and averages, all of them new.
 
-    Parameters
-    ----------
-    model
-        The network; those of its parameters that require a gradient are trained.
-    samples
-        n_k, the samples of each of the model's domains per step (or in proportion to them).
-    optimizer, device
-        The settings of the optimisers, and the place to train.
-    congruence
-        As in `LossSettings`.
+    Those parameters of the model that require a gradient are trained. `samples` are n_k, the
+    samples of each of the model's domains per step (or in proportion to them).
     """
     channels = model.embedding_width
     counts = torch.tensor(samples, dtype=torch.float32)
@@ -136,10 +123,7 @@ def state_around(
 
 
 def _start_from(model: BaryIR, name: str, profile: str) -> list[str]:
-    """Take over the weights of another model; parts that it lacks stay new.
-
-    Gives the settings of these parts.
-    """
+    """Take over the weights of another model; return the settings of the parts that it lacks."""
     start = load_model(name)
     # What the estimates read is of the old weights: this run makes its own.
     tensors = {k: v for k, v in start.state_dict().items() if k not in ESTIMATES}
@@ -206,75 +190,19 @@ def update_prototypes(state: TrainingState, residual: Tensor, sources: Tensor) -
         state.prototypes[source] = decay * state.prototypes[source] + (1 - decay) * mean
 
 
-def save_state(state: TrainingState, recipe: Recipe) -> None:
-    """Write a checkpoint to the output folder."""
-    save_checkpoint(recipe.output, state.as_dict() | {"recipe": identity(recipe)})
-    state.saved = state.step
-
-
-def identity(recipe: Recipe) -> dict[str, Any]:
-    """List the keys of a recipe that must not change between a checkpoint and its resumption."""
-    return recipe.model_dump(
-        mode="json", include={"name", "seed", "network", "data", "optimizer", "losses", "steps"}
-    )
-
-
-def _with_defaults(saved: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
-    """Fill in the keys that recipes did not have yet when a checkpoint was written."""
-    filled = dict(saved)
-    for name in ("network", "data", "optimizer", "losses"):
-        fields = type(getattr(recipe, name)).model_fields
-        defaults = {
-            key: field.get_default(call_default_factory=True)
-            for key, field in fields.items()
-            if not field.is_required()
-        }
-        filled[name] = to_jsonable_python(defaults) | saved.get(name, {})
-    return filled
-
-
 def _portable(recipe: Recipe) -> dict[str, Any]:
     """Return a recipe without keys of this computer; data folders keep their last names only."""
     values = recipe.model_dump(mode="json", exclude=_NOT_OF_RESULT)
     if recipe.init is not None:
         values["init"] = Path(recipe.init).name
-    for place in ("train", "validation"):
-        values["data"][place] = end_of(values["data"][place])
+    for folder in ("train", "validation"):
+        values["data"][folder] = end_of(values["data"][folder])
     return values
 
 
 def end_of(path: str) -> str:
     """Return the last two parts of a path, which say nothing of this computer."""
     return "/".join(Path(path).parts[-2:]).lstrip("/")
-
-
-def resume(state: TrainingState, recipe: Recipe) -> None:
-    """Take over the checkpoint in the output folder, if there is one.
-
-    Raises
-    ------
-    DataError
-        If it was made by a recipe that differs where it matters.
-    """
-    checkpoint = load_checkpoint(recipe.output)
-    if checkpoint is None:
-        logger.info("no checkpoint in %s: starting anew", recipe.output)
-        return
-    old, new = _with_defaults(checkpoint["recipe"], recipe), identity(recipe)
-    for moved in ("train", "validation"):  # the same data may have moved to another folder
-        old["data"].pop(moved), new["data"].pop(moved)
-    if checkpoint["step"] <= recipe.optimizer.constant * min(old["steps"], new["steps"]):
-        # The learning rate has not begun to fall yet, at a place that `steps` decides.
-        new.pop("steps")
-    changed = changed_keys(old, new)
-    if changed:
-        raise DataError(
-            f"the checkpoint in {recipe.output} was made with other values of "
-            f"{', '.join(changed)}; "
-            "restore them, choose another output, or start anew with resume=false"
-        )
-    state.load_dict(checkpoint)
-    logger.info("going on from step %d of %d", state.step, recipe.steps)
 
 
 def weights_path(recipe: Recipe) -> Path:

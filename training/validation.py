@@ -13,15 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_baryir.network import BaryIR
-from napari_baryir.steps import finish
-from napari_baryir.training.data.images import (
-    Profile,
-    load_clean_images,
-    middle,
-    spread,
-    three_colours,
-)
-from napari_baryir.training.data.made_pairs import microscopy_pair, to_tensor
+from napari_baryir.training.data.images import Profile, load_clean_images, middle, spread
+from napari_baryir.training.data.made_pairs import microscopy_pair, plane_tensor
 from napari_baryir.training.degradations import degrade
 from napari_baryir.training.evaluate import psnr
 from napari_baryir.training.recipe import DataSettings
@@ -39,8 +32,7 @@ class ValidationPair(NamedTuple):
     @classmethod
     def of(cls, degraded: NDArray[np.float32], clean: NDArray[np.float32]) -> ValidationPair:
         """Convert two planes, (H, W) or (H, W, 3)."""
-        first, second = (to_tensor([three_colours(p)]).contiguous() for p in (degraded, clean))
-        return cls(first, second)
+        return cls(plane_tensor(degraded), plane_tensor(clean))
 
 
 @dataclass(frozen=True)
@@ -84,17 +76,6 @@ class ValidationProgress:
     total: int
 
 
-def validate(
-    model: BaryIR,
-    pairs: dict[str, list[ValidationPair]],
-    prototypes: Tensor,
-    device: torch.device,
-    autocast: torch.dtype | None,
-) -> Scores:
-    """Measure a network as `iter_validate`, in one go."""
-    return finish(iter_validate(model, pairs, prototypes, device, autocast))
-
-
 @torch.inference_mode()
 def iter_validate(
     model: BaryIR,
@@ -103,18 +84,10 @@ def iter_validate(
     device: torch.device,
     autocast: torch.dtype | None,
 ) -> Generator[ValidationProgress, None, Scores]:
-    """Measure a network on `validation_pairs`, image by image.
+    """Measure a network in evaluation mode on `validation_pairs`, image by image.
 
-    Parameters
-    ----------
-    model
-        In evaluation mode.
-    pairs
-        Domain to pairs, in the order of the rows of `prototypes`.
-    prototypes
-        (K, D), mean unit residual of each source.
-    device, autocast
-        Where, and the dtype of autocast (None: none).
+    `pairs` are in the order of the rows of `prototypes`, (K, D), the mean unit residual of each
+    source. `autocast` is the dtype of autocast (None: none).
     """
     restored: dict[str, float] = {}
     untouched: dict[str, float] = {}
@@ -142,11 +115,7 @@ def iter_validate(
 
 
 def make_pair(
-    image: NDArray[np.generic],
-    domain: str,
-    rng: np.random.Generator,
-    profile: Profile,
-    side: int,
+    image: NDArray[np.generic], domain: str, rng: np.random.Generator, profile: Profile, side: int
 ) -> ValidationPair:
     """Degrade the middle of a clean image, `side` pixels at most; as `PairDataset` has images."""
     crop = image[middle(image.shape, side)].astype(np.float32)

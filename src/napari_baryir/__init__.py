@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from napari_baryir.version import __version__
 
 if TYPE_CHECKING:
+    from napari_baryir.batch.run import restore_file
     from napari_baryir.degradation import (
         Contributions,
         DegradationEstimate,
@@ -30,6 +31,7 @@ _HOMES = {
     "Restoration": "napari_baryir.restoration",
     "iter_restore": "napari_baryir.restoration",
     "restore": "napari_baryir.restoration",
+    "restore_file": "napari_baryir.batch.run",
     "import_published_weights": "napari_baryir.weights.importer",
     "ModelCard": "napari_baryir.weights.registry",
     "available_models": "napari_baryir.weights.registry",
@@ -50,6 +52,7 @@ __all__ = [
     "iter_restore",
     "load_model",
     "restore",
+    "restore_file",
 ]
 
 

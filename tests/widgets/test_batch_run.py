@@ -150,7 +150,7 @@ def test_progress_of_all_grows_to_the_end(
 def test_model_is_loaded_once_for_all_files(
     folder: Path, tmp_path: Path, settings: BatchSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_baryir.restoration import model_source
+    from napari_baryir.restoration import portable_model
     from napari_baryir.weights import registry
 
     load, loaded = registry.load_model, []
@@ -159,7 +159,7 @@ def test_model_is_loaded_once_for_all_files(
         loaded.append(name)
         return load(name, **more)
 
-    for module in (registry, model_source):
+    for module in (registry, portable_model):
         monkeypatch.setattr(module, "load_model", counted)
     items = listed(str(folder), str(tmp_path / "out"))
     assert states(run(items, settings)) == ["done"] * 3

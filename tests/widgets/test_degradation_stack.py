@@ -14,7 +14,7 @@ pytest.importorskip("napari")
 from held_tiles import estimate, start
 from qtpy.QtCore import QPoint, Qt
 
-from napari_baryir.degradation import lazy as lazy_estimates
+from napari_baryir.degradation.estimator import EstimateEngine
 from napari_baryir.widgets.estimate.maps import PENDING
 
 if TYPE_CHECKING:
@@ -106,14 +106,14 @@ class Counter:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.tiles = 0
         self.threads: set[int] = set()
-        compute = lazy_estimates.EstimateTiles.values
+        compute = EstimateEngine.values
 
-        def counted(tiles: Any, engine: Any, tile: Any) -> Any:
+        def counted(engine: Any, tile: Any) -> Any:
             self.tiles += 1
             self.threads.add(threading.get_ident())
-            return compute(tiles, engine, tile)
+            return compute(engine, tile)
 
-        monkeypatch.setattr(lazy_estimates.EstimateTiles, "values", counted)
+        monkeypatch.setattr(EstimateEngine, "values", counted)
 
 
 def test_lazy_layers_are_looked_at_as_one_scrolls(
@@ -178,7 +178,7 @@ def test_error_while_scrolling_is_a_sentence(
     def broken(*_: Any) -> Any:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(lazy_estimates.EstimateTiles, "values", broken)
+    monkeypatch.setattr(EstimateEngine, "values", broken)
     with qtbot.waitSignal(map_dock.session.failed):
         viewer.dims.set_current_step(0, 4)
     assert "Input/output error" in map_dock.status.message.text()

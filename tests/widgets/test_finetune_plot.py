@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("napari")
 
-from napari_baryir.training.finetune import YOURS, FinetuneProgress, Sample
+from napari_baryir.training.finetune import YOURS, Comparison, FinetuneProgress
 from napari_baryir.training.validation import Scores
 from napari_baryir.widgets.finetune.history import History
 
@@ -22,10 +22,12 @@ def scores(yours: float, noise: float = 30.0) -> Scores:
     return Scores({YOURS: yours, "noise": noise, "clean": 40.0}, untouched, 1.0, 0.1)
 
 
-def sample(shade: float = 0.5, side: int = 64, clean: bool = True) -> Sample:
+def sample(shade: float = 0.5, side: int = 64, clean: bool = True) -> Comparison:
     ramp = np.tile(np.linspace(0, 1, side, dtype=np.float32)[None, :, None], (side, 1, 3))
     after = ramp + np.float32(0.1 * shade)
-    return Sample(ramp + np.float32(0.2), ramp + np.float32(0.1), after, ramp if clean else None)
+    return Comparison(
+        ramp + np.float32(0.2), ramp + np.float32(0.1), after, ramp if clean else None
+    )
 
 
 def news(step: int, validation: Scores | None = None, best_step: int = 0, best: float = 20.0):
@@ -228,5 +230,5 @@ def test_one_large_photograph_keeps_its_range_and_grey_images_are_stretched() ->
     low, high = limits_of(grey)
     assert 0 <= low < 0.05
     assert 0.95 < high <= 1
-    coloured = Sample(*(a * np.array([1, 0.5, 0.2], np.float32) for a in grey[:3]), grey.clean)
+    coloured = Comparison(*(a * np.array([1, 0.5, 0.2], np.float32) for a in grey[:3]), grey.clean)
     assert limits_of(coloured) == (0.0, 1.0)

@@ -117,7 +117,7 @@ def test_errors_are_sentences_with_details_behind_a_button(
 
 @pytest.mark.parametrize(
     ("control", "value", "said"),
-    [("tile", "big", "Tile is 'big'"), ("intensity", "5", "Intensity is '5'")],
+    [("tile", "big", "Piece size is 'big'"), ("intensity", "5", "Intensity is '5'")],
 )
 def test_impossible_settings_are_told_before_running(
     dock: RestoreDock, control: str, value: str, said: str
@@ -268,6 +268,108 @@ def test_window_is_never_blocked(
     assert len(inserted) == 1
     clock.check(max(LIMIT, 1.5 * max(adding, *inserted)))  # it varies from time to time
     assert clock.longest()[0] - inserted[0] < LIMIT / 2
+
+
+def test_dragging_strength_and_split_view_never_blocks_the_window(
+    dock: RestoreDock, qtbot: QtBot
+) -> None:
+    """In ten steps each, as fast as the window takes them."""
+    from qtpy.QtTest import QTest
+
+    from napari_baryir.widgets.restore.compare import Result
+    from napari_baryir.widgets.viewer import layers
+    from napari_baryir.widgets.viewer.blending import blend
+    from napari_baryir.widgets.viewer.regions import Box
+
+    image = np.random.default_rng(0).integers(0, 4000, (2048, 2048), np.uint16)
+    restored, comparison = image[::-1].copy(), dock.session.comparison
+    source, box = dock.viewer.add_image(image), Box((slice(0, 2048),) * 2, whole=True)
+    record = {"kind": "restored", "source": "a", "model": "b", "settings": {"strength": 1.0}}
+    layer = layers.add_result(dock.viewer, source, box, restored, name="a · b", record=record)
+    result = Result(source, layer, box, "YX", [image], [restored])
+    comparison.show(result, 1.0)
+    with Clock() as clock, qtbot.waitSignal(comparison.settled):
+        for step in range(1, 11):
+            dock.form.strength.value = 1 - step / 20
+            QTest.qWait(30)
+    clock.check()
+    np.testing.assert_array_equal(layer.data, blend(image, restored, 0.5))
+    with Clock() as clock:
+        for step in range(1, 11):
+            dock.compare.wipe.setValue(5 * step)
+            QTest.qWait(30)
+    clock.check()
+    assert comparison.wipe == 0.5
+
+
+def test_planes_of_a_cancelled_run_can_be_kept(dock: RestoreDock, gate: Gate, qtbot: QtBot) -> None:
+    source = dock.viewer.add_image(STACK, name="stack")
+    dock.form.tile.value = "whole"
+    gate.free = 2
+    dock.button.click()
+    run = dock.session.run
+    qtbot.waitUntil(lambda: gate.tiles == 3)
+    dock.button.click()
+    with qtbot.waitSignal(run.ended):
+        gate.open.set()
+    assert list(dock.viewer.layers) == [source]
+    assert not dock.keep_button.isHidden()
+    assert dock.keep_button.text() == "Keep 3 of 4 planes"
+    dock.keep_button.click()
+    kept = dock.viewer.layers[-1]
+    assert kept.name == "stack · 3 of 4 planes"
+    changed = [not np.array_equal(a, b) for a, b in zip(kept.data, STACK, strict=True)]
+    assert sum(changed) == 3
+    assert dock.keep_button.isHidden()
+
+
+def test_a_plane_that_is_restored_in_part_is_not_kept(
+    dock: RestoreDock, gate: Gate, qtbot: QtBot
+) -> None:
+    dock.viewer.add_image(STACK, name="stack")
+    gate.free = 4 + 2  # tiles of 32 pixels: all of a plane, and the upper half of the next
+    dock.button.click()
+    run = dock.session.run
+    qtbot.waitUntil(lambda: gate.tiles == 7)
+    dock.button.click()
+    with qtbot.waitSignal(run.ended):
+        gate.open.set()
+    assert dock.keep_button.text() == "Keep 1 of 4 planes"
+    dock.keep_button.click()
+    kept = dock.viewer.layers[-1].data
+    changed = [not np.array_equal(a, b) for a, b in zip(kept, STACK, strict=True)]
+    assert sum(changed) == 1
+
+
+def test_long_names_keep_their_ends_and_are_whole_in_the_tooltip(dock: RestoreDock) -> None:
+    names = [f"cells of the first day, {end}" for end in ("degraded", "clean")]
+    for name in names:
+        dock.viewer.add_image(STACK, name=name)
+    shown = dock.form.layer.native
+    texts = {shown.itemText(i) for i in range(shown.count())}
+    assert len(texts) == 2
+    assert all(len(text) < 25 for text in texts)
+    assert any(text.endswith("degraded") for text in texts)
+    assert names[1] in dock.form.layer.tooltip
+
+
+def test_question_marks_open_pages_that_exist(
+    dock: RestoreDock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from qtpy.QtGui import QDesktopServices
+
+    from napari_baryir.widgets.estimate.dock import DegradationDock
+    from napari_baryir.widgets.finetune.dock import FinetuneDock
+
+    opened: list[str] = []
+    monkeypatch.setattr(QDesktopServices, "openUrl", lambda url: opened.append(url.toString()))
+    dock.help.click()
+    assert opened[0].startswith("https://")
+    assert opened[0].endswith(f"/docs/{dock.page}")
+    pages = Path(__file__).parents[2] / "docs"
+    assert all(
+        (pages / each.page).is_file() for each in (type(dock), DegradationDock, FinetuneDock)
+    )
 
 
 def test_dock_opens_without_torch() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,8 +15,8 @@ from napari_baryir.degradation.calibration import Calibration, pool
 from napari_baryir.domains import CLEAN
 from napari_baryir.errors import DataError
 from napari_baryir.network import BaryIR
-from napari_baryir.training.calibrate.discriminants import Places, fit
-from napari_baryir.training.calibrate.scenes import NO_PLACE, Kind, Scene, as_seen, make_scene
+from napari_baryir.training.calibrate.discriminants import Cells, Fitted, fit
+from napari_baryir.training.calibrate.scenes import UNDECIDED, Kind, Scene, as_seen, make_scene
 from napari_baryir.training.data.images import Profile, random_square, turn
 from napari_baryir.training.data.variety import varied_field
 from napari_baryir.training.degradations import DEGRADATIONS
@@ -30,7 +29,7 @@ SIDES = (96, 160, 256, 384)
 """Sides of the pictures, pixels: small ones and whole ones have somewhat different embeddings."""
 SCENES = 960
 """Pictures that are degraded; two minutes of one core with the compact networks."""
-PLACES = 48
+CELLS = 48
 """Cells of each picture that are looked at."""
 SIDE_BY_SIDE, DISCS = 0.25, 0.25
 """Share of the pictures with two degradations side by side, and with a disc that is degraded in an
@@ -39,7 +38,7 @@ VARIED, SYNTHETIC = 0.5, 0.5
 """Share of the microscopy pictures that are varied as in training, since few files have few looks;
 and of these, the share that comes from no file."""
 SMALLEST_WITH_DISC = 160
-"""Pixels: in less, no place inside of a disc is far enough from its border."""
+"""Pixels: in less, no cell inside of a disc is far enough from its border."""
 KEPT_APART = 4
 """One clean image in so many is kept for temperature and "unknown"; severity is fitted to all."""
 
@@ -52,23 +51,10 @@ class CalibrationProgress:
     total: int
 
 
-class _Read(NamedTuple):
-    """The places of one picture."""
-
-    points: NDArray[np.float32]
-    units: NDArray[np.float32]
-    domains: NDArray[np.int64]
-    levels: NDArray[np.float64]
-    errors: NDArray[np.float64]
-
-
 def calibration_domains(model: BaryIR, profile: str) -> tuple[str, ...]:
     """Return the domains to calibrate, "clean" last.
 
-    Raises
-    ------
-    DataError
-        If the network was trained on a degradation that the profile cannot make.
+    Raises `DataError` if the network was trained on a degradation that the profile cannot make.
     """
     known = DEGRADATIONS[profile]
     named = [name for name in model.domains if name != CLEAN] or list(known)
@@ -89,31 +75,15 @@ def calibrate(
     scenes: int = SCENES,
     seed: int = 0,
 ) -> Generator[CalibrationProgress, None, Calibration]:
-    """Calibrate a network: sets its domains, prototypes, subspace and calibration.
+    """Calibrate a network in evaluation mode: sets its domains, prototypes, subspace and
+    calibration.
 
-    Parameters
-    ----------
-    model
-        In evaluation mode.
-    files
-        Clean planes by file, as `load_clean_files` gives them; they may be those of training. With
-        at least 8 files, whole files are held out; with fewer, single planes, at least 8 in all.
-    profile
-        The profile of the degradations.
-    scenes
-        Number of pictures to degrade.
-    seed
-        Seed of everything random.
+    `files` are clean planes by file, as `load_clean_files` gives them; they may be those of
+    training. With at least 8 files, whole files are held out; with fewer, single planes, at least 8
+    in all. `scenes` is the number of pictures to degrade by the `profile`.
 
-    Yields
-    ------
-    CalibrationProgress
-        After every picture.
-
-    Raises
-    ------
-    DataError
-        If there are too few images or scenes, or the network knows other degradations.
+    Yields a `CalibrationProgress` after every picture, and returns the calibration. Raises
+    `DataError` if there are too few images or scenes, or the network knows other degradations.
     """
     domains = calibration_domains(model, profile)
     if len(files) < 2 * KEPT_APART:
@@ -123,16 +93,16 @@ def calibrate(
     least = 2 * KEPT_APART * len(domains)
     if scenes < least:
         raise DataError(f"{scenes} scenes are too few for {len(domains)} domains; at least {least}")
-    read: tuple[list[_Read], list[_Read]] = ([], [])
+    read: tuple[list[Cells], list[Cells]] = ([], [])
     for done, (held_out, scene) in enumerate(_scenes(files, domains, profile, scenes, seed), 1):
         rng = np.random.default_rng((seed, done, 1))
         read[held_out].append(_embed(model, as_seen(scene, rng), domains, rng))
         yield CalibrationProgress(done, scenes)
-    known, kept = (_places(parts) for parts in read)
+    known, kept = map(Cells.of, read)
     images = sum(map(len, files))
     data = f"{images} clean {profile} images, {scenes} scenes, seed {seed}"
     fitted = fit(known, kept, domains, WINDOW, data)
-    _set(model, domains, fitted.subspace, fitted.calibration, read[0])
+    _set(model, domains, fitted, known)
     return fitted.calibration
 
 
@@ -190,8 +160,8 @@ def _what_happens(
 @torch.inference_mode()
 def _embed(
     model: BaryIR, scene: Scene, domains: tuple[str, ...], rng: np.random.Generator
-) -> _Read:
-    """Return the residuals at some places of a scene."""
+) -> Cells:
+    """Return the residuals in some cells of a scene."""
     picture = scene.degraded if scene.degraded.ndim == 3 else scene.degraded[..., None]
     device = next(model.parameters()).device
     x = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None]
@@ -199,46 +169,23 @@ def _embed(
     latents = model.encode(x)
     scene_wide = model.look(model.reduce(x)) if model.scene_side else None
     residual = model.evidence(latents, scene_wide)[0].permute(1, 2, 0).cpu().numpy()
-    places = scene.places.reshape(-1)
-    inside = np.flatnonzero(places != NO_PLACE)
-    chosen = rng.permutation(inside)[:PLACES]
+    labels = scene.labels.reshape(-1)
+    inside = np.flatnonzero(labels != UNDECIDED)
+    chosen = rng.permutation(inside)[:CELLS]
     points = pool(residual, WINDOW).reshape(-1, residual.shape[-1])[chosen]
-    errors = pool(scene.errors()[..., None], WINDOW).reshape(-1)[chosen]
+    errors = pool(scene.errors()[..., None], WINDOW).reshape(-1)[chosen].astype(np.float64)
     named = np.array([domains.index(name) for name in scene.domains])
-    # The prototypes are of the residual of the place itself, as training keeps them.
-    own = torch.from_numpy(points[:, : model.embedding_width])
-    units = F.normalize(own, dim=1).numpy()
-    return _Read(
-        points,
-        units,
-        named[places[chosen]],
-        np.asarray(scene.levels)[places[chosen]],
-        errors.astype(np.float64),
-    )
+    return Cells(points, named[labels[chosen]], np.asarray(scene.levels)[labels[chosen]], errors)
 
 
-def _places(parts: Sequence[_Read]) -> Places:
-    return Places(
-        *(
-            np.concatenate([getattr(part, name) for part in parts])
-            for name in ("points", "domains", "levels", "errors")
-        )
-    )
-
-
-def _set(
-    model: BaryIR,
-    domains: tuple[str, ...],
-    subspace: NDArray[np.float32],
-    calibration: Calibration,
-    parts: Sequence[_Read],
-) -> None:
+def _set(model: BaryIR, domains: tuple[str, ...], fitted: Fitted, known: Cells) -> None:
     device = next(model.parameters()).device
     if CLEAN not in model.domains:
         model.domains = domains
-    units = np.concatenate([part.units for part in parts])
-    labels = np.concatenate([part.domains for part in parts])
-    means = [units[labels == domains.index(name)].mean(axis=0) for name in model.domains]
+    # The prototypes are of the residual of the cell itself, as training keeps them.
+    own = torch.from_numpy(known.points[:, : model.embedding_width])
+    units = F.normalize(own, dim=1).numpy()
+    means = [units[known.domains == domains.index(d)].mean(axis=0) for d in model.domains]
     model.prototypes = torch.from_numpy(np.stack(means)).float().to(device)
-    model.subspace = torch.from_numpy(subspace).to(device)
-    model.calibration = calibration.model_dump(mode="json")
+    model.subspace = torch.from_numpy(fitted.subspace).to(device)
+    model.calibration = fitted.calibration.model_dump(mode="json")

@@ -1,8 +1,9 @@
-"""Fit a calibration to residual embeddings of places whose degradation is known."""
+"""Fit a calibration to residual embeddings of cells whose degradation is known."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,20 +16,20 @@ Array = NDArray[np.float64]
 SHRINKAGE = 0.05
 """Share of a sphere in the covariance within domains: few scenes know little of 128 dimensions."""
 RIDGE = 0.05
-"""Regularises the severity's direction, per place."""
+"""Regularises the severity's direction, per cell."""
 KNOTS = 16
 """Number of knots of each severity curve."""
 PRIOR = 1e-3
 """Holds the offsets back where the domains differ enough without them."""
 UNKNOWN_QUANTILE = 0.975
-"""Share of held-out places of known degradations that are nearer than "unknown" begins."""
+"""Share of held-out cells of known degradations that are nearer than "unknown" begins."""
 LEAST_RISE = 1e-4
 """Least rise of the expected error from knot to knot, so that curves never stand still."""
 
 
 @dataclass(frozen=True)
-class Places:
-    """Places of degraded pictures."""
+class Cells:
+    """Cells of degraded pictures."""
 
     points: NDArray[np.float32]
     """Residuals averaged over windows, (N, D)."""
@@ -38,6 +39,12 @@ class Places:
     """Level of the degradation, (N,)."""
     errors: Array
     """Mean |degraded - clean| over the window, (N,), of the range."""
+
+    @classmethod
+    def of(cls, parts: Sequence[Cells]) -> Cells:
+        """Put the cells of several pictures together."""
+        names = [each.name for each in fields(cls)]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 @dataclass(frozen=True)
@@ -49,9 +56,7 @@ class Fitted:
     """(d, D)"""
 
 
-def fit(
-    known: Places, held_out: Places, domains: tuple[str, ...], window: int, data: str
-) -> Fitted:
+def fit(known: Cells, held_out: Cells, domains: tuple[str, ...], window: int, data: str) -> Fitted:
     """Fit subspace and prototypes to `known`, temperature and "unknown" to `held_out`.
 
     The curves of the severity are fitted to both, their directions to `known`: the held-out quarter
@@ -59,18 +64,8 @@ def fit(
 
     The covariance within domains is shared and shrunk towards a sphere; in coordinates that whiten
     it, the prototypes span the discriminants, and one more direction per degradation follows its
-    level.
-
-    Parameters
-    ----------
-    known, held_out
-        Places of different pictures; their `domains` index the argument of that name.
-    domains
-        Degradations, then "clean".
-    window
-        Side of the squares of cells that were averaged over.
-    data
-        The origin of the places, for the record.
+    level. `domains` are degradations, then "clean"; `window` is the side of the squares of cells
+    that were averaged over; `data` says in the record where the cells are from.
     """
     whitening, centre = _whiten(known, len(domains))
     white = (known.points - centre) @ whitening
@@ -106,36 +101,36 @@ def fit(
     return Fitted(calibration, subspace.astype(np.float32))
 
 
-def _whiten(places: Places, domains: int) -> tuple[Array, Array]:
+def _whiten(cells: Cells, domains: int) -> tuple[Array, Array]:
     """Return the matrix that whitens the covariance in domains, (D, D), and the mean of means."""
-    points = places.points.astype(np.float64)
-    means = np.stack([points[places.domains == k].mean(axis=0) for k in range(domains)])
-    within = points - means[places.domains]
-    # Each domain counts alike, however many places it has.
-    weights = 1 / np.bincount(places.domains, minlength=domains)[places.domains]
+    points = cells.points.astype(np.float64)
+    means = np.stack([points[cells.domains == k].mean(axis=0) for k in range(domains)])
+    within = points - means[cells.domains]
+    # Each domain counts alike, however many cells it has.
+    weights = 1 / np.bincount(cells.domains, minlength=domains)[cells.domains]
     covariance = (within * weights[:, None]).T @ within / weights.sum()
     sphere = np.trace(covariance) / len(covariance) * np.eye(len(covariance))
     values, vectors = np.linalg.eigh((1 - SHRINKAGE) * covariance + SHRINKAGE * sphere)
     return vectors / np.sqrt(values), means.mean(axis=0)
 
 
-def _rising_directions(white: Array, places: Places, count: int) -> Array:
+def _rising_directions(white: Array, cells: Cells, count: int) -> Array:
     """Return for each degradation the direction along which its level rises, (count, D)."""
     directions = []
     for k in range(count):
-        own = places.domains == k
+        own = cells.domains == k
         points = white[own] - white[own].mean(axis=0)
-        levels = places.levels[own] - places.levels[own].mean()
+        levels = cells.levels[own] - cells.levels[own].mean()
         gram = points.T @ points / len(points) + RIDGE * np.eye(points.shape[1])
         directions.append(np.linalg.solve(gram, points.T @ levels / len(points)))
     return np.stack(directions)
 
 
 def _temperature(squared: Array, domains: NDArray[np.int64]) -> tuple[float, float, Array]:
-    """Return the temperature, tail and offsets under which the held-out places are likeliest.
+    """Return the temperature, tail and offsets under which the held-out cells are likeliest.
 
-    With Gauss's tails the few places that lie far from their own prototype would decide alone: on
-    photographs, the likelihood of a place is then half of what it is with Student's.
+    With Gauss's tails the few cells that lie far from their own prototype would decide alone: on
+    photographs, the likelihood of a cell is then half of what it is with Student's.
     """
     count = squared.shape[1]
     weights = 1 / np.bincount(domains, minlength=count)[domains]
@@ -155,9 +150,9 @@ def _temperature(squared: Array, domains: NDArray[np.int64]) -> tuple[float, flo
 
 
 def _curve(
-    domain: int, direction: Array, points: Array, known: Places, held_out: Places
+    domain: int, direction: Array, points: Array, known: Cells, held_out: Cells
 ) -> SeverityCurve:
-    """Fit the error along a direction: isotonic over equal shares of the places of a domain."""
+    """Fit the error along a direction: isotonic over equal shares of the cells of a domain."""
     domains = np.concatenate([known.domains, held_out.domains])
     errors = np.concatenate([known.errors, held_out.errors])[domains == domain]
     along = points[domains == domain] @ direction

@@ -1,4 +1,4 @@
-"""Degraded pictures of which every place is known: what estimates are calibrated and measured on.
+"""Degraded pictures of which every cell is known: what estimates are calibrated and measured on.
 
 A scene suffers one degradation everywhere, two side by side, or one inside a disc.
 """
@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_baryir.domains import CLEAN
 from napari_baryir.imaging.intensity import choose_intensity
 from napari_baryir.training.data.made_pairs import through_intensity_map
 from napari_baryir.training.degradations import PLAIN, degrade
@@ -22,7 +21,7 @@ Array = NDArray[np.float32]
 
 CELL = 8
 """Pixels a side: the grid of the embeddings."""
-NO_PLACE = -1
+UNDECIDED = -1
 """Stands at cells too near to a border between two degradations to say which is right."""
 Kind = Literal["alone", "side by side", "disc"]
 BORDER = 3
@@ -41,8 +40,8 @@ class Scene:
     """The degradations that it suffers."""
     second: NDArray[np.bool_]
     """(h, w): where cells suffer the second of `domains`."""
-    places: NDArray[np.int64]
-    """(h, w): which of `domains` a cell suffers, or `NO_PLACE`."""
+    labels: NDArray[np.int64]
+    """(h, w): which of `domains` a cell suffers, or `UNDECIDED`."""
     levels: tuple[float, ...]
     """Level of each of `domains`, 0 (mildest) to 1 (strongest)."""
 
@@ -64,24 +63,10 @@ def make_scene(
     level: float | None = None,
     variant: str = PLAIN,
 ) -> Scene:
-    """Degrade a clean picture.
+    """Degrade a clean picture, (H, W, 3) in [0, 1] or (H, W), cut to multiples of `CELL`.
 
-    Parameters
-    ----------
-    clean
-        (H, W, 3) in [0, 1] or (H, W); cut to multiples of `CELL`.
-    domains
-        One alone, two side by side (left and right), or two of a disc (outside and inside).
-    rng
-        Where every random choice comes from.
-    profile
-        "photo" or "microscopy".
-    kind
-        The way in which the domains share the picture.
-    level
-        Level of every domain; None draws each.
-    variant
-        Variant of every domain, as in `degrade`.
+    `domains` are one alone, two side by side (left and right), or two of a disc (outside and
+    inside), as `kind` says. `level` and `variant` are those of every domain, as in `degrade`.
     """
     height, width = (side // CELL * CELL for side in clean.shape[:2])
     clean = clean[:height, :width]
@@ -137,13 +122,10 @@ def _disc(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.bool_]
 
 
 def _away_from_border(second: NDArray[np.bool_]) -> NDArray[np.int64]:
-    places = second.astype(np.int64)
+    labels = second.astype(np.int64)
     if second.any():
         near = ndimage.binary_dilation(second, iterations=BORDER) & ndimage.binary_dilation(
             ~second, iterations=BORDER
         )
-        places[near] = NO_PLACE
-    return places
-
-
-__all__ = ["CELL", "CLEAN", "NO_PLACE", "Scene", "as_chosen", "as_seen", "make_scene"]
+        labels[near] = UNDECIDED
+    return labels

@@ -22,12 +22,8 @@ def load_data(
 ) -> tuple[Dataset[Any], dict[str, list[ValidationPair]]]:
     """Load training batches by step, or a share of each, and validation pairs by domain.
 
-    Networks with a scene get `SceneBatch`, others `Batch`.
-
-    Raises
-    ------
-    DataError
-        If images are missing or unreadable.
+    Networks with a scene get `SceneBatch`, others `Batch`. Raises `DataError` if images are missing
+    or unreadable.
     """
     # Late: these import torch, and modules of this folder.
     from napari_baryir.network.config import GatedConfig
@@ -45,16 +41,9 @@ def load_data(
     pairs = validation_pairs(data)
     network = recipe.network
     made = (
-        files,
-        data.profile,
-        data.batch,
-        data.patch,
-        recipe.seed,
-        data.in_turn,
-        data.side_by_side,
-        share,
-        data.synthetic,
-    )
+        files, data.profile, data.batch, data.patch, recipe.seed, data.in_turn, data.side_by_side,
+        share, data.synthetic,
+    )  # fmt: skip
     if isinstance(network, GatedConfig) and network.scene:
         return ScenePairs(*made, network.scene), pairs
     return PairDataset(*made), pairs

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_baryir.errors import DataError, InputError
-from napari_baryir.files import format_name, is_image_path, read_image
+from napari_baryir.files import images_inside, is_image_path, read_image
 from napari_baryir.files.formats import FORMATS, known_suffixes
 from napari_baryir.files.reading import damage_reported
 from napari_baryir.imaging.axes import PlaneLayout
@@ -21,8 +21,6 @@ Array = NDArray[np.float32]
 Item = TypeVar("Item")
 Profile = Literal["photo", "microscopy"]
 
-PILLOW_ONLY = (".bmp", ".webp")
-"""Photographs that data sets come in, read by Pillow where `napari_baryir.files` has no reader."""
 SMALLEST_PLANE = 64
 """Shortest side of the microscopy planes that are trained on, pixels."""
 MOST_PROBLEMS = 40
@@ -32,14 +30,17 @@ WHITEST = 1.25
 
 
 def image_paths(folder: Path) -> list[Path]:
-    """List the images of a folder and the folders in it by name, OME-Zarr folders too."""
+    """List the images of a folder and the folders in it by name, with OME-Zarrs and scenes."""
     found: list[Path] = []
     for here, folders, files in os.walk(folder):
         inside = Path(here)
-        found += [inside / name for name in (*folders, *files) if _is_image(inside / name)]
+        for path in (inside / name for name in (*folders, *files)):
+            found += images_inside(path) if is_image_path(path) else []
         # An OME-Zarr is one image; folders whose names begin with a dot are not the user's.
         folders[:] = [
-            name for name in folders if not name.startswith(".") and not _is_image(inside / name)
+            name
+            for name in folders
+            if not name.startswith(".") and not is_image_path(inside / name)
         ]
     return sorted(found)
 
@@ -57,12 +58,6 @@ def find_images(folder: Path) -> list[Path]:
     return found
 
 
-def _is_image(path: Path) -> bool:
-    if path.suffix.lower() in PILLOW_ONLY:
-        return path.is_file() and not path.name.startswith(".")
-    return is_image_path(path)
-
-
 def bare_name(name: str) -> str:
     """Return a name without the suffix of its format, ``.ome`` included."""
     bare = Path(name).with_suffix("")
@@ -72,13 +67,13 @@ def bare_name(name: str) -> str:
 def pair_by_key(
     degraded: Iterable[tuple[Hashable, str, Item]],
     clean: Iterable[tuple[Hashable, str, Item]],
-    places: tuple[str, str],
+    sides: tuple[str, str],
     *,
     all_clean: bool = True,
 ) -> tuple[list[tuple[Item, Item]], list[str]]:
     """Pair images, given as (key, name, image), by equal keys; list what cannot be paired.
 
-    Messages name both `places`. `all_clean`: a clean image without a degraded one is a problem.
+    Messages name both `sides`. `all_clean`: a clean image without a degraded one is a problem.
     """
     partners: dict[Hashable, list[tuple[str, Item]]] = {}
     for key, name, image in clean:
@@ -93,11 +88,11 @@ def pair_by_key(
             problems.append(f"{name} could be paired with {names}; keep one of them")
         else:
             problems.append(
-                f"{name} has no partner in {places[1]}; "
+                f"{name} has no partner in {sides[1]}; "
                 "add the clean image of that name, or take it out"
             )
     problems += [
-        f"{name} has no partner in {places[0]}; add the degraded image of that name, or take it out"
+        f"{name} has no partner in {sides[0]}; add the degraded image of that name, or take it out"
         for left in (partners.values() if all_clean else ())
         for name, _ in left
     ]
@@ -130,30 +125,15 @@ def spread(items: Sequence[Item], limit: int | None) -> list[Item]:
 def read_pixels(path: Path) -> tuple[NDArray[Any], str]:
     """Read the pixels and axes of an image into memory.
 
-    Raises
-    ------
-    InputError
-        If the file is missing, damaged or of a kind that is not supported.
+    Raises `InputError` if the file is missing, damaged or of a kind that is not supported.
     """
-    known = format_name(path)
-    if known is None and path.suffix.lower() in PILLOW_ONLY:
-        from PIL import Image
-
-        with damage_reported(path, path.suffix[1:].upper()), Image.open(path) as picture:
-            return np.asarray(picture.convert("RGB")), "YXS"
     # Lazy pixels are read here, and damage may show only then.
     with read_image(path) as image, damage_reported(path, FORMATS[image.format].title):
         return np.asarray(image.data), image.axes
 
 
 def read_photo(path: Path) -> NDArray[np.uint8]:
-    """Read an 8-bit RGB photograph, (H, W, 3).
-
-    Raises
-    ------
-    DataError
-        If it cannot be read, or is of another kind.
-    """
+    """Read an 8-bit RGB photograph, (H, W, 3); raise `DataError` if it is none."""
     array, axes = _read(path)
     if array.dtype != np.uint8 or axes != "YXS" or array.shape[2] not in (3, 4):
         raise DataError(
@@ -204,24 +184,16 @@ def clean_planes(
 ) -> list[Array]:
     """Cut a clean image into planes about [0, 1]: (H, W, 3) photographs, (H, W) microscopy.
 
-    Parameters
-    ----------
-    array, axes
-        The image.
-    profile
-        "photo" or "microscopy".
-    whole
-        The image that `array` is a part of, which decides the map to [0, 1]; None: `array`.
-    one_map
-        Whether all channels go through one map.
+    `whole` is the image that `array` is a part of, which decides the map to [0, 1]; None: `array`.
+    With `one_map` all channels go through one.
     """
-    layout, source = PlaneLayout.of(array, axes), array if whole is None else whole
+    layout, seen = PlaneLayout.of(array, axes), array if whole is None else whole
     if not layout.rgb:  # percentiles, for 8 bits too
-        source = source.astype(np.float32)
+        seen = seen.astype(np.float32)
     if one_map and layout.samples == 1:
-        maps = [choose_intensity(source, rgb=False)] * layout.channels
+        maps = [choose_intensity(seen, rgb=False)] * layout.channels
     else:
-        maps = channel_maps(source, axes)
+        maps = channel_maps(seen, axes)
     return [as_clean(plane, profile) for plane in map_planes(array, axes, maps)]
 
 
@@ -249,21 +221,13 @@ def load_clean_images(folder: str, profile: Profile) -> list[NDArray[np.generic]
 
 
 def load_clean_files(folder: str, profile: Profile) -> list[list[NDArray[np.generic]]]:
-    """Read the clean images of a folder, or scikit-image's bundled pictures: planes by file.
+    """Read the clean images of a folder, recursively, or scikit-image's ("skimage"): planes by
+    file.
 
-    Parameters
-    ----------
-    folder
-        A folder, read recursively; or "skimage" for pictures that come with scikit-image.
-    profile
-        "photo": (H, W, 3) uint8. "microscopy": stacks and channels cut into planes (H, W), float32,
-        each stack mapped to about [0, 1] by its robust percentiles. Planes with a side below
-        `SMALLEST_PLANE` are left out.
-
-    Raises
-    ------
-    DataError
-        If the folder is missing, or an image cannot be read, or none can be used.
+    Photographs are (H, W, 3) uint8. Microscopy is cut into planes (H, W), float32, each stack
+    mapped to about [0, 1] by its robust percentiles; planes with a side below `SMALLEST_PLANE` are
+    left out. Raises `DataError` if the folder is missing, or an image cannot be read, or none can
+    be used.
     """
     if folder == "skimage":
         return _bundled(profile)

@@ -1,8 +1,7 @@
 """Pairs of degraded and clean patches, made on the fly from clean images.
 
-A sample is a function of the recipe's seed, its step and its number in the batch and of nothing
-else. Resuming at a step therefore continues with the very data that an uninterrupted run would have
-seen, whatever the number of worker processes and of processes that train.
+A sample is a function of the recipe's seed, its step and its number in the batch. So a run that is
+resumed sees the very data of an uninterrupted one, whatever the number of processes.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from napari_baryir.imaging.intensity import (
     choose_intensity,
 )
 from napari_baryir.training.data.images import Profile, random_square, three_colours, turn
-from napari_baryir.training.data.mixtures import NO_DOMAIN, Plan, apply_plan, draw_plan
+from napari_baryir.training.data.mixtures import NO_DOMAIN, Mixture, apply_mixture, sample_mixture
 from napari_baryir.training.data.variety import varied_field
 from napari_baryir.training.degradations import degrade
 from napari_baryir.training.processes import WHOLE, Share
@@ -42,86 +41,65 @@ class Batch(NamedTuple):
     """(B, 3, P, P), float32."""
     clean: Tensor
     """(B, 3, P, P), float32."""
-    places: Tensor
-    """(B, GRID, GRID), int64: index of the domain of each place of the patch; -1 where no single
+    labels: Tensor
+    """(B, GRID, GRID), int64: index of the domain of each part of the patch; -1 where no single
     domain is right. See `napari_baryir.training.data.mixtures`."""
 
 
 @dataclass(frozen=True)
 class PairDataset(Dataset[Batch]):
-    """Batches of pairs, indexed by training step.
-
-    Parameters
-    ----------
-    files
-        Clean images by file: (H, W, 3) uint8 for "photo", (H, W) float32 about [0, 1] for
-        "microscopy". Every file is drawn as often, so that a long stack does not decide alone.
-    profile
-        The profile of the degradations.
-    composition
-        Domain name to the number of its samples in every batch, in the order of the sources.
-    patch
-        Side of the patches, in pixels; a multiple of 8.
-    seed
-        Seed of everything random.
-    in_turn, side_by_side
-        Further samples in every batch: with two degradations on top of each other, and with two
-        beside each other.
-    share
-        The samples of every batch to make. A sample depends on its number in the whole batch.
-    synthetic
-        Share of microscopy's fields that come from no file, as of `varied_field`.
-    """
+    """Batches of pairs, indexed by training step."""
 
     files: list[list[NDArray[np.generic]]]
+    """Clean images by file: (H, W, 3) uint8 for "photo", (H, W) float32 about [0, 1] for
+    "microscopy". Every file is drawn as often, so that a long stack does not decide alone."""
     profile: Profile
     composition: Mapping[str, int]
+    """Domain to the number of its samples in every batch, in the order of the sources."""
     patch: int
+    """Side of the patches, in pixels; a multiple of 8."""
     seed: int
     in_turn: int = 0
+    """Further samples in every batch, with two degradations on top of each other."""
     side_by_side: int = 0
+    """Further samples in every batch, with two degradations beside each other."""
     share: Share = WHOLE
+    """The samples of every batch to make. A sample depends on its number in the whole batch."""
     synthetic: float = 0.0
+    """Share of microscopy's fields that come from no file, as in `varied_field`."""
 
     def __getitem__(self, step: int) -> Batch:
         samples = []
         size = sum(self.composition.values()) + self.in_turn + self.side_by_side
         for number in self.share.numbers(size):
             rng = np.random.default_rng((self.seed, step, number))
-            samples.append(self._sample(self._plan(number, rng), rng))
-        degraded, clean, places = zip(*samples, strict=True)
-        return Batch(to_tensor(degraded), to_tensor(clean), torch.from_numpy(np.stack(places)))
-
-    def _plan(self, number: int, rng: np.random.Generator) -> Plan:
-        """Choose the degradations of a sample of the batch."""
-        for domain, count in self.composition.items():
-            if number < count:
-                return Plan((domain,))
-            number -= count
-        return draw_plan(number < self.in_turn, list(self.composition), self.profile, rng)
+            mixture = sample_mixture(number, self.composition, self.in_turn, self.profile, rng)
+            samples.append(self._sample(mixture, rng))
+        degraded, clean, labels = zip(*samples, strict=True)
+        return Batch(to_tensor(degraded), to_tensor(clean), torch.from_numpy(np.stack(labels)))
 
     def _sample(
-        self, plan: Plan, rng: np.random.Generator
+        self, mixture: Mixture, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
-        field = self._field(plan, rng)
+        field = self._field(mixture, rng)
         top, left = self._corner(field, rng)
-        degraded, own = self._degrade(plan, field, (top, left), rng)
+        degraded, own = self._degrade(mixture, field, (top, left), rng)
         if self.profile == "microscopy":
             degraded, field = through_intensity_map(degraded, field, rng)
         window = np.s_[top : top + self.patch, left : left + self.patch]
-        sources = [list(self.composition).index(domain) for domain in plan.domains]
-        places = np.where(own == NO_DOMAIN, NO_DOMAIN, np.take(sources, own))
-        return three_colours(degraded[window]), three_colours(field[window]), places
+        sources = [list(self.composition).index(domain) for domain in mixture.domains]
+        labels = np.where(own == NO_DOMAIN, NO_DOMAIN, np.take(sources, own))
+        return three_colours(degraded[window]), three_colours(field[window]), labels
 
     def _degrade(
         self,
-        plan: Plan,
+        mixture: Mixture,
         field: NDArray[np.float32],
         corner: tuple[int, int],
         rng: np.random.Generator,
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Degrade a field, as `apply_plan` does."""
-        return apply_plan(plan, field, corner, self.patch, self.profile, rng)
+        """Degrade a field, as `apply_mixture` does."""
+        return apply_mixture(mixture, field, corner, self.patch, self.profile, rng)
 
     def _corner(self, field: NDArray[np.float32], rng: np.random.Generator) -> tuple[int, int]:
         """Choose top and left of the patch: the one of two places with more in it."""
@@ -130,7 +108,7 @@ class PairDataset(Dataset[Batch]):
         top, left = corners[int(np.argmax(spread))]
         return top, left
 
-    def _field(self, plan: Plan, rng: np.random.Generator) -> NDArray[np.float32]:
+    def _field(self, mixture: Mixture, rng: np.random.Generator) -> NDArray[np.float32]:
         """Draw a clean field of view, turned and turned over, of which the patch is a part.
 
         It is larger than the patch where that matters: microscopy's map to [0, 1] is chosen on the
@@ -139,10 +117,10 @@ class PairDataset(Dataset[Batch]):
         beyond the patch.
         """
         side = self.patch
-        if self.profile == "microscopy" or "haze" in plan.domains:
+        if self.profile == "microscopy" or "haze" in mixture.domains:
             least = max(self.patch, SMALLEST_FIELD)
             side = int(rng.integers(least, max(least, LARGEST_FIELD) + 1))
-        elif "blur" in plan.domains:
+        elif "blur" in mixture.domains:
             side += 2 * BEYOND
         if self.profile == "microscopy":
             return varied_field(self.files, side, rng, synthetic=self.synthetic)
@@ -153,26 +131,9 @@ class PairDataset(Dataset[Batch]):
 
 
 def microscopy_pair(
-    plane: NDArray[np.float32],
-    domain: str,
-    rng: np.random.Generator,
-    *,
-    level: float | None = None,
+    plane: NDArray[np.float32], domain: str, rng: np.random.Generator, *, level: float | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Degrade a plane, and see it and its clean self `through_intensity_map`.
-
-    Parameters
-    ----------
-    plane
-        Clean, (H, W), about [0, 1].
-    domain, rng, level
-        As in `degrade`.
-
-    Returns
-    -------
-    tuple
-        Degraded and clean, (H, W), float32.
-    """
+    """Degrade a clean plane, (H, W); return it and its clean self `through_intensity_map`."""
     degraded = degrade(plane, domain, rng, profile="microscopy", level=level).image
     return through_intensity_map(degraded, plane, rng)
 
@@ -199,6 +160,11 @@ def through_intensity_map(
         np.clip(intensity.apply(each), NETWORK_LOW, NETWORK_HIGH) for each in (degraded, plane)
     )
     return seen, target
+
+
+def plane_tensor(plane: NDArray[np.float32]) -> Tensor:
+    """Convert a plane (H, W) or (H, W, 3) to (1, 3, H, W)."""
+    return to_tensor([three_colours(plane)]).contiguous()
 
 
 def to_tensor(patches: Sequence[NDArray[np.float32]]) -> Tensor:

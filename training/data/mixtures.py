@@ -2,13 +2,13 @@
 
 Each domain alone is what the barycenter game plays on. Two in turn teach the decoder what real
 images are like; their domain cannot be decided, so they belong to none. Two beside each
-other, as halves or one as an island in the other, teach the residual to be local: each place
+other, as halves or one as an island in the other, teach the residual to be local: each part
 belongs to its own domain.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -19,20 +19,20 @@ from napari_baryir.domains import CLEAN
 from napari_baryir.training.degradations import ANY, degrade
 
 GRID = 4
-"""Places along each side of a patch that a domain is stated for."""
+"""Parts along each side of a patch that a domain is stated for."""
 NO_DOMAIN = -1
 """Stands where no single domain is right."""
 STRONGEST_IN_TURN = 0.7
 """Largest level of degradations on top of each other: at full strength little would be left."""
 WITH_CLEAN = 0.5
 """Share of the images with two degradations beside each other in which one of the two is clean.
-Degradations in one place only are the commonest case, and clean places beside them must not be
+Degradations in one part only are the commonest case, and clean parts beside them must not be
 called degraded."""
 ISLANDS = 0.5
 """Share of these images with one domain inside of the other, instead of two halves."""
 
 PURE = 0.05
-"""A place with less than this share of the other degradation belongs to one alone."""
+"""A part with less than this share of the other degradation belongs to one alone."""
 
 ORDER = {
     "photo": ("haze", "rain", "low light", "blur", "noise"),
@@ -44,7 +44,7 @@ Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Plan:
+class Mixture:
     """The degradations of one image."""
 
     domains: tuple[str, ...]
@@ -53,7 +53,24 @@ class Plan:
     """Side by side: as halves, or one as an island in the other."""
 
 
-def draw_plan(in_turn: bool, domains: list[str], profile: str, rng: np.random.Generator) -> Plan:
+def sample_mixture(
+    number: int,
+    composition: Mapping[str, int],
+    in_turn: int,
+    profile: str,
+    rng: np.random.Generator,
+) -> Mixture:
+    """Choose the degradations of sample `number` of a batch: a domain alone, else two."""
+    for domain, count in composition.items():
+        if number < count:
+            return Mixture((domain,))
+        number -= count
+    return draw_mixture(number < in_turn, list(composition), profile, rng)
+
+
+def draw_mixture(
+    in_turn: bool, domains: list[str], profile: str, rng: np.random.Generator
+) -> Mixture:
     """Choose two different domains, to come in turn or side by side.
 
     In turn neither is clean, and their order is that of `ORDER`. Side by side one of them often is.
@@ -66,63 +83,50 @@ def draw_plan(in_turn: bool, domains: list[str], profile: str, rng: np.random.Ge
     elif CLEAN in domains and domains.index(CLEAN) not in chosen and rng.random() < WITH_CLEAN:
         chosen[int(rng.integers(2))] = domains.index(CLEAN)
     first, second = chosen
-    return Plan((domains[first], domains[second]), "in turn" if in_turn else "side by side")
+    return Mixture((domains[first], domains[second]), "in turn" if in_turn else "side by side")
 
 
-def apply_plan(
-    plan: Plan,
+def apply_mixture(
+    mixture: Mixture,
     field: Array,
     corner: tuple[int, int],
     patch: int,
     profile: str,
     rng: np.random.Generator,
 ) -> tuple[Array, NDArray[np.int64]]:
-    """Degrade a field of view of which a square patch will be cut.
+    """Degrade a field of view, (H, W) or (H, W, 3) float32, of which a square patch will be cut.
 
-    Parameters
-    ----------
-    plan
-        The degradations to apply.
-    field
-        Clean, (H, W) or (H, W, 3), float32.
-    corner, patch
-        Top and left of the patch in the field, and its side; a multiple of `GRID`.
-    profile, rng
-        As in `degrade`.
-
-    Returns
-    -------
-    tuple
-        The degraded field, and for each of GRID x GRID places of the patch which of the plan's
-        domains it suffers (an index into ``plan.domains``), or `NO_DOMAIN`.
+    `corner` is top and left of the patch in the field; its side is a multiple of `GRID`. Returns
+    the degraded field, and for each of GRID x GRID parts of the patch the index of its domain in
+    ``mixture.domains``, or `NO_DOMAIN`.
     """
-    if plan.kind == "alone":
-        places = np.zeros((GRID, GRID), np.int64)
-        return degrade(field, plan.domains[0], rng, profile=profile).image, places
-    if plan.kind == "in turn":
-        for domain in plan.domains:
+    if mixture.kind == "alone":
+        labels = np.zeros((GRID, GRID), np.int64)
+        return degrade(field, mixture.domains[0], rng, profile=profile).image, labels
+    if mixture.kind == "in turn":
+        for domain in mixture.domains:
             level = float(rng.uniform(0, STRONGEST_IN_TURN))
             field = degrade(field, domain, rng, profile=profile, level=level).image
         return field, np.full((GRID, GRID), NO_DOMAIN)
-    sides = [degrade(field, domain, rng, profile=profile).image for domain in plan.domains]
-    places = np.zeros((GRID, GRID), np.int64)
-    places[_island(rng) if rng.random() < ISLANDS else _half(rng)] = 1
+    sides = [degrade(field, domain, rng, profile=profile).image for domain in mixture.domains]
+    labels = np.zeros((GRID, GRID), np.int64)
+    labels[_island(rng) if rng.random() < ISLANDS else _half(rng)] = 1
     joined = sides[0].copy()
     (top, left), cell = corner, patch // GRID
     inside = np.s_[top : top + patch, left : left + patch]
-    taken = places.repeat(cell, axis=0).repeat(cell, axis=1).astype(bool)
+    taken = labels.repeat(cell, axis=0).repeat(cell, axis=1).astype(bool)
     joined[inside][taken] = sides[1][inside][taken]
-    return joined, places
+    return joined, labels
 
 
 def _half(rng: np.random.Generator) -> tuple[slice, ...]:
-    """Return the places below or to the right of a line."""
+    """Return the parts below or to the right of a line."""
     axis, line = int(rng.integers(2)), int(rng.integers(1, GRID))
     return (slice(None),) * axis + (slice(line, None),)
 
 
 def _island(rng: np.random.Generator) -> tuple[slice, ...]:
-    """Return a rectangle of places that leaves at least one row and one column free."""
+    """Return a rectangle of parts that leaves at least one row and one column free."""
     island = []
     for length in rng.integers(1, GRID, size=2):
         start = int(rng.integers(GRID - length + 1))
@@ -138,12 +142,12 @@ class Step(NamedTuple):
     seed: int
 
 
-def draw_chain(plan: Plan, rng: np.random.Generator) -> list[Step]:
-    """Draw the levels and seeds of a plan's degradations."""
-    strongest = STRONGEST_IN_TURN if plan.kind == "in turn" else 1.0
+def draw_chain(mixture: Mixture, rng: np.random.Generator) -> list[Step]:
+    """Draw the levels and seeds of a mixture's degradations."""
+    strongest = STRONGEST_IN_TURN if mixture.kind == "in turn" else 1.0
     return [
         Step(name, float(rng.uniform(0, strongest)), int(rng.integers(2**62)))
-        for name in plan.domains
+        for name in mixture.domains
     ]
 
 
@@ -161,19 +165,8 @@ def draw_join(
 ) -> NDArray[np.float32]:
     """Draw where two degradations of a field join: anywhere, at any angle, hard or soft.
 
-    Parameters
-    ----------
-    shape
-        (H, W) of the field.
-    corner, patch
-        Top and left of a patch in the field, and its side: the join runs through it.
-    rng
-        Generator of everything random.
-
-    Returns
-    -------
-    numpy.ndarray
-        (H, W) float32: the share of the second one, 0 to 1.
+    The join runs through a patch of the field, (H, W), whose top and left is `corner`. Returns (H,
+    W) float32: the share of the second one, 0 to 1.
     """
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     y, x = (
@@ -192,11 +185,11 @@ def draw_join(
     return np.asarray(1 - share if rng.random() < 0.5 else share)
 
 
-def joined_places(share: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Say which of two degradations each of GRID x GRID places of a patch (P, P) suffers."""
+def joined_labels(share: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Say which of two degradations each of GRID x GRID parts of a patch (P, P) suffers."""
     cell = share.shape[0] // GRID
     means = share.reshape(GRID, cell, GRID, cell).mean(axis=(1, 3))
-    places = np.full((GRID, GRID), NO_DOMAIN)
-    places[means < PURE] = 0
-    places[means > 1 - PURE] = 1
-    return places
+    labels = np.full((GRID, GRID), NO_DOMAIN)
+    labels[means < PURE] = 0
+    labels[means > 1 - PURE] = 1
+    return labels

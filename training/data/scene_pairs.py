@@ -21,19 +21,18 @@ from napari_baryir.domains import CLEAN
 from napari_baryir.imaging.reduction import reduced
 from napari_baryir.network.scene import PHYSICS
 from napari_baryir.training.data.images import Profile, three_colours
-from napari_baryir.training.data.looks import photo_field
 from napari_baryir.training.data.made_pairs import PairDataset, through_intensity_map, to_tensor
 from napari_baryir.training.data.mixtures import (
     GRID,
     NO_DOMAIN,
-    Plan,
+    Mixture,
     apply_chain,
     draw_chain,
     draw_join,
-    draw_plan,
-    joined_places,
+    joined_labels,
+    sample_mixture,
 )
-from napari_baryir.training.data.variety import varied_field
+from napari_baryir.training.data.variety import photo_field, varied_field
 from napari_baryir.training.degradations.fields import Array
 from napari_baryir.training.degradations.files import draw_file, resized, through_file
 from napari_baryir.training.processes import WHOLE, Share
@@ -62,8 +61,8 @@ class SceneBatch(NamedTuple):
     """(B, 3, P, P), float32: patches."""
     clean: Tensor
     """(B, 3, P, P), float32: their targets."""
-    places: Tensor
-    """(B, GRID, GRID), int64: index of the domain of each place of the patch, or -1."""
+    labels: Tensor
+    """(B, GRID, GRID), int64: index of the domain of each part of the patch, or -1."""
     reduced: Tensor
     """(B, 3, h, w), float32: the whole degraded fields."""
     reduced_clean: Tensor
@@ -105,11 +104,11 @@ class ScenePairs(Dataset[SceneBatch]):
             self._sample(number, shape, np.random.default_rng((self.seed, step, number)))
             for number in self.share.numbers(size)
         ]
-        degraded, clean, places, small, small_clean, place, removed = zip(*samples, strict=True)
+        degraded, clean, labels, small, small_clean, place, removed = zip(*samples, strict=True)
         return SceneBatch(
             to_tensor(degraded),
             to_tensor(clean),
-            torch.from_numpy(np.stack(places)),
+            torch.from_numpy(np.stack(labels)),
             to_tensor(small),
             to_tensor(small_clean),
             torch.tensor(place, dtype=torch.float32),
@@ -132,73 +131,66 @@ class ScenePairs(Dataset[SceneBatch]):
     def _degradations(self) -> list[str]:
         return [name for name in self.composition if name != CLEAN]
 
-    def _plan(self, number: int, rng: np.random.Generator) -> Plan:
-        for domain, count in self.composition.items():
-            if number < count:
-                return Plan((domain,))
-            number -= count
-        return draw_plan(number < self.in_turn, list(self.composition), self.profile, rng)
-
     def _sample(
         self, number: int, shape: tuple[float, float], rng: np.random.Generator
     ) -> tuple[object, ...]:
-        plan = self._plan(number, rng)
+        mixture = sample_mixture(number, self.composition, self.in_turn, self.profile, rng)
         longest = int(rng.integers(max(SHORTEST, round(self.patch / min(shape)) + 1), LONGEST + 1))
         height, width = (max(self.patch, round(longest * part)) for part in shape)
         field = self._field(height, width, rng)
-        if self.profile == "photo" and plan.domains == (CLEAN,) and rng.random() < MISTAKABLE:
+        if self.profile == "photo" and mixture.domains == (CLEAN,) and rng.random() < MISTAKABLE:
             field = self._mistakable(field, rng)
         height, width = field.shape[:2]
         top, left = self._corner(field, rng)
-        kept = self._kept(plan, rng)
-        degraded, target, places = self._degrade(plan, field, (top, left), kept, rng)
-        degraded, target = self._as_files(plan, degraded, target, kept, rng)
+        kept = self._kept(mixture, rng)
+        degraded, target, labels = self._degrade(mixture, field, (top, left), kept, rng)
+        degraded, target = self._as_files(mixture, degraded, target, kept, rng)
         window = np.s_[top : top + self.patch, left : left + self.patch]
-        sources = [list(self.composition).index(domain) for domain in plan.domains]
-        places = np.where(places == NO_DOMAIN, NO_DOMAIN, np.take(sources, places))
+        sources = [list(self.composition).index(domain) for domain in mixture.domains]
+        labels = np.where(labels == NO_DOMAIN, NO_DOMAIN, np.take(sources, labels))
         degraded, target = three_colours(degraded), three_colours(target)
         size = tuple(round(part * self.side / 8) * 8 for part in shape)
         return (
             degraded[window],
             target[window],
-            places,
+            labels,
             reduced(np.asarray(degraded, np.float32), (size[0], size[1])),
             reduced(np.asarray(target, np.float32), (size[0], size[1])),
             (top / height, left / width, self.patch / height, self.patch / width),
             [0.0 if name in kept else 1.0 for name in self._degradations],
         )
 
-    def _kept(self, plan: Plan, rng: np.random.Generator) -> set[str]:
+    def _kept(self, mixture: Mixture, rng: np.random.Generator) -> set[str]:
         """Draw the degradations that are to stay; those that are not there may be among them."""
-        if rng.random() >= KEPT[plan.kind]:
+        if rng.random() >= KEPT[mixture.kind]:
             return set()
         coarse = [name for name in self._degradations if name in PHYSICS]
-        return {name for name in coarse if name in plan.domains or rng.random() < 0.5}
+        return {name for name in coarse if name in mixture.domains or rng.random() < 0.5}
 
     def _degrade(
         self,
-        plan: Plan,
+        mixture: Mixture,
         field: Array,
         corner: tuple[int, int],
         kept: set[str],
         rng: np.random.Generator,
     ) -> tuple[Array, Array, NDArray[np.int64]]:
-        """Return the degraded field, its target and the places of the patch."""
-        chain = draw_chain(plan, rng)
-        if plan.kind == "side by side":
+        """Return the degraded field, its target and the labels of the patch."""
+        chain = draw_chain(mixture, rng)
+        if mixture.kind == "side by side":
             share = draw_join((field.shape[0], field.shape[1]), corner, self.patch, rng)
             first, second = (apply_chain(field, [step], self.profile) for step in chain)
             weights = share[..., None] if field.ndim == 3 else share
             window = np.s_[corner[0] : corner[0] + self.patch, corner[1] : corner[1] + self.patch]
-            return first * (1 - weights) + second * weights, field, joined_places(share[window])
+            return first * (1 - weights) + second * weights, field, joined_labels(share[window])
         alone = np.zeros((GRID, GRID), np.int64)
-        places = alone if plan.kind == "alone" else np.full((GRID, GRID), NO_DOMAIN)
+        labels = alone if mixture.kind == "alone" else np.full((GRID, GRID), NO_DOMAIN)
         staying = [step for step in chain if step.domain in kept]
         small = self.profile == "photo" and rng.random() < REDUCED_AFTER
         if not small:
             degraded = apply_chain(field, chain, self.profile)
             target = apply_chain(field, staying, self.profile) if staying else field
-            return degraded, target, places
+            return degraded, target, labels
         height, width = field.shape[:2]
         factor = rng.uniform(1.15, 1.6)
         large = np.clip(resized(field, round(height * factor), round(width * factor)), 0, 1)
@@ -206,13 +198,18 @@ class ScenePairs(Dataset[SceneBatch]):
             resized(apply_chain(large, steps, self.profile), height, width)
             for steps in (chain, staying)
         )
-        return degraded, target, places
+        return degraded, target, labels
 
     def _as_files(
-        self, plan: Plan, degraded: Array, target: Array, kept: set[str], rng: np.random.Generator
+        self,
+        mixture: Mixture,
+        degraded: Array,
+        target: Array,
+        kept: set[str],
+        rng: np.random.Generator,
     ) -> tuple[Array, Array]:
         """Save the degraded field as users do, and map it to [0, 1] as restoring does."""
-        untouched = set(plan.domains) <= kept | {CLEAN}
+        untouched = set(mixture.domains) <= kept | {CLEAN}
         if self.profile == "microscopy":
             degraded, target = through_intensity_map(degraded, target, rng)
             return degraded, degraded if untouched else target
@@ -230,7 +227,7 @@ class ScenePairs(Dataset[SceneBatch]):
         return top, left
 
     def _mistakable(self, field: Array, rng: np.random.Generator) -> Array:
-        """Of several clean fields return the darkest, or the greyest and flattest."""
+        """Return the darkest, or the greyest and flattest, of several clean fields."""
         height, width = field.shape[:2]
         fields = [field, *(self._field(height, width, rng) for _ in range(CANDIDATES - 1))]
         dark = rng.random() < 0.5

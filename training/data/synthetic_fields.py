@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, spatial
 
-from napari_baryir.training.degradations import log_between
+from napari_baryir.training.degradations.fields import log_between
 
 Array = NDArray[np.float32]
 AnyArray = NDArray[Any]
@@ -32,20 +32,7 @@ MOST_KINDS = 3
 
 
 def synthetic_field(side: int, rng: np.random.Generator) -> Array:
-    """Draw a clean field of view.
-
-    Parameters
-    ----------
-    side
-        Pixels.
-    rng
-        Where every random choice comes from.
-
-    Returns
-    -------
-    numpy.ndarray
-        (side, side), float32, about [0, 1] by robust percentiles.
-    """
+    """Draw a clean field of view, (side, side) float32, about [0, 1] by robust percentiles."""
     margin = round(3 * SOFTEST)  # so that the point spread function has something at the edge
     wide = side + 2 * margin
     kinds = rng.choice(len(_KINDS), size=int(rng.integers(1, MOST_KINDS + 1)), replace=False)
@@ -129,10 +116,4 @@ def _random_field(side: int, scale: float, rng: np.random.Generator) -> AnyArray
     return np.asarray((field - field.mean()) / max(float(field.std()), 1e-9))
 
 
-_KINDS: tuple[Structure, ...] = (
-    _spots,
-    _speckle,
-    _filaments,
-    _walls,
-    _bodies,
-)
+_KINDS: tuple[Structure, ...] = (_spots, _speckle, _filaments, _walls, _bodies)

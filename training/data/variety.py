@@ -1,8 +1,8 @@
-"""Varied fields of view from few microscopy images: other magnifications, contrasts, neighbours.
+"""Varied clean fields of view, as microscopes and people make them.
 
-A handful of files has a handful of looks, and a network soon knows them by heart. What varies here
-is what varies between microscopes: pixel size, contrast, and what lies above or below the focus.
-Where weights are to know any microscope, a share is drawn from random processes altogether.
+A handful of micrographs has a handful of looks, and a network soon knows them by heart. What varies
+here is what varies between microscopes: pixel size, contrast, and what lies above or below the
+focus. Photographs are of any size, graded, sharpened, framed.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from scipy import ndimage
 
 from napari_baryir.training.data.images import random_square, turn
 from napari_baryir.training.data.synthetic_fields import synthetic_field
-from napari_baryir.training.degradations import log_between
+from napari_baryir.training.degradations.fields import log_between
+from napari_baryir.training.degradations.files import SHARPENED, sharpened
 
 FINEST, COARSEST = 0.5, 3.0
 """Magnifications: below 1 structures get smaller and sharper, above 1 larger and smoother. Well
@@ -29,6 +31,13 @@ clean smooth fields alone would have none, and faint noise would be taken for a 
 BEND = 1.7
 """Largest exponent of the contrast, and the inverse of the smallest."""
 
+WHOLE = 0.4
+"""Share of the fields that show as much of a picture as fits."""
+LEAST_SCALE = 0.5
+"""Pictures are reduced by up to this factor."""
+GRADED, GREY, FRAMED = 0.25, 0.04, 0.03
+"""Shares that are graded, without colour, or framed by an even border."""
+
 Array = NDArray[np.float32]
 Files = Sequence[Sequence[NDArray[np.generic]]]
 
@@ -36,23 +45,10 @@ Files = Sequence[Sequence[NDArray[np.generic]]]
 def varied_field(
     files: Files, side: int, rng: np.random.Generator, *, synthetic: float = 0.0
 ) -> Array:
-    """Make a clean field of view.
+    """Make a clean field of view, (side, side) float32, about [0, 1.2].
 
-    Parameters
-    ----------
-    files
-        Clean planes (H, W), about [0, 1], by file; of those, each is drawn as often.
-    side
-        Pixels.
-    rng
-        Where every random choice comes from.
-    synthetic
-        Share of the fields that come from no file, but from `synthetic_field`.
-
-    Returns
-    -------
-    numpy.ndarray
-        (side, side), float32, about [0, 1.2].
+    `files` are clean planes (H, W), about [0, 1], by file; of those, each is drawn as often. A
+    share `synthetic` of the fields comes from no file, but from `synthetic_field`.
     """
     drawn = synthetic > 0 and rng.random() < synthetic
     field = synthetic_field(side, rng) if drawn else _magnified(files, side, rng)
@@ -73,12 +69,62 @@ def _magnified(files: Files, side: int, rng: np.random.Generator) -> Array:
     planes = files[int(rng.integers(len(files)))]
     plane = planes[int(rng.integers(len(planes)))]
     zoom = log_between(FINEST, COARSEST, rng.random()) if rng.random() < RESCALED else 1.0
-    source = min(round(side / zoom), *plane.shape) if zoom < 1 else round(side / zoom)
-    piece = turn(random_square(plane, source, rng), int(rng.integers(8))).astype(np.float32)
-    if source >= 1.5 * side:  # means of 2x2 first: fine structures would turn coarse
-        half = source // 2
+    cut = min(round(side / zoom), *plane.shape) if zoom < 1 else round(side / zoom)
+    piece = turn(random_square(plane, cut, rng), int(rng.integers(8))).astype(np.float32)
+    if cut >= 1.5 * side:  # means of 2x2 first: fine structures would turn coarse
+        half = cut // 2
         piece = piece[: 2 * half, : 2 * half].reshape(half, 2, half, 2).mean(axis=(1, 3))
     if len(piece) == side:
         return piece
     order = 3 if side > len(piece) else 1  # linear interpolation would leave creases
     return np.asarray(ndimage.zoom(piece, side / len(piece), order=order, mode="nearest"))
+
+
+def photo_field(files: Files, height: int, width: int, rng: np.random.Generator) -> Array:
+    """Draw a clean field of view, (height, width, 3) float32 in [0, 1].
+
+    `files` are photographs (H, W, 3) uint8, by file; of those, each is drawn as often.
+    """
+    planes = files[int(rng.integers(len(files)))]
+    image = planes[int(rng.integers(len(planes)))]
+    if rng.random() < 0.5:
+        image = image[:, ::-1]
+    # The largest crop of that shape, or one that is reduced by less.
+    largest = min(image.shape[0] / height, image.shape[1] / width)
+    scale = largest if rng.random() < WHOLE else rng.uniform(1, max(1, 1 / LEAST_SCALE))
+    scale = min(scale, largest)
+    side = max(1, round(height * scale)), max(1, round(width * scale))
+    top, left = (int(rng.integers(s - c + 1)) for s, c in zip(image.shape, side, strict=False))
+    crop = np.ascontiguousarray(image[top : top + side[0], left : left + side[1]])
+    if side != (height, width):
+        method = Image.Resampling.LANCZOS if rng.random() < 0.7 else Image.Resampling.BICUBIC
+        crop = np.asarray(Image.fromarray(crop).resize((width, height), method))
+    field = crop.astype(np.float32) / np.float32(255)
+    if rng.random() < GRADED:
+        field = _graded(field, rng)
+    if rng.random() < GREY:
+        field = np.repeat(field.mean(axis=2, keepdims=True), 3, axis=2)
+    if rng.random() < SHARPENED:
+        field = sharpened(field, rng)
+    if rng.random() < FRAMED:
+        field = _framed(field, rng)
+    return field
+
+
+def _graded(field: Array, rng: np.random.Generator) -> Array:
+    """Change contrast, brightness and saturation a little."""
+    grey = field.mean(axis=2, keepdims=True)
+    field = grey + np.float32(rng.uniform(0.6, 1.3)) * (field - grey)
+    field = np.power(np.clip(field, 0, 1), np.float32(rng.uniform(0.75, 1.35)))
+    contrast, middle = np.float32(rng.uniform(0.7, 1.15)), np.float32(rng.uniform(0.4, 0.6))
+    return np.asarray(np.clip(middle + contrast * (field - middle), 0, 1), np.float32)
+
+
+def _framed(field: Array, rng: np.random.Generator) -> Array:
+    """Lay an even border around a picture, or along one of its sides."""
+    framed = np.full_like(field, np.float32(rng.choice([0.0, 1.0, rng.random()])))
+    height, width = field.shape[:2]
+    top, left = (int(rng.integers(0, max(1, side // 4))) for side in (height, width))
+    inside = np.s_[top : height - top * int(rng.integers(2)), left : width - left]
+    framed[inside] = field[inside]
+    return framed

@@ -1,13 +1,10 @@
 """Seeded degradations of clean images, for training, evaluation and the samples.
 
 Every degradation is a function of an image, a level and a generator. The level runs from 0
-(mildest) to 1 (strongest) and stands for the physical strength named in the function; what the
-level does not fix (angles, positions, tints) is drawn from the generator. The same generator state
-gives the same image. Photographs end as 8-bit values in [0, 1], rounded and clipped, as files hold
-them.
-
-Each domain has a plain variant, which the published tables and our own measure, and others nearer
-to what the world does; training draws among all of them.
+(mildest) to 1 (strongest) and stands for the physical strength named in the function; angles,
+positions and tints are drawn from the generator. Photographs end as 8-bit values in [0, 1], as
+files hold them. Each domain has a plain variant, which the published tables and our own measure,
+and others nearer to what the world does; training draws among all of them.
 """
 
 from __future__ import annotations
@@ -20,34 +17,7 @@ import numpy as np
 from napari_baryir.domains import CLEAN
 from napari_baryir.errors import InputError
 from napari_baryir.training.degradations import microscopy, photo
-from napari_baryir.training.degradations.fields import (
-    AnyArray,
-    Array,
-    between,
-    convolve,
-    disc_kernel,
-    line_kernel,
-    log_between,
-)
-from napari_baryir.training.degradations.photo import SIGMA_MAX, SIGMA_MIN, noise_level
-from napari_baryir.training.degradations.sensor import sensor_noise
-
-__all__ = [
-    "ANY",
-    "CLEAN",
-    "DEGRADATIONS",
-    "SIGMA_MAX",
-    "SIGMA_MIN",
-    "Degradation",
-    "Degraded",
-    "convolve",
-    "degrade",
-    "disc_kernel",
-    "line_kernel",
-    "log_between",
-    "noise_level",
-    "random_blur",
-]
+from napari_baryir.training.degradations.fields import AnyArray, Array, between, disc_kernel
 
 Apply = Callable[[Array, float, np.random.Generator], AnyArray]
 """Clean image, level and generator to the degraded image."""
@@ -102,27 +72,12 @@ def degrade(
     level: float | None = None,
     variant: str = PLAIN,
 ) -> Degraded:
-    """Degrade a clean image.
+    """Degrade a clean image, float32: (H, W, 3) in [0, 1] for "photo", (H, W) for "microscopy".
 
-    Parameters
-    ----------
-    image
-        Clean image, float32: (H, W, 3) in [0, 1] for "photo", (H, W) about [0, 1] for "microscopy".
-    domain
-        A name in ``DEGRADATIONS[profile]``, or "clean" for none.
-    rng
-        Where every random choice comes from.
-    profile
-        "photo" or "microscopy".
-    level
-        0 (mildest) to 1 (strongest); None draws it uniformly.
-    variant
-        "plain", the name of another variant, or "any" to draw one.
-
-    Raises
-    ------
-    InputError
-        If the profile, the domain, the variant or the image's shape is not one of these.
+    `domain` is a name in ``DEGRADATIONS[profile]``, or "clean" for none. `level` is 0 (mildest) to
+    1 (strongest); None draws it uniformly. `variant` is "plain", the name of another variant, or
+    "any" to draw one. Every random choice comes from `rng`. Raises `InputError` if the profile, the
+    domain, the variant or the image's shape is not one of these.
     """
     known = DEGRADATIONS.get(profile)
     if known is None:
@@ -156,7 +111,7 @@ DEGRADATIONS: Mapping[str, Mapping[str, Degradation]] = {
         "noise": Degradation(
             photo.noise,
             "white Gaussian noise, sigma 5 to 50 of 255",
-            {"faint": photo.faint_noise, "camera": sensor_noise},
+            {"faint": photo.faint_noise, "camera": photo.sensor_noise},
         ),
         "rain": Degradation(
             photo.rain, "bright streaks of rain, sparse to dense", {"deep": photo.deep_rain}

@@ -72,21 +72,12 @@ class CameraNoise:
 
 
 def fit_camera_noise(planes: Iterable[NDArray[np.generic]]) -> CameraNoise:
-    """Fit gain and offset to noisy planes.
+    """Fit gain and offset to noisy planes, (H, W) each, in the camera's units.
 
-    In each block the variance is that of a high-pass filter that ignores slopes; in each bin of
-    brightness only the smoothest quarter of the blocks counts, corrected by what that quarter has
-    in pure noise. Planes of one camera are taken together.
-
-    Parameters
-    ----------
-    planes
-        (H, W) each, in the camera's units, not filtered or interpolated since.
-
-    Raises
-    ------
-    DataError
-        If there is too little to fit, or no noise.
+    They are of one camera, not filtered or interpolated since. In each block the variance is that
+    of a high-pass filter that ignores slopes; in each bin of brightness only the smoothest quarter
+    of the blocks counts, corrected by what that quarter has in pure noise. Raises `DataError` if
+    there is too little to fit, or no noise.
     """
     means, variances = [], []
     for plane in planes:
@@ -114,19 +105,19 @@ def fit_camera_noise(planes: Iterable[NDArray[np.generic]]) -> CameraNoise:
 
 def _blocks(plane: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the mean and variance of the noise in each whole block that is not saturated."""
-    high_pass = ndimage.convolve(plane, _HIGH_PASS, mode="reflect")
-    rows, columns = (side // BLOCK for side in plane.shape)
-
-    def cut(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        inside = values[: rows * BLOCK, : columns * BLOCK]
-        blocks = inside.reshape(rows, BLOCK, columns, BLOCK).swapaxes(1, 2)
-        return blocks.reshape(-1, BLOCK * BLOCK)
-
-    blocks = cut(plane)
+    blocks, noise = _cut(plane), _cut(ndimage.convolve(plane, _HIGH_PASS, mode="reflect"))
     # Where a value was cut off at an end of the range, part of the noise is missing.
     ends = (blocks == plane.min()) | (blocks == plane.max())
     whole = ends.sum(axis=1) <= 1
-    return blocks[whole].mean(axis=1), np.square(cut(high_pass)[whole]).mean(axis=1)
+    return blocks[whole].mean(axis=1), np.square(noise[whole]).mean(axis=1)
+
+
+def _cut(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Cut (H, W) into whole blocks, (N, BLOCK^2)."""
+    rows, columns = (side // BLOCK for side in values.shape)
+    inside = values[: rows * BLOCK, : columns * BLOCK]
+    blocks = inside.reshape(rows, BLOCK, columns, BLOCK).swapaxes(1, 2)
+    return blocks.reshape(-1, BLOCK * BLOCK)
 
 
 def _bins(
@@ -151,9 +142,7 @@ def _bins(
 def _share_of_smoothest() -> float:
     """Return the variance of the smoothest quarter of blocks of white noise, as a part of all."""
     noise = np.random.default_rng(0).standard_normal((512, 512))
-    high_pass = ndimage.convolve(noise, _HIGH_PASS, mode="wrap")
-    side = 512 // BLOCK
-    blocks = high_pass.reshape(side, BLOCK, side, BLOCK).swapaxes(1, 2).reshape(-1, BLOCK * BLOCK)
+    blocks = _cut(ndimage.convolve(noise, _HIGH_PASS, mode="wrap"))
     variances = np.sort(np.square(blocks).mean(axis=1))
     return float(variances[: int(SMOOTHEST * variances.size)].mean())
 

@@ -98,9 +98,9 @@ def smooth_field(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
 def splines(shape: tuple[int, ...], knots: list[int], rng: np.random.Generator) -> AnyArray:
     """Draw cubic splines through that many random values of [0, 1] along each side."""
     coarse = rng.random(knots)
-    places = [np.linspace(0, k - 1, s) for k, s in zip(knots, shape, strict=True)]
+    knot_of = [np.linspace(0, k - 1, s) for k, s in zip(knots, shape, strict=True)]
     field = ndimage.map_coordinates(
-        coarse, np.meshgrid(*places, indexing="ij"), order=3, mode="nearest"
+        coarse, np.meshgrid(*knot_of, indexing="ij"), order=3, mode="nearest"
     )
     return np.asarray(field)
 

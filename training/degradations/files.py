@@ -26,7 +26,7 @@ class FileFormat:
     quality: int | None
     """Quality of JPEG; None where nothing was lost but what 8 bits lose."""
     subsampling: int = 0
-    """Subsampling of its colours, as PIL has it: 0 none, 1 along rows, 2 along both."""
+    """Subsampling of its colours, as PIL has it: 0 none, 1 along rows, 2 along both, -1 default."""
 
 
 def draw_file(rng: np.random.Generator) -> FileFormat:
@@ -40,7 +40,7 @@ def draw_file(rng: np.random.Generator) -> FileFormat:
 
 
 def through_file(image: Array, file: FileFormat) -> Array:
-    """Save an image (H, W, 3), about [0, 1], and read it again: 8-bit values in [0, 1]."""
+    """Save an image (H, W[, 3]), about [0, 1], and read it again: 8-bit values in [0, 1]."""
     levels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
     if file.quality is not None:
         memory = io.BytesIO()

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,12 +100,7 @@ class Evaluation:
 def psnr(image: NDArray[Any], clean: NDArray[Any], *, least_error: float = 0.0) -> float:
     """Compute PSNR in dB of values about [0, 1]; infinite where nothing differs.
 
-    Parameters
-    ----------
-    image, clean
-        Images of the same shape, clamped where that is wanted.
-    least_error
-        Mean square error below which nothing counts, for means that must stay finite.
+    Below a mean square error of `least_error` nothing counts, for means that must stay finite.
     """
     difference = np.subtract(image, clean, dtype=np.float64)
     error = max(float(np.mean(difference**2)), least_error)
@@ -113,17 +109,9 @@ def psnr(image: NDArray[Any], clean: NDArray[Any], *, least_error: float = 0.0) 
 
 
 def score_plane(image: NDArray[Any], clean: NDArray[Any]) -> tuple[float, float]:
-    """Compute PSNR in dB and SSIM of one plane against the truth, both first clamped to [0, 1].
+    """Compute PSNR in dB and SSIM of (H, W) or (H, W, 3), both first clamped to [0, 1].
 
-    Parameters
-    ----------
-    image, clean
-        (H, W) or (H, W, 3), about [0, 1].
-
-    Raises
-    ------
-    DataError
-        If the shapes differ.
+    Raises `DataError` if the shapes differ.
     """
     from skimage.metrics import structural_similarity
 
@@ -135,12 +123,6 @@ def score_plane(image: NDArray[Any], clean: NDArray[Any]) -> tuple[float, float]
         channel_axis = -1 if a.ndim == 3 else None
         ssim = float(structural_similarity(a, b, data_range=1, channel_axis=channel_axis))
     return psnr(b, a), ssim
-
-
-def score_planes(planes: Planes, cleans: Planes) -> tuple[float, float]:
-    """Average `score_plane` over planes."""
-    each = [score_plane(image, clean) for image, clean in zip(planes, cleans, strict=True)]
-    return float(np.mean([decibels for decibels, _ in each])), float(np.mean([s for _, s in each]))
 
 
 def map_planes(image: NDArray[Any], axes: str, maps: Sequence[IntensityMap]) -> Planes:
@@ -157,32 +139,14 @@ def iter_evaluate(
     perceptual: PlaneDistance | None = None,
     restore_options: Mapping[str, Any] | None = None,
 ) -> Generator[ImageScore, None, Evaluation]:
-    """Measure a model, yielding each score as it is known.
+    """Measure a model, yielding each `ImageScore` as it is known; returns all as an `Evaluation`.
 
-    Parameters
-    ----------
-    cases
-        From `list_pairs` or `list_synthetic`.
-    model
-        As for `restore`.
-    model_name
-        Name of the model in the scores.
-    peers
-        Whether to measure ``PEERS`` too, on noisy images.
-    perceptual
-        From `load_lpips`, to measure LPIPS too.
-    restore_options
-        Further arguments of `restore`: device, precision, tile, strength, ...
+    `cases` are from `list_pairs` or `list_synthetic`. `peers` measures ``PEERS`` too, on noisy
+    images; `perceptual` is from `load_lpips`, to measure LPIPS too. `restore_options` are further
+    arguments of `restore`: device, precision, tile, strength, ...
 
-    Returns
-    -------
-    Evaluation
-        All that was yielded.
-
-    Raises
-    ------
-    DataError
-        If there is no case, a pair does not fit together, or a peer is not installed.
+    Raises `DataError` if there is no case, a pair does not fit together, or a peer is not
+    installed.
     """
     if not cases:
         raise DataError("there is nothing to evaluate; give at least one image")
@@ -216,7 +180,8 @@ def _case_scores(
         start = time.perf_counter()
         made = make()
         seconds = time.perf_counter() - start
-        decibels, ssim = score_planes(made, clean)
+        each = [score_plane(a, b) for a, b in zip(made, clean, strict=True)]
+        decibels, ssim = (float(np.mean(scores)) for scores in zip(*each, strict=True))
         lpips = None
         if perceptual is not None:
             lpips = float(np.mean([perceptual(a, b) for a, b in zip(made, clean, strict=True)]))
@@ -230,14 +195,9 @@ def _case_scores(
 
     yield timed(INPUT, lambda: degraded)
     yield timed(model_name, restored)
-    if not peers or sigma is None:
-        return
-    for name, denoise in PEERS.items():
-        yield timed(name, partial(_denoise, denoise, degraded, sigma))
-
-
-def _denoise(denoise: Callable[[Array, float], Array], planes: Planes, sigma: float) -> Planes:
-    return [denoise(plane, sigma) for plane in planes]
+    if peers and sigma is not None:
+        for name, denoise in PEERS.items():
+            yield timed(name, partial(list, map(denoise, degraded, repeat(sigma))))
 
 
 def _true_sigma(pair: Pair, degraded: Planes, clean: Planes) -> float:

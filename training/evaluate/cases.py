@@ -16,21 +16,9 @@ from napari_baryir.domains import CLEAN
 from napari_baryir.errors import DataError, InputError
 from napari_baryir.files import is_image_path
 from napari_baryir.imaging.axes import PlaneLayout
-from napari_baryir.training.data.images import (
-    bare_name,
-    clean_planes,
-    find_images,
-    pair_by_key,
-    read_pixels,
-    spread,
-)
-from napari_baryir.training.degradations import (
-    DEGRADATIONS,
-    SIGMA_MAX,
-    SIGMA_MIN,
-    degrade,
-    noise_level,
-)
+from napari_baryir.training.data import images
+from napari_baryir.training.degradations import DEGRADATIONS, degrade
+from napari_baryir.training.degradations.photo import SIGMA_MAX, SIGMA_MIN, noise_level
 
 PHOTO_SIGMAS = (15.0, 25.0, 50.0)
 """Standard deviations (of 255) at which photographic noise is reported, as in the literature."""
@@ -55,16 +43,12 @@ class Pair:
 
 
 class Case(Protocol):
-    """One image to measure on, not yet read."""
+    """One image to measure on, not yet read: its name and domain in reports."""
 
     @property
-    def name(self) -> str:
-        """Return the name of the image in reports."""
-
+    def name(self) -> str: ...
     @property
-    def domain(self) -> str:
-        """Return the name of its degradation in reports."""
-
+    def domain(self) -> str: ...
     @property
     def noisy(self) -> bool:
         """Return whether denoisers make sense as peers."""
@@ -84,15 +68,9 @@ class FilePair:
     noisy: bool = True
 
     def load(self) -> Pair:
-        """Read both files.
-
-        Raises
-        ------
-        DataError
-            If they differ in shape or axes.
-        """
-        degraded, axes = read_pixels(self.degraded)
-        clean, clean_axes = read_pixels(self.clean)
+        """Read both files; `DataError` if they differ in shape or axes."""
+        degraded, axes = images.read_pixels(self.degraded)
+        clean, clean_axes = images.read_pixels(self.clean)
         if degraded.shape != clean.shape or axes != clean_axes:
             raise DataError(
                 f"{self.degraded} is {axes} of shape {degraded.shape}, but {self.clean} is "
@@ -157,11 +135,8 @@ def case_rng(seed: int, name: str, domain: str) -> np.random.Generator:
 def list_pairs(degraded: Path, clean: Path, *, limit: int | None = None) -> list[FilePair]:
     """Pair the files of two folders by their names without suffixes, or two files.
 
-    Raises
-    ------
-    DataError
-        If there is nothing to pair, one is a file and the other a folder, or a degraded file has
-        no or more than one clean partner.
+    Raises `DataError` if there is nothing to pair, one is a file and the other a folder, or a
+    degraded file has no or more than one clean partner.
     """
     folders = [_is_plain_folder(path) for path in (degraded, clean)]
     if not any(folders):
@@ -171,20 +146,20 @@ def list_pairs(degraded: Path, clean: Path, *, limit: int | None = None) -> list
             f"of {degraded} and {clean} one is an image and one is a folder; "
             "give two folders, or two images"
         )
-    chosen = spread(find_images(degraded), limit)
+    chosen = images.spread(images.find_images(degraded), limit)
     first, second = (
-        [(bare_name(str(path.relative_to(root))), str(path), path) for path in paths]
-        for paths, root in ((chosen, degraded), (find_images(clean), clean))
+        [(images.bare_name(str(path.relative_to(root))), str(path), path) for path in paths]
+        for paths, root in ((chosen, degraded), (images.find_images(clean), clean))
     )
-    places = str(degraded), str(clean)
-    pairs, problems = pair_by_key(first, second, places, all_clean=False)
+    names = str(degraded), str(clean)
+    pairs, problems = images.pair_by_key(first, second, names, all_clean=False)
     if problems:
         raise DataError("\n".join(problems))
     return [FilePair(x.relative_to(degraded).as_posix(), x, y) for x, y in pairs]
 
 
 def list_synthetic(
-    sources: Iterable[Path],
+    paths: Iterable[Path],
     *,
     profile: str = "photo",
     domains: Sequence[str] | None = None,
@@ -193,40 +168,23 @@ def list_synthetic(
     seed: int = 0,
     limit: int | None = None,
 ) -> list[SyntheticCase]:
-    """List what clean files become under each degradation.
+    """List what clean files, and those in folders, become under each degradation.
 
-    Parameters
-    ----------
-    sources
-        Files, and folders that are read recursively.
-    profile
-        "photo" or "microscopy"; stacks and channels of the latter are cut into planes.
-    domains
-        Names of degradations; None for all of the profile.
-    sigmas
-        Photographic noise has a case for each of these standard deviations (of 255), unless `level`
-        is given.
-    level
-        0 (mildest) to 1 (strongest); None draws it for every case.
-    seed
-        Seed of everything random.
-    limit
-        Largest number of clean planes, spread evenly over all.
+    `profile` is "photo" or "microscopy", whose stacks and channels are cut into planes. `domains`
+    are names of degradations; None for all of the profile. Photographic noise has a case for each
+    of `sigmas` (of 255), unless `level` is given: 0 (mildest) to 1 (strongest), None draws it for
+    every case. At most `limit` clean planes are listed, spread evenly over all.
 
-    Raises
-    ------
-    InputError
-        If the profile, a domain, a sigma or the level is not one of ours.
-    DataError
-        If there are no images, or one cannot be used.
+    Raises `InputError` if the profile, a domain, a sigma or the level is not one of ours, and
+    `DataError` if there are no images, or one cannot be used.
     """
     chosen = _check_choice(profile, domains, sigmas, level)
     planes: list[tuple[Path, int, int]] = []
-    for path in image_paths(sources):
+    for path in image_paths(paths):
         count = len(read_clean(path, profile))
         planes.extend((path, plane, count) for plane in range(count))
     cases = []
-    for path, plane, count in spread(planes, limit):
+    for path, plane, count in images.spread(planes, limit):
         for domain in chosen:
             fixed = profile == "photo" and domain == "noise" and level is None
             for sigma in sigmas if fixed else (None,):
@@ -252,12 +210,12 @@ def _check_choice(
     return chosen
 
 
-def image_paths(sources: Iterable[Path]) -> list[Path]:
+def image_paths(paths: Iterable[Path]) -> list[Path]:
     """List files, and the images of folders."""
     return [
         path
-        for source in sources
-        for path in (find_images(source) if _is_plain_folder(source) else [source])
+        for given in paths
+        for path in (images.find_images(given) if _is_plain_folder(given) else [given])
     ]
 
 
@@ -271,11 +229,11 @@ def _is_plain_folder(path: Path) -> bool:
 @lru_cache(maxsize=1)  # the cases of one file follow each other
 def read_clean(path: Path, profile: str) -> list[NDArray[np.float32]]:
     """Read the planes of a clean file, as `clean_planes`; of photographs there is one."""
-    array, axes = read_pixels(path)
+    array, axes = images.read_pixels(path)
     layout = PlaneLayout.of(array, axes)
     if profile == "photo" and not (layout.rgb and layout.planes == 1):
         raise DataError(
             f"{path} is {axes} of shape {array.shape}, not one RGB photograph; "
             "take it out, or use the microscopy profile"
         )
-    return clean_planes(array, axes, profile)
+    return images.clean_planes(array, axes, profile)

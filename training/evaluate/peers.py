@@ -7,6 +7,7 @@ import importlib.util
 from collections.abc import Callable, Mapping
 
 import numpy as np
+import skimage
 from numpy.typing import NDArray
 
 from napari_baryir.errors import DataError
@@ -26,30 +27,26 @@ best at 15 and 50."""
 
 def non_local_means(image: Array, sigma: float) -> Array:
     """Denoise by non-local means: 5-pixel patches, 13-pixel search, ``h = 0.8 sigma``."""
-    from skimage.restoration import denoise_nl_means
-
-    axis = _channel_axis(image)
-    return np.asarray(
-        denoise_nl_means(image, 5, 6, 0.8 * sigma, sigma=sigma, channel_axis=axis), np.float32
+    denoised = skimage.restoration.denoise_nl_means(
+        image, 5, 6, 0.8 * sigma, sigma=sigma, channel_axis=_channel_axis(image)
     )
+    return np.asarray(denoised, np.float32)
 
 
 def wavelet(image: Array, sigma: float) -> Array:
     """Denoise by soft wavelet thresholding with BayesShrink's thresholds; colours in YCbCr."""
-    from skimage.restoration import denoise_wavelet
-
-    axis = _channel_axis(image)
-    return np.asarray(
-        denoise_wavelet(image, sigma, convert2ycbcr=axis is not None, channel_axis=axis), np.float32
+    denoised = skimage.restoration.denoise_wavelet(
+        image, sigma, convert2ycbcr=image.ndim == 3, channel_axis=_channel_axis(image)
     )
+    return np.asarray(denoised, np.float32)
 
 
 def total_variation(image: Array, sigma: float) -> Array:
     """Denoise by Chambolle's total variation, its weight in proportion to ``sigma``."""
-    from skimage.restoration import denoise_tv_chambolle
-
-    weight, axis = TV_WEIGHT_PER_SIGMA * sigma, _channel_axis(image)
-    return np.asarray(denoise_tv_chambolle(image, weight, channel_axis=axis), np.float32)
+    denoised = skimage.restoration.denoise_tv_chambolle(
+        image, TV_WEIGHT_PER_SIGMA * sigma, channel_axis=_channel_axis(image)
+    )
+    return np.asarray(denoised, np.float32)
 
 
 PEERS: Mapping[str, Callable[[Array, float], Array]] = {
@@ -61,13 +58,7 @@ PEERS: Mapping[str, Callable[[Array, float], Array]] = {
 
 
 def check_peers() -> None:
-    """Refuse to start where a peer could not run, before a model has worked for hours.
-
-    Raises
-    ------
-    DataError
-        If PyWavelets is not installed.
-    """
+    """Refuse to start where a peer could not run, before a model has worked for hours."""
     if importlib.util.find_spec("pywt") is None:
         raise DataError(
             "the wavelet peer needs PyWavelets; install it with: pip install PyWavelets"
@@ -77,15 +68,8 @@ def check_peers() -> None:
 def load_lpips() -> PlaneDistance:
     """LPIPS (Zhang et al., CVPR 2018), version 0.1 with AlexNet, as the package lpips has it.
 
-    Returns
-    -------
-    PlaneDistance
-        NaN for images with a side below 32 pixels.
-
-    Raises
-    ------
-    DataError
-        If the package is not installed, or AlexNet's weights can be neither found nor fetched.
+    NaN for images with a side below 32 pixels. Raises `DataError` if the package is not installed,
+    or AlexNet's weights can be neither found nor fetched.
     """
     import torch
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -21,10 +22,7 @@ DIGITS = {"psnr": 4, "ssim": 6, "level": 4, "sigma": 5, "seconds": 3, "lpips": 5
 def check_report_path(path: Path) -> None:
     """Refuse a report's name before hours of work are spent on it.
 
-    Raises
-    ------
-    InputError
-        If the suffix is neither .csv nor .md, or the folder is missing.
+    Raises `InputError` if the suffix is neither .csv nor .md, or the folder is missing.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(
@@ -61,23 +59,20 @@ def to_markdown(evaluation: Evaluation) -> str:
     Where the paper's test sets were measured, a table of published scores follows.
     """
     methods = evaluation.methods
-    lines = [
-        f"| domain | images | {' | '.join(methods)} |",
-        f"| --- | --- |{' --- |' * len(methods)}",
+    rows = [
+        [domain, str(evaluation.count(domain)), *(_cell(evaluation, domain, m) for m in methods)]
+        for domain in evaluation.domains
     ]
-    for domain in evaluation.domains:
-        cells = [
-            _cell(evaluation.mean(domain, method), evaluation.mean_lpips(domain, method))
-            for method in methods
-        ]
-        lines.append(f"| {domain} | {evaluation.count(domain)} | {' | '.join(cells)} |")
-    scores = "PSNR in dB / SSIM" + (" / LPIPS" if _has_lpips(evaluation) else "")
-    lines += ["", f"{scores}, means over the images; a report that ends in .csv has every image."]
+    lpips = any(score.lpips is not None for score in evaluation.scores)
+    scores = "PSNR in dB / SSIM" + (" / LPIPS" if lpips else "")
+    said = f"{scores}, means over the images; a report that ends in .csv has every image."
+    lines = [*markdown_table(["domain", "images", *methods], rows), "", said]
     return "\n".join(lines + _published_lines(evaluation)) + "\n"
 
 
-def _has_lpips(evaluation: Evaluation) -> bool:
-    return any(score.lpips is not None for score in evaluation.scores)
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Write the lines of a table."""
+    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
 
 
 def _published_lines(evaluation: Evaluation) -> list[str]:
@@ -92,24 +87,22 @@ def _published_lines(evaluation: Evaluation) -> list[str]:
     ]
     if complete:
         methods = [m for m, row in PUBLISHED.items() if any(name in row for name in complete)]
+        rows = [[name, *(_published(PUBLISHED[m].get(name)) for m in methods)] for name in complete]
         lines += [
             "Published, not measured here (Tang et al., TPAMI 2026, Tables 1 and 2; the authors' "
             "own crops and SSIM):",
             "",
-            f"| test set | {' | '.join(methods)} |",
-            f"| --- |{' --- |' * len(methods)}",
+            *markdown_table(["test set", *methods], rows),
         ]
-        for name in complete:
-            cells = [_published_cell(PUBLISHED[method].get(name)) for method in methods]
-            lines.append(f"| {name} | {' | '.join(cells)} |")
     return ["", *lines] if lines else []
 
 
-def _published_cell(scores: tuple[float, float] | None) -> str:
+def _published(scores: tuple[float, float] | None) -> str:
     return "" if scores is None else f"{scores[0]:.2f} / {scores[1]:.3f}"
 
 
-def _cell(mean: tuple[float, float] | None, lpips: float | None) -> str:
+def _cell(evaluation: Evaluation, domain: str, method: str) -> str:
+    mean, lpips = evaluation.mean(domain, method), evaluation.mean_lpips(domain, method)
     if mean is None:
         return ""
     return f"{mean[0]:.2f} / {mean[1]:.4f}" + ("" if lpips is None else f" / {lpips:.4f}")

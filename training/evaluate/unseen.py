@@ -2,13 +2,11 @@
 
 Types that no recipe trains on (JPEG, salt and pepper, snow), and noise beyond training's levels.
 Mixtures of two domains are a group of their own: the later stages of the compact recipes train on
-such (`in_turn`). All are seeded and end as 8-bit values, as those of
-`napari_baryir.training.degradations` do.
+such (`in_turn`). All are seeded and end as 8-bit values.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +18,10 @@ from scipy import ndimage
 
 from napari_baryir.errors import InputError
 from napari_baryir.training.data.images import spread, to_bytes
-from napari_baryir.training.degradations import degrade, line_kernel, noise_level
+from napari_baryir.training.degradations import degrade
+from napari_baryir.training.degradations.fields import line_kernel
+from napari_baryir.training.degradations.files import FileFormat, through_file
+from napari_baryir.training.degradations.photo import noise_level
 from napari_baryir.training.evaluate.cases import Pair, case_rng, image_paths, read_clean
 
 Array = NDArray[np.float32]
@@ -37,12 +38,7 @@ MIXTURE_LEVEL = 0.5
 
 def jpeg(image: Array, rng: np.random.Generator, *, quality: int) -> Array:
     """Compress as JPEG (4:2:0, Pillow's default) and decompress; (H, W[, 3]) in [0, 1]."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(to_bytes(image)).save(buffer, format="JPEG", quality=quality)
-    with Image.open(buffer) as decoded:
-        return np.asarray(decoded, np.float32) / np.float32(255)
+    return through_file(image, FileFormat(quality, subsampling=-1))
 
 
 def gaussian_noise(image: Array, rng: np.random.Generator, *, sigma: float) -> Array:
@@ -151,7 +147,7 @@ class UnseenCase:
 
 
 def list_unseen(
-    sources: Iterable[Path],
+    given: Iterable[Path],
     *,
     domains: Sequence[str] | None = None,
     seed: int = 0,
@@ -159,30 +155,16 @@ def list_unseen(
 ) -> list[UnseenCase]:
     """List what clean photographs become under degradations never seen, and under mixtures.
 
-    Parameters
-    ----------
-    sources
-        Files, and folders that are read recursively.
-    domains
-        Names in `UNSEEN` and `MIXTURES`; None for all.
-    seed
-        Seed of everything random.
-    limit
-        Largest number of photographs, spread evenly over all.
-
-    Raises
-    ------
-    InputError
-        If a domain is not among them.
-    DataError
-        If there are no images, or one is not an RGB photograph.
+    `domains` are names in `UNSEEN` and `MIXTURES`; None for all. At most `limit` photographs are
+    taken, spread evenly over all. Raises `InputError` if a domain is not among them, and
+    `DataError` if there are no images, or one is not an RGB photograph.
     """
     unknown = [name for name in domains or () if name not in ALL]
     if unknown:
         raise InputError(
             f"no unseen degradation or mixture {', '.join(unknown)}; use one of {', '.join(ALL)}"
         )
-    paths = spread(image_paths(sources), limit)
+    paths = spread(image_paths(given), limit)
     for path in paths:
         read_clean(path, "photo")  # refuses what is not a photograph before work is spent
     return [UnseenCase(path, domain, seed) for domain in domains or ALL for path in paths]

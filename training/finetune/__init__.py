@@ -12,20 +12,21 @@ from napari_baryir.devices import is_out_of_memory
 from napari_baryir.errors import DataError, DeviceError
 from napari_baryir.steps import Steps
 from napari_baryir.training.calibrate import CalibrationProgress
+from napari_baryir.training.checkpoint import remove_checkpoint
 from napari_baryir.training.data import make_batches
 from napari_baryir.training.finetune.card import choose_share, write_calibrated, write_stopped
-from napari_baryir.training.finetune.samples import complete
-from napari_baryir.training.finetune.settings import FinetuneSettings
-from napari_baryir.training.finetune.sources import (
+from napari_baryir.training.finetune.material import (
     CleanImages,
+    GivenImages,
     NoisyImages,
     Pairs,
-    Source,
     gather,
 )
+from napari_baryir.training.finetune.samples import complete
+from napari_baryir.training.finetune.settings import FinetuneSettings
 from napari_baryir.training.finetune.tuning import (
     FORGIVEN,
-    Sample,
+    Comparison,
     TuningRun,
     begin,
     check_not_start,
@@ -54,7 +55,7 @@ class FinetuneProgress:
     """Loss terms of this step by name; empty before the first."""
     scores: Scores | None
     """Scores, if a validation came with this step; the user's images are under `YOURS`."""
-    sample: Sample | None
+    sample: Comparison | None
     """A validation image before and after, where a validation came with this step."""
     best_step: int
     """The step whose weights are kept so far; 0: the starting model is still the best."""
@@ -75,9 +76,7 @@ class FinetuneResult:
     """The result of a fine-tuning."""
 
     path: Path
-    """The weights."""
     card: Path
-    """The model card."""
     before: Scores
     """Scores of the starting model."""
     after: Scores
@@ -91,7 +90,7 @@ class FinetuneResult:
 
 def iter_finetune(
     model: str | os.PathLike[str],
-    source: Source,
+    source: GivenImages,
     output: str | os.PathLike[str],
     settings: FinetuneSettings | None = None,
 ) -> Generator[FinetuneProgress, None, FinetuneResult]:
@@ -111,16 +110,9 @@ def iter_finetune(
     settings
         None: the defaults.
 
-    Yields
-    ------
-    FinetuneProgress
-        For every image that the starting model is measured on, once with its scores, after every
-        step, for each share of the way that is tried, and while the estimates are calibrated.
-
-    Returns
-    -------
-    FinetuneResult
-        Weights, card and scores before and after.
+    Yields a `FinetuneProgress` for every image that the starting model is measured on, once with
+    its scores, after every step, for each share of the way that is tried, and while the estimates
+    are calibrated. Returns weights, card and scores before and after.
 
     Raises
     ------
@@ -211,7 +203,7 @@ def _progress(
     run: TuningRun,
     terms: dict[str, float],
     scores: Scores | None = None,
-    sample: Sample | None = None,
+    sample: Comparison | None = None,
 ) -> FinetuneProgress:
     state = run.state
     return FinetuneProgress(
@@ -225,7 +217,7 @@ def _finish(run: TuningRun) -> Generator[FinetuneProgress, None, FinetuneResult]
     assert run.before is not None
     assert run.best is not None
     if not run.best_step:
-        run.forget_checkpoint()
+        remove_checkpoint(run.folder)
         raise DataError(
             f"none of the {run.state.step} steps made the model better on the validation images "
             f"({run.before.restored[YOURS]:.2f} dB before) without losing as much on its old "
@@ -245,35 +237,25 @@ def _finish(run: TuningRun) -> Generator[FinetuneProgress, None, FinetuneResult]
     except (GeneratorExit, KeyboardInterrupt):
         write_stopped(run)
         raise
-    run.forget_checkpoint()
-    return FinetuneResult(
-        run.path,
-        calibration.result,
-        run.before,
-        run.best,
-        run.best_step,
-        run.state.step,
-        (*run.material.notes, *_notes(run)),
-    )
-
-
-def _notes(run: TuningRun) -> list[str]:
-    if run.share == 1:
-        return []
-    return [
-        f"the weights go {run.share:.0%} of the way from the starting ones to the best ones; going "
-        f"all of it, an old domain would have lost more than {FORGIVEN} dB"
-    ]
+    remove_checkpoint(run.folder)
+    notes, steps = run.material.notes, run.state.step
+    if run.share != 1:
+        notes += (
+            f"the weights go {run.share:.0%} of the way from the starting ones to the best ones; "
+            f"going all of it, an old domain would have lost more than {FORGIVEN} dB",
+        )
+    card = calibration.result
+    return FinetuneResult(run.path, card, run.before, run.best, run.best_step, steps, notes)
 
 
 __all__ = [
     "YOURS",
     "CleanImages",
+    "Comparison",
     "FinetuneProgress",
     "FinetuneResult",
     "FinetuneSettings",
     "NoisyImages",
     "Pairs",
-    "Sample",
     "iter_finetune",
 ]

@@ -35,15 +35,8 @@ gain of 4 dB does not pay for 1 dB, one of 13 dB pays for 2."""
 def choose_share(run: TuningRun) -> Generator[float, None, None]:
     """Set the `share` of a run to what is worth most, and its `best` to the scores of that.
 
-    Parameters
-    ----------
-    run
-        A run that is over, with a best step. Where it forgets little enough, nothing is tried.
-
-    Yields
-    ------
-    float
-        Each share once it is measured. Left there, the best so far is set.
+    The run is over, with a best step. Where it forgets little enough, nothing is tried. Yields each
+    share once it is measured; left there, the best so far is set.
     """
     assert run.before is not None
     assert run.best is not None
@@ -73,22 +66,10 @@ def write_stopped(run: TuningRun) -> Path:
 
 
 def write_calibrated(run: TuningRun) -> Generator[CalibrationProgress, None, Path]:
-    """Calibrate the estimates of the best weights, and write them with the card beside them.
+    """Calibrate the estimates of the best weights, and write them; returns the card beside them.
 
-    Parameters
-    ----------
-    run
-        That is over, with a best step.
-
-    Yields
-    ------
-    CalibrationProgress
-        After every picture that the estimates are calibrated on. Left there, it writes nothing.
-
-    Returns
-    -------
-    Path
-        The model card.
+    The run is over, with a best step. Yields after every picture that the estimates are calibrated
+    on. Left there, it writes nothing.
     """
     model = run.best_model()
     calibrated = yield from calibrated_for(model, run)

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from napari_baryir.errors import BaryIRError, DataError
 from napari_baryir.imaging.axes import PlaneLayout, guess_axes
 from napari_baryir.training.data.images import (
-    bare_name,
     find_images,
     listed,
     pair_by_key,
@@ -54,10 +53,7 @@ class UserImage:
     def read(self) -> tuple[NDArray[Any], str]:
         """Read pixels and axes.
 
-        Raises
-        ------
-        InputError
-            If the file is missing or damaged, or the axes do not fit.
+        Raises `InputError` if the file is missing or damaged, or the axes do not fit.
         """
         if self.path is not None:
             return read_pixels(self.path)
@@ -91,16 +87,6 @@ def list_images(folder: str | os.PathLike[str]) -> tuple[list[UserImage], list[s
     except DataError as error:
         return [], [str(error)]
     return [UserImage(path.relative_to(root).as_posix(), path) for path in found], []
-
-
-def pair_by_name(
-    degraded: Sequence[UserImage], clean: Sequence[UserImage], places: tuple[str, str]
-) -> tuple[list[tuple[UserImage, UserImage]], list[str]]:
-    """Pair images whose names are equal but for the suffix; both sides' leftovers are problems."""
-    first, second = (
-        [(bare_name(image.name), image.name, image) for image in side] for side in (degraded, clean)
-    )
-    return pair_by_key(first, second, places)
 
 
 def pair_by_pattern(
@@ -203,14 +189,9 @@ def colour_problem(images: Sequence[Opened]) -> str | None:
 def parts_of(rows: Sequence[tuple[Opened, ...]], problems: list[str]) -> list[tuple[Opened, ...]]:
     """Part the only row there is along time or depth, else along its longer side.
 
-    The parts keep the intensity map of the whole image, which is the one that restoring uses.
-
-    Parameters
-    ----------
-    rows
-        Images, or pairs of images of the same shape. More than one are left as they are.
-    problems
-        List to which reasons are added that make it impossible.
+    Rows are images, or pairs of images of the same shape; more than one are left as they are. The
+    parts keep the intensity map of the whole image, which is the one that restoring uses. What
+    makes it impossible is added to `problems`.
     """
     if len(rows) != 1:
         return list(rows)

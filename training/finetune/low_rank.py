@@ -13,12 +13,8 @@ MARK = "parametrizations."
 class LowRank(nn.Module):
     """Adds a matrix of low rank to the weight of a convolution, (O, I, k, k).
 
-    Parameters
-    ----------
-    weight
-        The weight that is adapted; only its shape and dtype are read.
-    rank
-        Rank of the update, seen as an (O, I k k) matrix.
+    Only shape and dtype of the weight are read. `rank` is that of the update, seen as an (O, I k k)
+    matrix.
     """
 
     def __init__(self, weight: Tensor, rank: int) -> None:
@@ -35,20 +31,11 @@ class LowRank(nn.Module):
 
 
 def add_low_rank(model: nn.Module, rank: int) -> list[str]:
-    """Freeze a network and give its convolutions adapters, which alone are trained.
+    """Freeze a network and give its convolutions adapters, which alone are trained; return their
+    names.
 
-    Depthwise and other grouped convolutions have little to save and stay as they are.
-
-    Parameters
-    ----------
-    model
-        Changed in place.
-    rank
-        Largest rank; a convolution's is at most half of what its weight could have.
-
-    Returns
-    -------
-    Names of the adapted convolutions.
+    Depthwise and other grouped convolutions have little to save and stay as they are. The rank of a
+    convolution is at most half of what its weight could have.
     """
     model.requires_grad_(False)
     adapted = [

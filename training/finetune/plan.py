@@ -11,9 +11,10 @@ from torch import Tensor
 
 from napari_baryir.domains import CLEAN
 from napari_baryir.network import BaryIR
-from napari_baryir.training.data.images import middle, spread, three_colours
-from napari_baryir.training.data.made_pairs import PairDataset, to_tensor
+from napari_baryir.training.data.images import middle, spread
+from napari_baryir.training.data.made_pairs import PairDataset, plane_tensor
 from napari_baryir.training.degradations import DEGRADATIONS
+from napari_baryir.training.finetune.material import Material, Part, Planes
 from napari_baryir.training.finetune.planes import as_stored, restored_plane
 from napari_baryir.training.finetune.samples import (
     FinetuneDataset,
@@ -26,7 +27,6 @@ from napari_baryir.training.finetune.samples import (
     noisy_pair,
 )
 from napari_baryir.training.finetune.settings import FinetuneSettings
-from napari_baryir.training.finetune.sources import Material, Part, Planes
 from napari_baryir.training.names import YOURS
 from napari_baryir.training.validation import ValidationPair, make_pair
 
@@ -61,19 +61,10 @@ class TuningPlan:
 def make_plan(
     material: Material, start: BaryIR, settings: FinetuneSettings, batch: int, patch: int
 ) -> TuningPlan:
-    """Turn the user's images into samples and validation pairs.
+    """Turn the user's images, from `gather`, into samples and validation pairs.
 
-    Parameters
-    ----------
-    material
-        The material from `gather`.
-    start
-        The starting model, in evaluation mode; restores what is rehearsed on where nothing clean
-        is there.
-    settings
-        Seed and turning.
-    batch, patch
-        The sizes from `choose_sizes`.
+    The starting model, in evaluation mode, restores what is rehearsed on where nothing clean is
+    there. `batch` and `patch` are from `choose_sizes`.
     """
     domains, known = material.domains, [*DEGRADATIONS[material.profile], CLEAN]
     synthetic = not material.train.files and material.noise is None
@@ -95,13 +86,12 @@ def make_plan(
     count = batch // 2 if rehearsed else 0
     own = _own(material, train, settings, patch)
     dataset = FinetuneDataset(
-        Rotation(own, batch - count),
-        Rotation(rehearsed, count, distilled=True),
+        Rotation(own, batch - count), Rotation(rehearsed, count, distilled=True)
     )
     samples = [0.0] * len(domains)
     for rotation in (dataset.own, dataset.rehearsed):
-        for index, _ in rotation.sources:
-            samples[index] += rotation.count / len(rotation.sources)
+        for index, _ in rotation.domains:
+            samples[index] += rotation.count / len(rotation.domains)
     # What never comes must not weigh in the game: lambda is 1 / n.
     samples = [n or max(samples) for n in samples]
     pairs = {YOURS: _own_pairs(material, validation, settings.seed)}
@@ -174,7 +164,7 @@ def _own_pairs(material: Material, part: Part, seed: int) -> list[ValidationPair
         if file.clean:
             pairs.append(ValidationPair.of(file.degraded[i][inside], file.clean[i][inside]))
             continue
-        noisy = _tensor(file.degraded[i][middle(file.degraded[i].shape, 2 * SIDE)])
+        noisy = plane_tensor(file.degraded[i][middle(file.degraded[i].shape, 2 * SIDE)])
         height, width = (side // 16 * 16 for side in noisy.shape[2:])
         rng = np.random.default_rng((seed, 2026, number))
         first, second, _ = noisy_pair(noisy[..., :height, :width], rng)
@@ -201,8 +191,4 @@ def _sample(material: Material, pairs: list[ValidationPair]) -> tuple[Tensor, Te
     if not pairs[0].noisy_truth:
         return pairs[0].degraded, pairs[0].clean
     plane = material.validation.files[0].degraded[0]
-    return _tensor(plane[middle(plane.shape, SIDE)]), None
-
-
-def _tensor(plane: NDArray[np.float32]) -> Tensor:
-    return to_tensor([three_colours(plane)]).contiguous()
+    return plane_tensor(plane[middle(plane.shape, SIDE)]), None

@@ -11,18 +11,7 @@ from numpy.typing import NDArray
 from napari_baryir.errors import DataError
 from napari_baryir.imaging.intensity import IntensityMap
 from napari_baryir.network import BaryIR
-from napari_baryir.training.data.images import (
-    Profile,
-    as_clean,
-    channel_maps,
-    clean_planes,
-    cut_planes,
-    map_planes,
-    middle,
-    refuse,
-    three_colours,
-    to_bytes,
-)
+from napari_baryir.training.data import images
 from napari_baryir.training.degradations.camera import CameraNoise, fit_camera_noise
 from napari_baryir.training.finetune.images import Opened, UserImage, open_image
 
@@ -47,12 +36,12 @@ class FilePlanes:
 
 def noisy_file(image: Opened) -> FilePlanes:
     """Map the planes of a noisy image as `restore` does."""
-    return FilePlanes(image.name, map_planes(image.array, image.axes, _maps(image)), [])
+    return FilePlanes(image.name, images.map_planes(image.array, image.axes, _maps(image)), [])
 
 
 def _maps(image: Opened) -> list[IntensityMap]:
     whole = image.whole or image
-    return channel_maps(whole.array, whole.axes)
+    return images.channel_maps(whole.array, whole.axes)
 
 
 def pair_file(degraded: Opened, clean: Opened, brightness: str) -> tuple[FilePlanes, bool]:
@@ -71,8 +60,8 @@ def pair_file(degraded: Opened, clean: Opened, brightness: str) -> tuple[FilePla
         )
     )
     by_own = degraded.array.dtype != clean.array.dtype and layout.rgb
-    before = map_planes(degraded.array, degraded.axes, maps)
-    after = map_planes(clean.array, clean.axes, own if matched or by_own else maps)
+    before = images.map_planes(degraded.array, degraded.axes, maps)
+    after = images.map_planes(clean.array, clean.axes, own if matched or by_own else maps)
     if matched:
         after = [_matched(y, x) for x, y in zip(before, after, strict=True)]
     return FilePlanes(degraded.name, before, after), matched
@@ -86,25 +75,25 @@ def _matched(clean: Array, degraded: Array) -> Array:
     return (clean * np.float32(slope) + np.float32(y.mean() - slope * x.mean())).astype(np.float32)
 
 
-def clean_file(image: Opened, profile: Profile) -> list[NDArray[np.generic]]:
+def clean_file(image: Opened, profile: images.Profile) -> list[NDArray[np.generic]]:
     """Cut a clean image into planes as `PairDataset` has them: uint8 RGB, or float32."""
     whole = None if image.whole is None else image.whole.array
     return [
         as_stored(plane, profile)
-        for plane in clean_planes(image.array, image.axes, profile, whole=whole)
+        for plane in images.clean_planes(image.array, image.axes, profile, whole=whole)
     ]
 
 
-def as_stored(plane: Array, profile: Profile) -> NDArray[np.generic]:
+def as_stored(plane: Array, profile: images.Profile) -> NDArray[np.generic]:
     """Bring a plane in the network's range to the form in which `PairDataset` has clean ones."""
-    clean = as_clean(plane, profile)
-    return to_bytes(clean) if profile == "photo" else clean
+    clean = images.as_clean(plane, profile)
+    return images.to_bytes(clean) if profile == "photo" else clean
 
 
 @torch.inference_mode()
 def restored_plane(model: BaryIR, plane: Array) -> Array:
     """Restore (the middle of) a plane in the network's range; grey stays grey."""
-    part = three_colours(plane[middle(plane.shape, LARGEST_REHEARSED)])
+    part = images.three_colours(plane[images.middle(plane.shape, LARGEST_REHEARSED)])
     x = torch.from_numpy(np.ascontiguousarray(part)).permute(2, 0, 1)[None]
     device = next(model.parameters()).device
     answer = model(x.to(device)).restored[0].float().permute(1, 2, 0).cpu().numpy()
@@ -114,21 +103,18 @@ def restored_plane(model: BaryIR, plane: Array) -> Array:
 def measure_camera(image: UserImage) -> CameraNoise:
     """Measure gain and offset of a noisy image's camera, in grey values.
 
-    Raises
-    ------
-    DataError
-        If the image cannot be read or has no noise to measure.
+    Raises `DataError` if the image cannot be read or has no noise to measure.
     """
     problems: list[str] = []
     opened = open_image(image, problems)
-    refuse(problems, "the image")
+    images.refuse(problems, "the image")
     assert opened is not None
     return noise_of(opened)
 
 
 def noise_of(image: Opened) -> CameraNoise:
     """Fit the noise of all planes together; `DataError` where there is none to measure."""
-    values = list(cut_planes(image.array, image.axes))
+    values = list(images.cut_planes(image.array, image.axes))
     planes = [v[..., c] for v in values for c in range(3)] if image.layout.rgb else values
     try:
         return fit_camera_noise(planes)

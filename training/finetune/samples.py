@@ -3,14 +3,11 @@
 As in training, what a step holds is a function of the seed and the step alone, so that a run that
 was stopped goes on with the very data that it would have seen.
 
-Noisy images alone teach by Neighbor2Neighbor (Huang et al., CVPR 2021).
-
-Why this and not a blind spot. A blind-spot network may not see the pixel that it predicts, so it
-throws away the best witness, and a trained network would have to be rebuilt or trained on a few
-masked pixels per patch. Neighbor2Neighbor takes any network as it is, and every pixel teaches:
-two neighbours of a cell have nearly the same signal but noise of their own, so that one is an
-unbiased target for the other. Both ask for noise that is independent from pixel to pixel; noise
-that is not (after interpolation, sharpening or JPEG) is copied as if it were signal.
+Noisy images alone teach by Neighbor2Neighbor (Huang et al., CVPR 2021), which takes any network as
+it is and learns from every pixel; a blind-spot network may not see the pixel that it predicts. Two
+neighbours of a cell have nearly the same signal but noise of their own, so that one is an unbiased
+target for the other. Noise that is not independent from pixel to pixel (after interpolation,
+sharpening or JPEG) is copied as if it were signal.
 
 The published loss is, for two sub-images g1 y and g2 y of a noisy image y and the network f,
 
@@ -41,10 +38,11 @@ from napari_baryir.training.data.images import random_square, three_colours, tur
 from napari_baryir.training.data.made_pairs import (
     Batch,
     PairDataset,
+    plane_tensor,
     through_intensity_map,
     to_tensor,
 )
-from napari_baryir.training.data.mixtures import GRID, Plan
+from napari_baryir.training.data.mixtures import GRID, Mixture
 from napari_baryir.training.degradations.camera import CameraNoise
 from napari_baryir.training.finetune.planes import FilePlanes
 
@@ -61,17 +59,8 @@ NO_NOISE = CameraNoise(0.0, 0.0, 0.0, 1.0)
 
 
 def draw_neighbors(height: int, width: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Choose two adjacent pixels in each 2x2 cell.
+    """Choose two adjacent pixels in each 2x2 cell of an image of even sides.
 
-    Parameters
-    ----------
-    height, width
-        Size of the noisy image, even.
-    rng
-        Where the choices come from.
-
-    Returns
-    -------
     (2, height / 2, width / 2), int64: numbers 0 to 3 of the pixels of g1 and of g2, row by row.
     """
     first = rng.integers(4, size=(height // 2, width // 2))
@@ -100,14 +89,8 @@ def corrected_target(
 ) -> Tensor:
     """Compute the target t of the module's docstring.
 
-    Parameters
-    ----------
-    noisy, restored
-        y and f(y), (B, C, H, W).
-    choices
-        (B, 2, H/2, W/2), int64, of `draw_neighbors`.
-    gamma
-        Weight of the correction.
+    `noisy` and `restored` are y and f(y), (B, C, H, W); `choices` (B, 2, H/2, W/2), of
+    `draw_neighbors`.
     """
     first, second = choices.unbind(dim=1)
     difference = take_neighbors(restored, first) - take_neighbors(restored, second)
@@ -135,7 +118,7 @@ class Samples(Protocol):
 
 @dataclass(frozen=True)
 class PairSamples:
-    """Patches of the user's pairs, the same place of both."""
+    """Patches of the user's pairs, the same part of both."""
 
     files: Sequence[FilePlanes]
     patch: int
@@ -149,11 +132,12 @@ class PairSamples:
         both = np.concatenate(
             [three_colours(file.degraded[plane]), three_colours(file.clean[plane])], axis=2
         )
-        # Take the one of two places with more in it, since much of an image is often empty.
-        places = [random_square(both, self.patch, rng) for _ in "12"]
-        chosen = max(places, key=lambda place: float(place[..., 3:].std()))
+        # Take the one of two with more in it, since much of an image is often empty.
+        patches = [random_square(both, self.patch, rng) for _ in "12"]
+        chosen = max(patches, key=lambda patch: float(patch[..., 3:].std()))
         patch = turn(chosen, int(rng.integers(8)) if self.turned else 0).astype(np.float32)
-        return _batch(patch[..., :3], patch[..., 3:])
+        labels = torch.zeros(1, GRID, GRID, dtype=torch.int64)
+        return Batch(to_tensor([patch[..., :3]]), to_tensor([patch[..., 3:]]), labels)
 
 
 @dataclass(frozen=True)
@@ -169,10 +153,10 @@ class NoisySamples:
         file = self.files[int(rng.integers(len(self.files)))]
         plane = file.degraded[int(rng.integers(len(file.degraded)))]
         y = turn(random_square(plane, 2 * self.patch, rng), int(rng.integers(8)))
-        noisy = to_tensor([three_colours(y.astype(np.float32))]).contiguous()
+        noisy = plane_tensor(y.astype(np.float32))
         first, second, choices = noisy_pair(noisy, rng)
-        places = torch.zeros(1, GRID, GRID, dtype=torch.int64)
-        return Draw(Batch(first, second, places), torch.zeros(1, dtype=torch.bool), noisy, choices)
+        labels = torch.zeros(1, GRID, GRID, dtype=torch.int64)
+        return Draw(Batch(first, second, labels), torch.zeros(1, dtype=torch.bool), noisy, choices)
 
 
 @dataclass(frozen=True)
@@ -184,7 +168,7 @@ class LikeCamera(PairDataset):
 
     def _degrade(
         self,
-        plan: Plan,
+        mixture: Mixture,
         field: NDArray[np.float32],
         corner: tuple[int, int],
         rng: np.random.Generator,
@@ -208,7 +192,7 @@ def camera_noise(
 class Rotation:
     """A fixed number of samples a step, of each domain in turn."""
 
-    sources: Sequence[tuple[int, Samples]]
+    domains: Sequence[tuple[int, Samples]]
     """Index of the domain, and its samples."""
     count: int
     distilled: bool = False
@@ -217,13 +201,13 @@ class Rotation:
     def draws(self, step: int) -> list[Draw]:
         """Draw the samples of a step."""
         draws = []
-        for number in range(step * self.count, (step + 1) * self.count if self.sources else 0):
-            domain, samples = self.sources[number % len(self.sources)]
+        for number in range(step * self.count, (step + 1) * self.count if self.domains else 0):
+            domain, samples = self.domains[number % len(self.domains)]
             sample = samples[number]
             if isinstance(sample, Batch):
                 sample = Draw(sample, torch.tensor([self.distilled]))
-            places = torch.full_like(sample.batch.places, domain)
-            draws.append(sample._replace(batch=sample.batch._replace(places=places)))
+            labels = torch.full_like(sample.batch.labels, domain)
+            draws.append(sample._replace(batch=sample.batch._replace(labels=labels)))
         return draws
 
 
@@ -248,22 +232,12 @@ class FinetuneDataset(Dataset[Draw]):
 
 @torch.no_grad()
 def complete(
-    draw: Draw,
-    model: BaryIR,
-    start: BaryIR,
-    device: torch.device,
-    autocast: torch.dtype | None,
+    draw: Draw, model: BaryIR, start: BaryIR, device: torch.device, autocast: torch.dtype | None
 ) -> Batch:
     """Make the targets that need a network: corrected neighbours, and the starting model's answers.
 
-    Parameters
-    ----------
-    draw
-        The samples of a step from `FinetuneDataset`.
-    model, start
-        The network as it is now, and as it was.
-    device, autocast
-        As in `training_step`.
+    `draw` has the samples of a step from `FinetuneDataset`; `model` is the network as it is now,
+    `start` as it was.
     """
     clean = draw.batch.clean.clone()
     with torch.autocast(device.type, autocast, enabled=autocast is not None):
@@ -274,12 +248,6 @@ def complete(
             degraded = draw.batch.degraded[draw.distilled].to(device)
             clean[draw.distilled] = start(degraded).restored.float().cpu()
     return draw.batch._replace(clean=clean)
-
-
-def _batch(degraded: NDArray[np.float32], clean: NDArray[np.float32]) -> Batch:
-    return Batch(
-        to_tensor([degraded]), to_tensor([clean]), torch.zeros(1, GRID, GRID, dtype=torch.int64)
-    )
 
 
 def camera_pair(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from napari_baryir.devices import MEMORY_SHARE, free_memory
 from napari_baryir.errors import DeviceError
-from napari_baryir.training.recipe import LossSettings, OptimizerSettings
+from napari_baryir.training.recipe import Frozen, LossSettings, OptimizerSettings
 
 Mode = Literal["frozen-encoder", "lora", "full"]
 
@@ -27,10 +27,8 @@ TRAINING_BYTES = {"gated": 110, "restormer": 5500}
 counted at 87 (gated, width 32) and 4,410 (restormer, width 48); a quarter is for the rest."""
 
 
-class FinetuneSettings(BaseModel):
+class FinetuneSettings(Frozen):
     """The settings of one fine-tuning; they meet `napari_baryir.training.recipe.StepSettings`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     mode: Mode = "frozen-encoder"
     """"frozen-encoder": T and D learn. "lora": low-rank updates of all convolutions, the least
@@ -101,23 +99,10 @@ class FinetuneSettings(BaseModel):
 def choose_sizes(
     settings: FinetuneSettings, model: Any, device: torch.device, free: int | None = None
 ) -> tuple[int, int]:
-    """Choose the largest batch and patch size that fit into free memory.
+    """Choose the largest batch and patch size that fit into memory, `free` bytes or what is
+    measured.
 
-    Parameters
-    ----------
-    settings
-        Sizes that it gives are kept.
-    model
-        The network; its configuration says what a pixel needs.
-    device
-        The device whose memory is used.
-    free
-        Bytes; None: measured.
-
-    Raises
-    ------
-    DeviceError
-        If not even the smallest fit.
+    Sizes that the settings give are kept. Raises `DeviceError` if not even the smallest fit.
     """
     budget = MEMORY_SHARE * (free_memory(device) if free is None else free)
     per_pixel = TRAINING_BYTES[model.config.backbone] * model.config.width

@@ -17,16 +17,11 @@ from napari_baryir.domains import CLEAN
 from napari_baryir.errors import DataError, InputError
 from napari_baryir.network import BaryIR
 from napari_baryir.steps import finish
-from napari_baryir.training.checkpoint import (
-    changed_keys,
-    load_checkpoint,
-    remove_checkpoint,
-    save_checkpoint,
-)
+from napari_baryir.training.checkpoint import changed_keys, load_checkpoint, save_checkpoint
 from napari_baryir.training.finetune.low_rank import add_low_rank, merged_state
+from napari_baryir.training.finetune.material import Material
 from napari_baryir.training.finetune.plan import TuningPlan, make_plan
 from napari_baryir.training.finetune.settings import FinetuneSettings, choose_sizes
-from napari_baryir.training.finetune.sources import Material
 from napari_baryir.training.names import YOURS
 from napari_baryir.training.state import TrainingState, state_around
 from napari_baryir.training.validation import Scores, ValidationProgress, iter_validate
@@ -53,7 +48,7 @@ IDENTITY = {
 """The entries of `TuningRun.identity`, in words."""
 
 
-class Sample(NamedTuple):
+class Comparison(NamedTuple):
     """A validation image to look at, (H, W, 3) float32 about [0, 1] each."""
 
     degraded: NDArray[np.float32]
@@ -124,7 +119,7 @@ class TuningRun:
             self.unimproved += 1
 
     @torch.inference_mode()
-    def look(self, model: BaryIR | None = None) -> Sample:
+    def look(self, model: BaryIR | None = None) -> Comparison:
         """Restore the validation sample with the starting model and another; None: as `measure`."""
         degraded, clean = self.plan.sample
         x = degraded.to(self.device)
@@ -133,7 +128,7 @@ class TuningRun:
             answers = [model(x).restored for model in (self.start, tuned)]
         before, after = (_picture(answer) for answer in answers)
         truth = None if clean is None else _picture(clean)
-        return Sample(_picture(degraded), before, after, truth)
+        return Comparison(_picture(degraded), before, after, truth)
 
     def best_model(self) -> BaryIR:
         """Build the network of the best weights, or that `share` of the way to them."""
@@ -185,10 +180,7 @@ class TuningRun:
     def resume(self) -> None:
         """Go on with the run that was stopped in the same folder.
 
-        Raises
-        ------
-        DataError
-            If there is none, or it was another one.
+        Raises `DataError` if there is none, or it was another one.
         """
         saved = _stopped(self.folder)
         old, new = saved["finetune"], self.identity()
@@ -202,10 +194,6 @@ class TuningRun:
         self.before, self.best = Scores(**saved["before"]), Scores(**saved["best"])
         self.best_step, self.unimproved = saved["best_step"], saved["unimproved"]
         self.best_weights, self.best_prototypes = saved["best_weights"], saved["best_prototypes"]
-
-    def forget_checkpoint(self) -> None:
-        """Delete the checkpoint of a run that is over."""
-        remove_checkpoint(self.folder)
 
 
 def begin(
@@ -235,12 +223,8 @@ def begin(
 def stopped_settings(output: str, settings: FinetuneSettings) -> FinetuneSettings:
     """Return the own settings of the run that was stopped beside an output.
 
-    Device, precision and calibration are those of `settings`.
-
-    Raises
-    ------
-    DataError
-        If there is no such run.
+    Device, precision and calibration are those of `settings`. Raises `DataError` if there is no
+    such run.
     """
     own = _stopped(output_path(output).with_suffix(".run"))["finetune"]["settings"]
     kept = {name: getattr(settings, name) for name in ("device", "precision", "calibration_scenes")}
@@ -288,10 +272,7 @@ def forgotten(scores: Scores, before: Scores) -> float:
 def output_path(output: str) -> Path:
     """Return where the weights go; a bare name is put into the user's model folder.
 
-    Raises
-    ------
-    InputError
-        If it is no name of a weights file, or one that a model of ours has.
+    Raises `InputError` if it is no name of a weights file, or one that a model of ours has.
     """
     path = Path(output)
     if len(path.parts) == 1 and path.suffix == "":

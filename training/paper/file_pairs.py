@@ -19,7 +19,8 @@ from napari_baryir.errors import DataError
 from napari_baryir.training.data.images import middle, random_square, read_photo, spread, turn
 from napari_baryir.training.data.made_pairs import Batch, to_tensor
 from napari_baryir.training.data.mixtures import GRID
-from napari_baryir.training.degradations import degrade, noise_level
+from napari_baryir.training.degradations import degrade
+from napari_baryir.training.degradations.photo import noise_level
 from napari_baryir.training.paper.layouts import PairPaths
 from napari_baryir.training.processes import WHOLE, Share
 from napari_baryir.training.validation import ValidationPair
@@ -38,10 +39,7 @@ class DomainFiles:
     def read(self, number: int, turn_of_sigma: int) -> tuple[NDArray[np.uint8], float | None]:
         """Read degraded and clean image side by side, (H, W, 6), and the sigma still to be added.
 
-        Raises
-        ------
-        DataError
-            If a file cannot be read or the two differ in size.
+        Raises `DataError` if a file cannot be read or the two differ in size.
         """
         pair = self.pairs[number % len(self.pairs)]
         clean = read_photo(pair.clean)
@@ -56,74 +54,69 @@ class DomainFiles:
 
 @dataclass(frozen=True)
 class PairedDataset(Dataset[Batch]):
-    """Batches of paired patches, indexed by training step.
+    """Batches of paired patches, indexed by training step."""
 
-    Parameters
-    ----------
-    sources
-        One for each domain, in the order of the network's domains.
-    patch
-        Side of the patches, in pixels; a multiple of 8. Smaller images are reflected.
-    seed
-        Seed of everything random.
-    composition
-        Domain to the number of its samples in every batch.
-    shuffled
-        When given, a batch has this many samples instead, drawn from a shuffled list in which each
-        domain stands as often as `epoch` says, as published.
-    epoch
-        Domain to its samples per epoch; its files follow each other in turns.
-    share
-        The samples of every batch to make.
-    """
-
-    sources: tuple[DomainFiles, ...]
+    domains: tuple[DomainFiles, ...]
+    """One for each domain, in the order of the network's domains."""
     patch: int
+    """Side of the patches, in pixels; a multiple of 8. Smaller images are reflected."""
     seed: int
     composition: Mapping[str, int]
+    """Domain to the number of its samples in every batch."""
     shuffled: int | None = None
+    """When given, a batch has this many samples instead, drawn from a shuffled list in which each
+    domain stands as often as `epoch` says, as published."""
     epoch: Mapping[str, int] | None = None
+    """Domain to its samples per epoch; its files follow each other in turns."""
     share: Share = WHOLE
+    """The samples of every batch to make."""
 
     def __getitem__(self, step: int) -> Batch:
         size = self.shuffled or sum(self.composition.values())
-        degraded, clean, places = [], [], []
+        degraded, clean, labels = [], [], []
         for number in self.share.numbers(size):
             rng = np.random.default_rng((self.seed, step, number))
             index, file, sigma = self._choose(step * size + number, number, rng)
-            ours, theirs = self._sample(self.sources[index], file, sigma, rng)
+            ours, theirs = self._sample(self.domains[index], file, sigma, rng)
             degraded.append(ours)
             clean.append(theirs)
-            places.append(np.full((GRID, GRID), index, np.int64))
-        return Batch(to_tensor(degraded), to_tensor(clean), torch.from_numpy(np.stack(places)))
+            labels.append(np.full((GRID, GRID), index, np.int64))
+        return Batch(to_tensor(degraded), to_tensor(clean), torch.from_numpy(np.stack(labels)))
 
     def _choose(self, sample: int, number: int, rng: np.random.Generator) -> tuple[int, int, int]:
-        """Choose the source, the number of the file and the turn of the sigma."""
+        """Choose the domain, the number of the file and the turn of the sigma."""
         if self.shuffled is None or self.epoch is None:
-            for index, source in enumerate(self.sources):
-                count = self.composition[source.domain]
+            for index, files in enumerate(self.domains):
+                count = self.composition[files.domain]
                 if number < count:
-                    return index, int(rng.integers(len(source.pairs))), int(rng.integers(2**16))
+                    return index, int(rng.integers(len(files.pairs))), int(rng.integers(2**16))
                 number -= count
             raise AssertionError("a batch has as many samples as its composition says")
-        counts = [self.epoch[source.domain] for source in self.sources]
-        epoch, place = divmod(sample, sum(counts))
-        position = int(_order(self.seed, epoch, sum(counts))[place])
+        counts = [self.epoch[files.domain] for files in self.domains]
+        epoch, number = divmod(sample, sum(counts))
+        position = int(_order(self.seed, epoch, sum(counts))[number])
         index = int(np.searchsorted(np.cumsum(counts), position, side="right"))
         within = position - sum(counts[:index])
-        turns, file = divmod(within, len(self.sources[index].pairs))
+        turns, file = divmod(within, len(self.domains[index].pairs))
         return index, file, turns
 
     def _sample(
-        self, source: DomainFiles, file: int, turn_of_sigma: int, rng: np.random.Generator
+        self, files: DomainFiles, file: int, turn_of_sigma: int, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        both, sigma = source.read(file, turn_of_sigma)
+        both, sigma = files.read(file, turn_of_sigma)
         field = turn(random_square(both, self.patch, rng), int(rng.integers(8)))
-        values = field.astype(np.float32) / np.float32(255)
-        degraded, clean = values[..., :3], values[..., 3:]
-        if sigma is not None:
-            degraded = degrade(clean, "noise", rng, level=noise_level(sigma)).image
-        return degraded, clean
+        return _pair(field, sigma, rng)
+
+
+def _pair(
+    both: NDArray[np.generic], sigma: float | None, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Part (H, W, 6) of 8 bits into degraded and clean, (H, W, 3) in [0, 1]; add noise."""
+    values = both.astype(np.float32) / np.float32(255)
+    degraded, clean = values[..., :3], values[..., 3:]
+    if sigma is not None:
+        degraded = degrade(clean, "noise", rng, level=noise_level(sigma)).image
+    return degraded, clean
 
 
 @lru_cache(maxsize=2)  # steps follow each other, and so do epochs
@@ -132,25 +125,14 @@ def _order(seed: int, epoch: int, total: int) -> NDArray[np.int64]:
     return np.random.default_rng((seed, 2**32 + epoch)).permutation(total)
 
 
-def validation_of(source: DomainFiles, index: int, images: int, side: int) -> list[ValidationPair]:
-    """Crop pairs of a held-out source from the centre; the same on every call.
+def validation_of(files: DomainFiles, index: int, images: int, side: int) -> list[ValidationPair]:
+    """Crop pairs of a held-out domain of that `index` from the centre; the same on every call.
 
-    Parameters
-    ----------
-    source
-        Files that training does not see.
-    index
-        Index of the domain.
-    images, side
-        Number of images, spread evenly, and their largest side in pixels.
+    At most `images` are taken, spread evenly, and of each at most `side` pixels.
     """
     pairs = []
-    for i, number in enumerate(spread(range(len(source.pairs)), images)):
+    for i, number in enumerate(spread(range(len(files.pairs)), images)):
         rng = np.random.default_rng((2026, index, i))
-        both, sigma = source.read(number, i)
-        values = both[middle(both.shape, side)].astype(np.float32) / np.float32(255)
-        degraded, clean = values[..., :3], values[..., 3:]
-        if sigma is not None:
-            degraded = degrade(clean, "noise", rng, level=noise_level(sigma)).image
-        pairs.append(ValidationPair.of(degraded, clean))
+        both, sigma = files.read(number, i)
+        pairs.append(ValidationPair.of(*_pair(both[middle(both.shape, side)], sigma, rng)))
     return pairs

@@ -16,11 +16,6 @@ LISTED = 5
 """Files of one kind of mistake that a message names before it counts the rest."""
 
 
-def same_stem(stem: str) -> str:
-    """Return the name, for data sets whose degraded and clean files share it."""
-    return stem
-
-
 def before_underscore(stem: str) -> str:
     """Cut at the underscore, as for RESIDE: ``0001_0.8_0.2`` is the haze of ``0001``."""
     return stem.partition("_")[0]
@@ -33,15 +28,15 @@ def after_rain(stem: str) -> str:
 
 @dataclass(frozen=True)
 class Layout:
-    """The places of a data set's degraded and clean files."""
+    """The folders of a data set's degraded and clean files."""
 
     degraded: str
     """Folder, a glob pattern from the root; files below it are found at any depth."""
     clean: str
     """Folder of the clean files, from the folder of the degraded ones; "." for clean files alone,
     to which noise is added: each is its own partner."""
-    clean_stem: Callable[[str], str] = same_stem
-    """Name (without suffix) of a degraded file to that of its clean one."""
+    clean_stem: Callable[[str], str] = str
+    """Name (without suffix) of a degraded file to that of its clean one; usually the same."""
 
 
 @dataclass(frozen=True)
@@ -62,20 +57,7 @@ class Found:
 
 
 def find_pairs(root: Path, layouts: Sequence[Layout]) -> Found | None:
-    """Look for a data set under any of its layouts; the first that is there counts.
-
-    Parameters
-    ----------
-    root
-        Folder that the layouts start from.
-    layouts
-        The likeliest first.
-
-    Returns
-    -------
-    Found or None
-        None where no layout's folder of degraded files is there.
-    """
+    """Look for a data set under any of its layouts, the likeliest first; None if none is there."""
     for layout in layouts:
         folders = sorted(p for p in root.glob(layout.degraded) if p.is_dir())
         if folders:
@@ -118,12 +100,7 @@ def _gather(folders: Iterable[Path], layout: Layout) -> Found:
 def size_problems(pairs: Iterable[PairPaths], smallest: int = 8) -> Iterator[str]:
     """Name pairs that cannot be used, by the headers of their files.
 
-    Parameters
-    ----------
-    pairs
-        Files; a clean one that many share is opened once.
-    smallest
-        Shortest side that can be used, pixels.
+    A side of less than `smallest` pixels is too short. A clean file that many share is opened once.
     """
     clean_sizes: dict[Path, tuple[int, int] | str] = {}
     for pair in pairs:

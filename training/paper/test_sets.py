@@ -71,27 +71,13 @@ def list_paper_sets(
 ) -> list[Case]:
     """List the images of the paper's test sets.
 
-    Parameters
-    ----------
-    root
-        The folder that the authors' README calls ``test`` (or the one with the data sets as they
-        are unpacked).
-    sets
-        Names in `SETS`; None for those that are there.
-    seed
-        Seed of the noise on BSD68.
-    limit
-        Largest number of images of each set, spread evenly over it.
-    incomplete
-        Whether sets that lack images are measured all the same.
+    `root` is the folder that the authors' README calls ``test`` (or the one with the data sets as
+    they are unpacked). `sets` are names in `SETS`; None for those that are there. `seed` is that of
+    the noise on BSD68. At most `limit` images of each set are taken, spread evenly over it. With
+    `incomplete`, sets that lack images are measured all the same.
 
-    Raises
-    ------
-    InputError
-        If a set has another name.
-    DataError
-        If there is nothing, or a set that was asked for is missing, or one is there in part: all
-        that is wrong in one list.
+    Raises `InputError` if a set has another name, and `DataError` if there is nothing, or a set
+    that was asked for is missing, or one is there in part: all that is wrong in one list.
     """
     unknown = [name for name in sets or () if name not in SETS]
     if unknown:
@@ -104,9 +90,9 @@ def list_paper_sets(
         found = find_pairs(root, LAYOUTS[name])
         if found is None:
             if sets:
-                problems.append(f"{name} is not there: no folder {' or '.join(_places(name))}")
+                problems.append(f"{name} is not there: no folder {' or '.join(_folders(name))}")
             else:
-                logger.warning("%s: no folder %s", name, " or ".join(_places(name)))
+                logger.warning("%s: no folder %s", name, " or ".join(_folders(name)))
             continue
         problems += _set_problems(name, found, incomplete)
         cases += _cases(name, spread(found.pairs, limit), seed)
@@ -119,12 +105,12 @@ def list_paper_sets(
     if not cases:
         raise DataError(
             f"none of {', '.join(SETS)} is in {root}; expected folders such as "
-            f"{', '.join(_places(name)[0] for name in SETS)}"
+            f"{', '.join(_folders(name)[0] for name in SETS)}"
         )
     return cases
 
 
-def _places(name: str) -> list[str]:
+def _folders(name: str) -> list[str]:
     return [layout.degraded for layout in LAYOUTS[name]]
 
 

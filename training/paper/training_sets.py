@@ -29,7 +29,7 @@ NOISE = "noise"
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """The places of a domain's files, and their number."""
+    """The folders of a domain's files, and their number."""
 
     layouts: tuple[Layout, ...]
     files: int
@@ -61,18 +61,14 @@ def load_paper_data(
     """Look through the training data, hold some out for validation, and read none of the rest yet.
 
     Whole scenes are held out: every haze of a clean image, every frame of a sequence. The test sets
-    are never validated on.
-
-    Raises
-    ------
-    DataError
-        If data are missing or half there: everything that is wrong, in one list.
+    are never validated on. Raises `DataError` if data are missing or half there: everything that is
+    wrong, in one list.
     """
     root = Path(settings.train)
     if not root.is_dir():
         raise DataError(
             f"there is no folder {settings.train!r}; give the one that holds "
-            f"{', '.join(_places(domain) for domain in settings.batch)}"
+            f"{', '.join(_folders(domain) for domain in settings.batch)}"
         )
     problems: list[str] = []
     training: list[DomainFiles] = []
@@ -105,8 +101,8 @@ def load_paper_data(
         share,
     )
     pairs = {
-        domain: validation_of(source, index, settings.validation_images, settings.validation_side)
-        for domain, (index, source) in validation.items()
+        domain: validation_of(files, index, settings.validation_images, settings.validation_side)
+        for domain, (index, files) in validation.items()
     }
     return dataset, pairs
 
@@ -114,16 +110,10 @@ def load_paper_data(
 def hold_out(
     domain: str, pairs: tuple[PairPaths, ...], images: int
 ) -> tuple[tuple[PairPaths, ...], tuple[PairPaths, ...]]:
-    """Split pairs into those that are trained on and those of the last scenes, for validation.
+    """Split pairs, in order, into those that are trained on and those of the last scenes.
 
-    Parameters
-    ----------
-    domain
-        Decides what a scene is.
-    pairs
-        In order.
-    images
-        Largest number of scenes to hold out; never more than a tenth of them, but always one.
+    The domain decides what a scene is. At most `images` scenes are held out; never more than a
+    tenth of them, but always one.
     """
     scenes: dict[object, list[PairPaths]] = {}
     for pair in pairs:
@@ -146,13 +136,13 @@ def _scene(domain: str, pair: PairPaths) -> object:
     return pair.clean.parent
 
 
-def _places(domain: str) -> str:
+def _folders(domain: str) -> str:
     return " or ".join(layout.degraded for layout in TRAINING_SETS[domain].layouts)
 
 
 def _domain_problems(domain: str, found: Found | None, incomplete: bool) -> list[str]:
     if found is None:
-        return [f"{domain}: there is no folder {_places(domain)}"]
+        return [f"{domain}: there is no folder {_folders(domain)}"]
     problems = [] if incomplete and found.pairs else [f"{domain}: {p}" for p in found.problems]
     expected = TRAINING_SETS[domain].files
     if not found.pairs:

@@ -1,4 +1,4 @@
-"""Find the files of a batch, and the place for each result."""
+"""Find the files of a batch, and the path of each result."""
 
 from __future__ import annotations
 
@@ -14,37 +14,46 @@ from napari_baryir.errors import InputError
 from napari_baryir.files.formats import (
     FORMATS,
     format_name,
+    image_name,
     is_image_path,
     known_suffixes,
     result_place,
+    split_scene,
 )
+from napari_baryir.files.reading import images_inside
 
 Found = tuple[Path, Path]
-"""An image, and its place below the output folder."""
+"""An image, and its path below the output folder."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One image to read, and the place for its result."""
+    """One image to read, and the path of its result."""
 
     source: Path
     target: Path
+
+    @property
+    def name(self) -> str:
+        """Name of the file, with the scene if it holds several images."""
+        return image_name(self.source)
 
     def is_done(self) -> bool:
         """Return whether the target is there, is not empty, and is not older than its source.
 
         Files are written whole or not at all, so that one that is there is complete. An older file
-        that took the source's place keeps its old date; when it came is the time of its last change
+        that took its place keeps its old date; when it came is the time of its last change
         on the disk.
         """
-        if not self.target.exists() or not self.source.exists() or _is_empty(self.target):
+        source, _ = split_scene(self.source)
+        if not self.target.exists() or not source.exists() or _is_empty(self.target):
             return False
-        written = zip(_times(self.target), _times(self.source), strict=True)
+        written = zip(_times(self.target), _times(source), strict=True)
         return all(target >= source for target, source in written)
 
 
 @dataclass(frozen=True)
-class Plan:
+class JobList:
     """The work of a batch."""
 
     jobs: list[Job]
@@ -54,48 +63,39 @@ class Plan:
 
 def plan_jobs(
     inputs: Sequence[str], out: str, *, apart: bool = True, to_folder: bool = False
-) -> Plan:
-    """Find the images that `inputs` name and a place for each result.
+) -> JobList:
+    """Find the images that `inputs` name and a file for each result.
 
-    Parameters
-    ----------
-    inputs
-        Files, patterns such as ``"data/**/*.tif"``, and folders, which are searched recursively.
-        Linked folders are searched too, unless the link leads into or above the searched folder.
-    out
-        A file, if there is one input file and `out` has the suffix of an image; else a folder, in
-        which the structure below folders, and below the fixed part of patterns, is kept.
-    apart
-        Whether every result needs a place of its own.
-    to_folder
-        Whether `out` is a folder, whatever its name ends in.
+    `inputs` are files, patterns such as ``"data/**/*.tif"``, and folders, which are searched
+    recursively. Linked folders are searched too, unless the link leads into or above the searched
+    folder. `out` is a file, if there is one input file and `out` has the suffix of an image; else,
+    and where `to_folder` says so, it is a folder in which the structure below folders, and below
+    the fixed part of patterns, is kept. `apart`: every result needs a file of its own.
 
-    Raises
-    ------
-    InputError
-        If there is nothing to do, or results would overwrite inputs or one another.
+    Raises `InputError` if there is nothing to do, or results would overwrite inputs or one another.
     """
     folder = Path(out)
     to_file = _names_file(folder, out, to_folder)
     search = _Search(folder)
     found: dict[str, Found] = {}
     for text in inputs:
-        for source, place in search.expand(text):
-            found.setdefault(os.path.realpath(source), (source, place))
+        for file, below in search.expand(text):
+            for source in images_inside(file):
+                found.setdefault(os.path.realpath(source), (source, below))
     if not found:
         why = "; ".join((f"no images in {', '.join(inputs)}", *search.notes))
         raise InputError(f"{why}; files that end in {known_suffixes()} are looked for")
     if to_file and len(found) > 1:
         raise InputError(
-            f"-o {out} names one file but there are {len(found)} inputs; give a folder instead"
+            f"-o {out} names one file but there are {len(found)} images; give a folder instead"
         )
     jobs = [
-        Job(source, folder if to_file else folder / result_place(source, place))
-        for source, place in found.values()
+        Job(source, folder if to_file else folder / result_place(source, below))
+        for source, below in found.values()
     ]
     if apart:
         _refuse_clashes(jobs, set(found))
-    return Plan(jobs, search.notes)
+    return JobList(jobs, search.notes)
 
 
 def _names_file(out: Path, text: str, to_folder: bool) -> bool:
@@ -108,7 +108,7 @@ def _names_file(out: Path, text: str, to_folder: bool) -> bool:
         if to_folder:
             raise InputError(f"-o {text} is named as an image; give a folder of another name")
         return True
-    if _is_zarr(out):
+    if any((out / name).exists() for name in ("zarr.json", ".zgroup", ".zarray")):
         raise InputError(f"-o {text} is a Zarr image; give another folder")
     if to_folder or text.endswith(("/", os.sep)):
         return False
@@ -123,13 +123,7 @@ def _names_file(out: Path, text: str, to_folder: bool) -> bool:
 
 
 class _Search:
-    """Finds images, and notes what it leaves out.
-
-    Parameters
-    ----------
-    out
-        The output; images in it are results.
-    """
+    """Finds images, and notes what it leaves out; those in the output `out` are results."""
 
     def __init__(self, out: Path) -> None:
         self._out = out
@@ -157,16 +151,16 @@ class _Search:
             raise InputError(f"no file matches {text}")
         fixed = _fixed_part(path)
         for match in map(Path, matches):
-            place = match.relative_to(fixed)
-            above = [fixed / folder for folder in reversed(place.parents[:-1])]
+            below = match.relative_to(fixed)
+            above = [fixed / folder for folder in reversed(below.parents[:-1])]
             if any(is_image_path(folder) or self._leaves_out(folder, fixed) for folder in above):
                 continue
             if not _is_plain_folder(match):
                 if self._takes(match):
-                    yield match, place
+                    yield match, below
             elif "**" not in text and not self._leaves_out(match, fixed):
-                for source, below in self._below(match):
-                    yield source, place / below
+                for source, inside in self._below(match):
+                    yield source, below / inside
 
     def _below(self, top: Path) -> Iterator[Found]:
         """Yield all images in a folder and its folders, but not results."""
@@ -240,7 +234,7 @@ class _Search:
 def _has_results(folder: Path, top: Path) -> bool:
     """Return whether all images of a folder stand for those of `top`, as results do.
 
-    They have the same names at the same places, are not older, and are no copies. Estimates have
+    They have the same names in the same folders, are not older, and are no copies. Estimates have
     their tables.
     """
     if all((folder / f"estimates{suffix}").is_file() for suffix in (".csv", ".json")):
@@ -273,10 +267,6 @@ def _fixed_part(pattern: Path) -> Path:
 
 def _is_plain_folder(path: Path) -> bool:
     return path.is_dir() and not is_image_path(path)
-
-
-def _is_zarr(folder: Path) -> bool:
-    return any((folder / name).exists() for name in ("zarr.json", ".zgroup", ".zarray"))
 
 
 def _refuse_clashes(jobs: Sequence[Job], sources: set[str]) -> None:

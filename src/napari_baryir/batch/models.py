@@ -10,13 +10,7 @@ if TYPE_CHECKING:
 
 
 class Models:
-    """The networks in use, each loaded once.
-
-    Raises
-    ------
-    ModelUnavailableError, WeightsError
-        At once, if there is no such model.
-    """
+    """The networks in use, each loaded once. Raises at once, if there is no such model."""
 
     def __init__(self, name: str, device: str) -> None:
         from napari_baryir.weights.header import read_header

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import enum
 import logging
+import os
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from napari_baryir.errors import DeviceError, WeightsError
-from napari_baryir.steps import Steps
+from napari_baryir.steps import Steps, finish
 
 if TYPE_CHECKING:
     from napari_baryir.batch.jobs import Job
@@ -63,25 +65,14 @@ def run_batch(
     *,
     again: bool = False,
 ) -> Generator[News[Result], None, None]:
-    """Work on images one after the other.
+    """Work on images one after the other; `work` gives the steps of one image.
 
     An image that fails does not stop the rest, whatever is wrong with it. Weights that cannot be
-    loaded and a device that is not there do: the next image would meet them too. Closing the
-    generator stops within a tile and leaves no unfinished file behind.
+    loaded and a device that is not there do: the next image would meet them too. Finished images
+    are left out unless `again`. Closing the generator stops within a tile and leaves no unfinished
+    file behind.
 
-    Parameters
-    ----------
-    items
-        The images.
-    work
-        Gives the steps of one image.
-    again
-        Whether to work once more on finished images.
-
-    Yields
-    ------
-    News
-        When an image begins, after each of its tiles, and at its end.
+    Yields `News` when an image begins, after each of its tiles, and at its end.
     """
     for row, item in enumerate(items):
         try:
@@ -107,26 +98,17 @@ class RestoredFile:
 
     restoration: Restoration
     model: str
-    """Name of the network."""
     notes: tuple[str, ...]
     """Remarks on the file and its result; one sentence each."""
 
 
-def restore_file(
+def iter_restore_file(
     job: Job, models: Models, *, axes: str | None = None, **options: Any
 ) -> Generator[Progress, None, RestoredFile]:
-    """Restore from file to file; the result appears whole, or not at all.
+    """Restore from file to file, step by step; the result appears whole, or not at all.
 
-    Parameters
-    ----------
-    job
-        The file to read and the place to write.
-    models
-        The networks.
-    axes
-        One letter per dimension; None: as the file says.
-    options
-        More arguments of `napari_baryir.iter_restore`.
+    `axes` has one letter per dimension; None: as the file says. `options` are more arguments of
+    `napari_baryir.iter_restore`.
     """
     from napari_baryir.files import format_name, open_output, read_image
     from napari_baryir.imaging.axes import check_axes
@@ -144,7 +126,59 @@ def restore_file(
     notes = notes_of(image, axes)
     if done.non_finite:
         notes += (f"{done.non_finite} values are not finite numbers and stay as they are",)
-    return RestoredFile(replace(done, image=None), name, notes)
+    return RestoredFile(replace(done, image=None, model=name), name, notes)
+
+
+def restore_file(
+    path: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    axes: str | None = None,
+    model: str | os.PathLike[str] = "auto",
+    device: str = "auto",
+    progress: bool = False,
+    **options: Any,
+) -> Restoration:
+    """Restore an image file into another, with its metadata.
+
+    Parameters
+    ----------
+    path
+        The image: TIFF, OME-Zarr, PNG, JPEG, CZI and more; ``cells.lif/2`` is the second of a file.
+    out
+        The result, whose suffix decides the format; replaced when there. It appears whole, or not
+        at all.
+    axes
+        One letter of T, Z, C, Y, X, S per dimension; None: as the file says.
+    model, device, progress
+        As for `napari_baryir.restore`, but no network.
+    options
+        More of its options: precision, tile, overlap, intensity, strength, ensemble, remove.
+
+    Returns
+    -------
+    Restoration
+        Its `image` is what `out` holds.
+
+    Raises
+    ------
+    InputError
+        If a file or an option cannot be used.
+    WeightsError, DeviceError
+        As `napari_baryir.restore`.
+    """
+    from napari_baryir.batch.jobs import Job
+    from napari_baryir.batch.models import Models
+    from napari_baryir.files import read_image
+
+    models = Models(os.fspath(model), device)
+    work = iter_restore_file(
+        Job(Path(path), Path(out)), models, axes=axes, device=device, **options
+    )
+    done = finish(work, progress=progress)
+    for note in done.notes:
+        logger.warning("%s: %s", path, note)
+    return replace(done.restoration, image=read_image(out).data)
 
 
 def notes_of(image: ImageFile, axes: str | None) -> tuple[str, ...]:

@@ -44,7 +44,7 @@ def add_computing(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--precision", default="auto", choices=("auto", "float32", "bfloat16", "float16"),
-        help="default: auto, bfloat16 on NVIDIA GPUs and float32 elsewhere",
+        help="default: auto, bfloat16 on NVIDIA GPUs and CPUs that are faster in it, else float32",
     )  # fmt: skip
     group.add_argument(
         "--tile", type=_tile, default="auto", metavar="PIXELS",
@@ -58,10 +58,8 @@ def add_computing(parser: argparse.ArgumentParser) -> None:
 
 
 def add_speech(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say how much, and for whom, a command writes to the terminal."""
-    group = parser.add_argument_group("terminal")
-    group.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
-    group.add_argument("--json", action="store_true", help="write the results to stdout as JSON")
+    """Add the option of commands whose results programs can read."""
+    parser.add_argument("--json", action="store_true", help="write the results to stdout as JSON")
 
 
 def intensity_of(args: argparse.Namespace) -> Any:

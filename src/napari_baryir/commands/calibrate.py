@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from napari_baryir.commands.console import echo
+from napari_baryir.commands.console import StepsShown, Voice
 from napari_baryir.errors import InputError
 from napari_baryir.steps import Steps
 
@@ -64,8 +63,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Calibrate, and write the file."""
-    from tqdm import tqdm
-
     from napari_baryir.devices import choose_device
     from napari_baryir.training.calibrate import SCENES, calibrate
     from napari_baryir.training.data.images import load_clean_files
@@ -87,11 +84,14 @@ def run(args: argparse.Namespace) -> int:
     files = load_clean_files(args.data, profile)
     scenes = SCENES if args.scenes is None else args.scenes
     steps = Steps(calibrate(model, files, profile, scenes=scenes, seed=args.seed))
-    with tqdm(total=scenes, unit="picture", leave=False, disable=None, file=sys.stderr) as bar:
+    voice = Voice(args)
+    details = {"profile": profile, "images": len(files), "scenes": scenes, "seed": args.seed}
+    voice.detail("calibration", {**details, "device": device, "weights": path})
+    with StepsShown(silent=voice.quiet, passing=True) as shown:
         for progress in steps:
-            bar.update(progress.done - bar.n)
+            shown.show("picture", progress.done, progress.total)
     save_weights(model, target, dtype=_stored_dtype(path))
-    echo(f"calibrated for {', '.join(steps.result.domains)}: {target}")
+    voice.line(f"calibrated for {', '.join(steps.result.domains)}: {target}")
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -45,12 +46,14 @@ class Voice:
     Parameters
     ----------
     args
-        ``--quiet`` keeps lines, notes and progress back, ``--json`` replaces the lines.
+        ``--quiet`` keeps lines, notes and progress back, ``--verbose`` lets details out, ``--json``
+        replaces the lines.
     """
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.quiet: bool = args.quiet
-        self._json: bool = args.json
+        self._verbose: bool = args.verbose and not args.quiet
+        self._json: bool = getattr(args, "json", False)
 
     def line(self, text: str) -> None:
         """Write a result."""
@@ -62,10 +65,24 @@ class Voice:
         if not self.quiet:
             remark(text)
 
+    def detail(self, title: str, settings: Mapping[str, Any]) -> None:
+        """Write names and values, such as settings, as a remark for those who want to know all."""
+        if self._verbose:
+            remark(f"{title}: {', '.join(f'{name} {value}' for name, value in settings.items())}")
+
     def document(self, value: object) -> None:
         """Give all results to a program, if one asks for them."""
         if self._json:
-            echo(json.dumps(value, indent=1))
+            echo(json.dumps(_finite(value), indent=1, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    """Return a value without numbers that JSON lacks: infinite ones and NaN become null."""
+    if isinstance(value, Mapping):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class StepsShown:
@@ -157,10 +174,10 @@ class StepsShown:
         remark(f"{line}: {terms}" if terms else line)
 
 
-def run_shown(steps: Generator[Progress, None, Result], title: str) -> Result:
+def run_shown(steps: Generator[Progress, None, Result], title: str, voice: Voice) -> Result:
     """Run a generator of progress, and show how many tiles are done while it goes on."""
     running = Steps(steps)
-    with StepsShown(passing=True) as shown:
+    with StepsShown(passing=True, silent=voice.quiet) as shown:
         for progress in running:
             shown.show(f"{title}: tile", progress.done, progress.total)
     return running.result
@@ -174,7 +191,7 @@ def follow(
         for news in batch:
             job, progress = jobs[news.row], news.progress
             if progress is not None:
-                title = f"{news.row + 1}/{len(jobs)} {job.source.name}: tile"
+                title = f"{news.row + 1}/{len(jobs)} {job.name}: tile"
                 shown.show(title, progress.done, progress.total)
             elif news.error is not None and news.stops:
                 raise news.error

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_baryir.commands.console import as_table, echo, run_shown
+from napari_baryir.commands.console import Voice, as_table, run_shown
 from napari_baryir.errors import InputError
 
 if TYPE_CHECKING:
@@ -85,11 +85,14 @@ def run(args: argparse.Namespace) -> int:
             "--gui needs napari, which is not installed; install it with: "
             "pip install 'napari-baryir[all]'"
         )
-    results = [restore_sample(SAMPLES[name](), args.model, args.device) for name in args.samples]
-    echo(_table(results))
+    voice = Voice(args)
+    results = [
+        restore_sample(SAMPLES[name](), args.model, args.device, voice) for name in args.samples
+    ]
+    voice.line(_table(results))
     path = Path(args.output) / "demo.png"
     draw(results, path)
-    echo(f"\ndegraded, restored, truth and difference: {path}")
+    voice.line(f"\ndegraded, restored, truth and difference: {path}")
     if args.gui:
         from napari_baryir.widgets.demo import show_samples
 
@@ -97,12 +100,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def restore_sample(sample: Sample, model: str = "auto", device: str = "auto") -> Restored:
+def restore_sample(sample: Sample, model: str, device: str, voice: Voice) -> Restored:
     """Restore a sample and compare it with its truth, before and after."""
     from napari_baryir.restoration import iter_restore
 
     steps = iter_restore(sample.degraded, axes=sample.axes, model=model, device=device)
-    done = run_shown(steps, sample.name)
+    done = run_shown(steps, sample.name, voice)
+    voice.detail(sample.name, done.settings)
     return Restored(
         sample, done.image, Path(done.model).stem,
         before=compare(sample.degraded, sample), after=compare(done.image, sample),

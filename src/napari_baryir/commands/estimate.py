@@ -115,6 +115,7 @@ def run(args: argparse.Namespace) -> int:
                 for note in news.result[1]:
                     voice.note(f"{job.source}: {note}")
                 voice.line(_line(news.result[0]))
+                voice.detail(str(job.source), news.result[0].record)
     finally:  # whatever stops the rest, what is done is kept
         voice.document([*as_json(entries), *failed])
         if entries:
@@ -165,7 +166,7 @@ def _check_none_there(jobs: Sequence[Job]) -> None:
 
 def _stem(job: Job) -> Path:
     """Return what the names of an image's files begin with; its suffix keeps them apart."""
-    name = job.source.name.replace(".", "-")
+    name = job.name.replace(".", "-").replace("/", "-")
     raw = name.encode("utf-8", "surrogateescape")
     if len(raw) > LONGEST:
         name = f"{raw[: LONGEST - 9].decode('utf-8', 'ignore')}-{zlib.crc32(raw):08x}"
@@ -224,7 +225,7 @@ def _write_maps(
 
         plane = np.asarray(PlaneLayout.of(image.data, args.axes or image.axes).read(image.data, 0))
         path = stem.with_name(f"{stem.name}-degradation.png")
-        write_figure(path, estimate, plane, job.source.name)
+        write_figure(path, estimate, plane, job.name)
 
 
 def _line(entry: TableEntry) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_baryir.commands.arguments import add_speech
+from napari_baryir.commands.console import StepsShown, Voice
 from napari_baryir.errors import InputError
 from napari_baryir.steps import Steps
 
@@ -60,6 +62,9 @@ protocol:
 
   --lpips adds LPIPS 0.1 with AlexNet on [-1, 1], if the package lpips is installed and AlexNet's
   weights can be had.
+
+  --json writes a list with the scores of every image and method, as a report that ends in .csv has
+  them. Infinite PSNR, of equal images, and what has no value are null.
 """
 
 
@@ -128,6 +133,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     parser.add_argument("--precision", default="auto", help="auto, float32, bfloat16")
+    add_speech(parser)
     parser.set_defaults(run=run)
 
 
@@ -137,8 +143,10 @@ def run(args: argparse.Namespace) -> int:
 
     for path in args.output:
         check_report_path(path)
-    evaluation = _evaluate(args, _list_cases(args))
-    sys.stdout.write(to_markdown(evaluation))
+    voice = Voice(args)
+    evaluation = _evaluate(args, _list_cases(args), voice)
+    voice.document([asdict(score) for score in evaluation.scores])
+    voice.line(to_markdown(evaluation).rstrip())
     for path in args.output:
         write_report(evaluation, path)
     return 0
@@ -204,10 +212,8 @@ def _check_options(args: argparse.Namespace) -> None:
         raise InputError("--sigma is for photographic noise; use --level for microscopy")
 
 
-def _evaluate(args: argparse.Namespace, cases: Sequence[Case]) -> Evaluation:
-    from tqdm import tqdm
-
-    from napari_baryir.training.evaluate import INPUT, iter_evaluate
+def _evaluate(args: argparse.Namespace, cases: Sequence[Case], voice: Voice) -> Evaluation:
+    from napari_baryir.training.evaluate import iter_evaluate
 
     perceptual = None
     if args.lpips:
@@ -232,10 +238,10 @@ def _evaluate(args: argparse.Namespace, cases: Sequence[Case]) -> Evaluation:
             restore_options=options,
         )
     )
-    with tqdm(total=len(cases), unit="image", disable=None) as bar:
+    done = 0
+    with StepsShown(silent=voice.quiet, passing=True) as shown:
         for score in scores:
-            if score.method == INPUT:
-                bar.set_postfix_str(f"{score.image}, {score.domain}")
-            elif score.method == name:
-                bar.update()
+            done += score.method == name
+            shown.show("image", done, len(cases))
+            voice.detail(f"{score.image}, {score.method}", asdict(score))
     return scores.result

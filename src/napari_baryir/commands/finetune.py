@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from napari_baryir.commands.console import StepsShown, echo, remark
+from napari_baryir.commands.console import StepsShown, Voice
 from napari_baryir.errors import InputError
 from napari_baryir.steps import Steps
 
 if TYPE_CHECKING:
     from napari_baryir.training.finetune import FinetuneProgress, FinetuneSettings
-    from napari_baryir.training.finetune.sources import Source
+    from napari_baryir.training.finetune.material import GivenImages
     from napari_baryir.training.validation import Scores
 
 EPILOG = """\
@@ -95,19 +95,20 @@ def run(args: argparse.Namespace) -> int:
     from napari_baryir.training.finetune import iter_finetune
     from napari_baryir.weights.cache import model_folder
 
-    settings = _settings(args)
+    settings, voice = _settings(args), Voice(args)
+    voice.detail("settings", settings.model_dump())
     steps = Steps(iter_finetune(args.model, _source(args), args.output, settings))
-    with StepsShown() as shown:
+    with StepsShown(silent=voice.quiet) as shown:
         for progress in steps:
-            _show(progress, shown)
+            _show(progress, shown, voice)
     result = steps.result
     for note in result.notes:
-        remark(f"note: {note}")
-    echo(f"before: {_as_text(result.before)}")
-    echo(f"kept, step {result.best_step}: {_as_text(result.after)}")
-    echo(f"weights: {result.path}\nmodel card: {result.card}")
+        voice.note(f"note: {note}")
+    voice.line(f"before: {_as_text(result.before)}")
+    voice.line(f"kept, step {result.best_step}: {_as_text(result.after)}")
+    voice.line(f"weights: {result.path}\nmodel card: {result.card}")
     if result.path.parent != model_folder():
-        echo(f"to have it in the plugin's list of models, copy it to {model_folder()}")
+        voice.line(f"to have it in the plugin's list of models, copy it to {model_folder()}")
     return 0
 
 
@@ -130,7 +131,7 @@ def _settings(args: argparse.Namespace) -> FinetuneSettings:
         raise InputError(problems) from None
 
 
-def _source(args: argparse.Namespace) -> Source:
+def _source(args: argparse.Namespace) -> GivenImages:
     from napari_baryir.training.finetune import CleanImages, NoisyImages, Pairs
     from napari_baryir.training.finetune.images import UserImage
 
@@ -152,7 +153,7 @@ def _source(args: argparse.Namespace) -> Source:
     return Pairs.of_folders(*args.pairs)
 
 
-def _show(progress: FinetuneProgress, shown: StepsShown) -> None:
+def _show(progress: FinetuneProgress, shown: StepsShown, voice: Voice) -> None:
     calibrating = progress.calibrating
     if calibrating is not None:
         shown.show("calibrating the estimates", calibrating.done, calibrating.total)
@@ -162,12 +163,12 @@ def _show(progress: FinetuneProgress, shown: StepsShown) -> None:
         shown.show("measuring the starting model, image", measured.done, measured.total)
         return
     if progress.share is not None:
-        remark(f"old domains lost much: measured {progress.share:.0%} of the way")
+        voice.note(f"old domains lost much: measured {progress.share:.0%} of the way")
         return
     shown.show("step", progress.step, progress.steps, progress.terms)
     if progress.scores is not None:
         kept = f", best so far: step {progress.best_step}" if progress.step else ""
-        remark(f"step {progress.step}: {_as_text(progress.scores)}{kept}")
+        voice.note(f"step {progress.step}: {_as_text(progress.scores)}{kept}")
 
 
 def _as_text(scores: Scores) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from napari_baryir.commands.console import as_size, echo
+from napari_baryir.commands.console import Voice, as_size
 from napari_baryir.errors import InputError
 
 EXAMPLES = """\
@@ -35,10 +35,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Convert and say where to."""
+    from napari_baryir.weights.header import read_header
     from napari_baryir.weights.importer import import_published_weights
 
     if (args.out is None) == (args.output is None):
         raise InputError("say where to write, once: -o OUT.safetensors")
     path = Path(import_published_weights(args.file, args.output or args.out))
-    echo(f"{args.file} -> {path}  ({as_size(path.stat().st_size)})")
+    voice = Voice(args)
+    voice.line(f"{args.file} -> {path}  ({as_size(path.stat().st_size)})")
+    voice.detail("header", read_header(path).model_dump())
     return 0

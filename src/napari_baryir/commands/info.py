@@ -14,6 +14,7 @@ from napari_baryir.version import __version__, installed_libraries, wrong_librar
 EXAMPLES = """\
 examples:
   napari-baryir info
+  napari-baryir info --verbose          all packages that are installed, too
   napari-baryir info --json > info.json
 
 Paths show the name of your user folder; leave it out where you post them.
@@ -49,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
             "platform": platform.platform(),
             **installed_libraries(QT_BINDINGS),
         },
+        **({"packages": _packages()} if args.verbose else {}),
         "devices": _try("devices", _devices, problems),
         "model_folder": str(model_folder()),
         "models": _try("models", _models, problems),
@@ -58,6 +60,14 @@ def run(args: argparse.Namespace) -> int:
     voice.document(report)
     voice.line(_text(report))
     return 0
+
+
+def _packages() -> dict[str, str]:
+    """Return the versions of all packages that are installed."""
+    from importlib import metadata
+
+    found = {each.name: each.version for each in metadata.distributions()}
+    return dict(sorted(found.items(), key=lambda item: item[0].lower()))
 
 
 def _try(
@@ -126,6 +136,7 @@ def _text(report: dict[str, Any]) -> str:
     models = [(each["name"], each["sha256"] or "missing") for each in report["models"]]
     parts = [
         as_table(("library", "version"), list(report["versions"].items())),
+        as_table(("package", "version"), list(report.get("packages", {}).items())),
         as_table(("device", "hardware", "memory", "free", "auto precision"), devices),
         f"model folder: {report['model_folder']}",
         as_table(("model", "SHA-256"), models),

@@ -36,7 +36,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Print the table, and the cards on request."""
     from napari_baryir.errors import ModelUnavailableError
-    from napari_baryir.weights.registry import available_models, no_such_model
+    from napari_baryir.weights.registry import (
+        NOT_HERE_YET,
+        PUBLISHED,
+        available_models,
+        no_such_model,
+    )
 
     cards = available_models()
     unknown = sorted(set(args.names) - {card.name for card in cards})
@@ -47,7 +52,12 @@ def run(args: argparse.Namespace) -> int:
     voice = Voice(args)
     voice.document([_entry(card) for card in cards])
     header = ("name", "title", "images", "licence", "size", "where")
-    voice.line(as_table(header, [_row(card) for card in cards]))
+    rows = [_row(card) for card in cards]
+    if not args.names:
+        known = {card.name for card in cards}
+        missing = {name: title for name, title in PUBLISHED.items() if name not in known}
+        rows += [(name, title, "photo", "-", "-", NOT_HERE_YET) for name, title in missing.items()]
+    voice.line(as_table(header, rows))
     for card in cards:
         if args.verbose:
             voice.line(f"\n{_text(card)}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,16 +15,21 @@ from napari_baryir.commands.arguments import (
     intensity_of,
 )
 from napari_baryir.commands.console import Voice, failure, follow
+from napari_baryir.commands.report import (
+    FAILED,
+    RESTORED,
+    SKIPPED,
+    Report,
+    restore_and_estimate,
+)
 from napari_baryir.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from napari_baryir.batch.jobs import Job
-    from napari_baryir.batch.run import News, RestoredFile
-
-RESTORED, SKIPPED, FAILED = "restored", "skipped", "failed"
-"""States of an image in the report."""
+    from napari_baryir.batch.run import News
+    from napari_baryir.commands.report import Reported
 
 EXAMPLES = """\
 examples:
@@ -34,11 +38,16 @@ examples:
   napari-baryir restore photo.jpg -o less-noise.jpg --remove noise=0.5
   napari-baryir restore "data/**/*.tif" photos/ -o restored/ --strength 0.8
 
-Reads and writes TIFF (OME and ImageJ too), PNG, JPEG and OME-Zarr. Shape, data type, value range,
+Reads and writes TIFF (OME and ImageJ too), PNG, JPEG, WebP, AVIF, BMP and OME-Zarr, and with
+napari-baryir[formats] HEIC; it reads CZI, ND2 and LIF. Each image of such a file becomes an
+OME-TIFF; cells.lif/2 names the second one only. Shape, data type, value range,
 axes and metadata stay as they are. An input is never overwritten. A result appears only when it is
 complete. In a folder, what is there is done, and is skipped the next time, unless the input has
 changed since; --overwrite restores it again, as after a change of settings. Files of other kinds
 and results of earlier runs are left out, which is said.
+
+For --report and --sidecar the model also estimates what is wrong with each image and with its
+result, as `napari-baryir estimate` does, if it is calibrated. This takes about as long again.
 """
 
 
@@ -72,7 +81,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )  # fmt: skip
     parser.add_argument(
         "--report", metavar="FILE.json",
-        help="write how each image was restored: settings, model and its hash, notes, errors",
+        help="write how each image was restored: settings, model and its hash, notes, errors, and "
+        "what was wrong before and after",
+    )  # fmt: skip
+    parser.add_argument(
+        "--sidecar", action="store_true",
+        help="write the same beside each result, as RESULT.json",
     )  # fmt: skip
     add_image(parser)
     add_computing(parser)
@@ -109,18 +123,18 @@ def run(args: argparse.Namespace) -> int:
     """Restore all inputs; 1 if one of them failed."""
     from napari_baryir.batch.jobs import plan_jobs
     from napari_baryir.batch.models import Models
-    from napari_baryir.batch.run import restore_file, run_batch
+    from napari_baryir.batch.run import run_batch
 
-    voice, report = Voice(args), Path(args.report) if args.report else None
-    earlier = _read_report(report) if report else {}
-    plan = plan_jobs(args.inputs, args.output)
+    voice, plan = Voice(args), plan_jobs(args.inputs, args.output)
+    report = Report(args.report, plan.jobs, sidecar=args.sidecar)
     models = Models(args.model, args.device)
     if not args.overwrite:
         _refuse_existing(plan.jobs, Path(args.output))
     for note in plan.notes:
         voice.note(note)
     work = partial(
-        restore_file, models=models, axes=args.axes, device=args.device,
+        restore_and_estimate, estimating=report.wanted, models=models, axes=args.axes,
+        device=args.device,
         precision=args.precision, tile=args.tile, overlap=args.overlap,
         intensity=intensity_of(args), strength=args.strength, remove=args.remove,
         ensemble=args.ensemble,
@@ -130,11 +144,11 @@ def run(args: argparse.Namespace) -> int:
     try:
         for news in follow(batch, plan.jobs, voice):
             entries.append(_entry(plan.jobs[news.row], news))
+            report.note(entries[-1])
             _say(entries[-1], news, voice)
     finally:  # whatever stops the rest, what is done is reported
         voice.document(entries)
-        if report is not None:
-            _write_report(report, earlier, entries)
+        report.write()
     voice.line(_summary(entries))
     return int(any(entry["state"] == FAILED for entry in entries))
 
@@ -145,27 +159,30 @@ def _refuse_existing(jobs: Sequence[Job], output: Path) -> None:
         raise InputError(f"{output} is there already; --overwrite replaces it")
 
 
-def _entry(job: Job, news: News[RestoredFile]) -> dict[str, Any]:
+def _entry(job: Job, news: News[Reported]) -> dict[str, Any]:
     """Return what the report says of one image, as plain JSON values."""
     entry: dict[str, Any] = {"file": str(job.source), "result": str(job.target)}
     if news.error is not None:
         return {**entry, "state": FAILED, "error": failure(job, news.error)}
     if news.result is None:
         return {**entry, "state": SKIPPED}
-    done = news.result
-    return {**entry, "state": RESTORED, "notes": list(done.notes), **done.restoration.record}
+    done, estimate = news.result
+    record = done.restoration.record
+    return {**entry, "state": RESTORED, "notes": list(done.notes), **record, "estimate": estimate}
 
 
-def _say(entry: Mapping[str, Any], news: News[RestoredFile], voice: Voice) -> None:
+def _say(entry: Mapping[str, Any], news: News[Reported], voice: Voice) -> None:
     if entry["state"] == SKIPPED:
         voice.line(f"{entry['file']}: {entry['result']} is there")
     if news.result is None:
         return
-    for note in news.result.notes:
+    file, _ = news.result
+    for note in file.notes:
         voice.note(f"{entry['file']}: {note}")
-    done = news.result.restoration
-    how = f"{done.axes}, {news.result.model}, {done.seconds:.1f} s"
+    done = file.restoration
+    how = f"{done.axes}, {file.model}, {done.seconds:.1f} s"
     voice.line(f"{entry['file']} -> {entry['result']}  ({how})")
+    voice.detail(entry["file"], done.settings)
 
 
 def _summary(entries: Sequence[Mapping[str, Any]]) -> str:
@@ -179,31 +196,3 @@ def _summary(entries: Sequence[Mapping[str, Any]]) -> str:
     if files[FAILED]:
         parts.append(f"failed {len(files[FAILED])}: {', '.join(files[FAILED])}")
     return "; ".join(parts)
-
-
-def _read_report(path: Path) -> dict[str, Any]:
-    """Return the entries of an earlier report by their results.
-
-    Raises
-    ------
-    InputError
-        If the file is something else, which would be replaced.
-    """
-    if not path.exists() or (path.is_file() and path.stat().st_size == 0):
-        return {}
-    try:
-        return {entry["result"]: entry for entry in json.loads(path.read_bytes())}
-    except (ValueError, TypeError, KeyError, RecursionError):
-        raise InputError(f"--report {path} is there already and is no report") from None
-
-
-def _write_report(path: Path, earlier: Mapping[str, Any], entries: Sequence[Any]) -> None:
-    """Write the whole record of each image; what is skipped keeps its earlier one."""
-    from napari_baryir.atomic import written_aside
-
-    all_of_them = dict(earlier)
-    for entry in entries:
-        if entry["state"] != SKIPPED or entry["result"] not in earlier:
-            all_of_them[entry["result"]] = entry
-    with written_aside(path) as aside:
-        aside.write_text(json.dumps(list(all_of_them.values()), indent=1) + "\n", "utf-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from napari_baryir.commands.console import StepsShown, echo, remark
+from napari_baryir.commands.console import StepsShown, Voice
 from napari_baryir.steps import Steps
 
 if TYPE_CHECKING:
@@ -46,15 +46,16 @@ def run(args: argparse.Namespace) -> int:
     from napari_baryir.training.recipe import load_recipe
 
     recipe = load_recipe(args.recipe, args.overrides)
-    first = launched().number == 0  # of several processes, one speaks
+    args.quiet |= launched().number > 0  # of several processes, one speaks
+    voice = Voice(args)
+    voice.detail("recipe", recipe.model_dump())
     training = Steps(train(recipe))
-    with StepsShown(silent=not first) as shown:
+    with StepsShown(silent=voice.quiet) as shown:
         for progress in training:
             shown.show("step", progress.step, recipe.steps, progress.terms)
-            if progress.scores is not None and first:
-                remark(f"step {progress.step}: {_as_text(progress.scores)}")
-    if first:
-        echo(f"weights: {training.result}")
+            if progress.scores is not None:
+                voice.note(f"step {progress.step}: {_as_text(progress.scores)}")
+    voice.line(f"weights: {training.result}")
     return 0
 
 

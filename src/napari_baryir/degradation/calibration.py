@@ -1,7 +1,7 @@
 """Turn residual embeddings into probabilities and severity; kept in the weights file.
 
 The embeddings are projected onto a small subspace in which the degradations of the calibration
-differ most and in which places of one degradation scatter equally in all directions (Fisher's
+differ most and in which cells of one degradation scatter equally in all directions (Fisher's
 discriminants, whitened). There each domain has its prototype, and nearness to it counts.
 """
 
@@ -83,7 +83,7 @@ class Calibration(_Fixed):
     temperature: Width
     """The temperature of the softmax over half squared distances d^2 / 2 to the prototypes."""
     tail: Width | None = None
-    """Heavy tails, as Student's t has: d^2 becomes ``tail log(1 + d^2 / tail)``, so that one place
+    """Heavy tails, as Student's t has: d^2 becomes ``tail log(1 + d^2 / tail)``, so that one cell
     far from its prototype does not count for hundreds; None for Gauss's."""
     unknown_distance: Number
     """Distance to the nearest prototype at which "unknown" is as likely as not."""
@@ -124,17 +124,10 @@ class Calibration(_Fixed):
         return (*self.domains, UNKNOWN)
 
     def judge(self, cells: Array) -> tuple[Array, Array]:
-        """Return the probabilities and severity of a plane.
+        """Return probabilities (K, h, w), "unknown" the last, and severity (h, w) of a plane;
+        float32.
 
-        Parameters
-        ----------
-        cells
-            Projected residuals, (h, w, d).
-
-        Returns
-        -------
-        tuple
-            Probabilities (K, h, w), "unknown" the last, and severity (h, w); float32.
+        `cells` are projected residuals, (h, w, d).
         """
         return self.judge_pooled(pool(cells, self.window))
 
@@ -182,10 +175,7 @@ class Reading:
     def of(cls, model: Any, name: str) -> Reading:
         """Return the calibration and the projection of a network.
 
-        Raises
-        ------
-        WeightsError
-            If the network is not calibrated, or its calibration cannot be read.
+        Raises `WeightsError` if the network is not calibrated, or its calibration cannot be read.
         """
         stored, subspace = getattr(model, "calibration", None), getattr(model, "subspace", None)
         if not stored or subspace is None:
@@ -213,6 +203,3 @@ class Reading:
                 f"but there are {len(directions)}; run napari-baryir calibrate"
             )
         return cls(calibration, directions)
-
-
-__all__ = ["CLEAN", "Calibration", "Reading", "SeverityCurve", "pool", "severity_of"]

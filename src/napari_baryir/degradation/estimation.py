@@ -7,18 +7,21 @@ stops computing when it is closed.
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
-from napari_baryir.degradation.calibration import Reading
+from napari_baryir.degradation.calibration import Calibration, Reading
 from napari_baryir.degradation.estimator import PARTS, EstimateEngine
-from napari_baryir.degradation.planes import PlaneEstimator, mean_severity, shares
 from napari_baryir.degradation.results import Contributions, DegradationEstimate
 from napari_baryir.imaging.checks import is_dask
+from napari_baryir.imaging.intensity import IntensityMap
+from napari_baryir.imaging.tiles import pad_to
 from napari_baryir.restoration.options import (
     Intensity,
     Options,
@@ -26,10 +29,11 @@ from napari_baryir.restoration.options import (
     RestoreOptions,
     check_options,
 )
-from napari_baryir.restoration.planes import iter_planes
+from napari_baryir.restoration.planes import iter_planes, look_at, to_unit
 from napari_baryir.restoration.results import Progress
 from napari_baryir.steps import finish
-from napari_baryir.version import __version__
+
+Array = NDArray[np.float32]
 
 
 def estimate_degradation(
@@ -72,18 +76,8 @@ def estimate_degradation(
     DeviceError
         If the device is not there, or out of memory with the smallest tile.
     """
-    steps = iter_estimate(
-        image,
-        axes=axes,
-        model=model,
-        device=device,
-        precision=precision,
-        tile=tile,
-        overlap=overlap,
-        intensity=intensity,
-        contributions=contributions,
-    )
-    return finish(steps)
+    asked = RestoreOptions(axes, model, device, precision, tile, overlap, intensity)
+    return finish(_start(image, asked, contributions))
 
 
 def iter_estimate(
@@ -100,36 +94,27 @@ def iter_estimate(
     first_plane: int = 0,
     at_once: bool = False,
 ) -> Generator[Progress, None, DegradationEstimate]:
-    """Estimate step by step.
+    """Estimate step by step; arguments, result and errors as for `estimate_degradation`.
 
     The arguments are checked at once; the network is loaded and the work planned with the first
-    step, which yields a `Progress` with nothing done. Closing the generator stops the work.
+    step, which yields a `Progress` with nothing done; one more follows after every tile, and none
+    where the result is lazy. Closing the generator stops the work.
 
-    Parameters
-    ----------
-    image, axes, model, device, precision, tile, overlap, intensity, contributions
-        As for `estimate_degradation`.
-    first_plane
-        Number of the plane to begin with; the others follow by distance.
-    at_once
-        Estimate dask and zarr arrays now, one row of tiles at a time, instead of lazily.
-
-    Yields
-    ------
-    Progress
-        Planned, then after every tile. Nothing where the result is lazy.
-
-    Returns
-    -------
-    DegradationEstimate
-        As `estimate_degradation`.
-
-    Raises
-    ------
-    InputError, WeightsError, DeviceError
-        As `estimate_degradation`.
+    `first_plane` is the number of the plane to begin with; the others follow by distance. With
+    `at_once`, dask and zarr arrays are estimated now, one row of tiles at a time, instead of
+    lazily.
     """
     asked = RestoreOptions(axes, model, device, precision, tile, overlap, intensity)
+    return _start(image, asked, contributions, first_plane, at_once)
+
+
+def _start(
+    image: Any,
+    asked: RestoreOptions,
+    contributions: bool,
+    first_plane: int = 0,
+    at_once: bool = False,
+) -> Generator[Progress, None, DegradationEstimate]:
     options = check_options(image, asked, first=first_plane)
     work = _lazily if is_dask(options.image) and not at_once else _at_once
     return work(options, contributions)
@@ -140,10 +125,10 @@ def _at_once(
 ) -> Generator[Progress, None, DegradationEstimate]:
     """Estimate into arrays, yielding after every tile."""
     plan = Plan.of(options)
-    layout, grid = options.layout, plan.grid
-    reading = Reading.of(plan.source.load(), plan.source.name)
+    layout, grid = plan.layout, plan.grid
+    reading = Reading.of(plan.model.load(), plan.model.name)
     engine = EstimateEngine(
-        plan.source.load(),
+        plan.model.load(),
         options.device,
         options.precision,
         reading.subspace,
@@ -156,14 +141,12 @@ def _at_once(
     probabilities = np.zeros((planes, len(names), cells.height, cells.width), np.float32)
     severity = np.zeros((planes, cells.height, cells.width), np.float32)
     parts = [np.zeros(layout.shape, np.float32) for _ in PARTS] if contributions else []
-    estimator = PlaneEstimator(
-        engine, reading.calibration, options.image, layout, grid, probabilities, severity, parts
-    )
+    estimator = PlaneEstimator(engine, reading.calibration, plan, probabilities, severity, parts)
     yield from steps
     return _result(
         plan,
         reading,
-        tile=min(grid.tile, engine.largest or grid.tile),
+        engine.largest,
         probabilities=probabilities.reshape(*layout.outer_shape, *probabilities.shape[1:]),
         severity=severity.reshape(*layout.outer_shape, *severity.shape[1:]),
         summary=tuple(shares(p, names) for p in probabilities),
@@ -177,44 +160,96 @@ def _lazily(
 ) -> Generator[Progress, None, DegradationEstimate]:
     """Plan dask arrays that are estimated when they are computed; yields nothing."""
     yield from ()
-    from napari_baryir.degradation.lazy import LazyEstimator, ValuesOfPlanes
+    from napari_baryir.degradation import lazy
 
     plan = Plan.of(options)
-    reading = Reading.of(plan.source.load(), plan.source.name)
-    estimator = LazyEstimator(plan, reading)
-    probabilities, severity = estimator.estimate()
+    reading = Reading.of(plan.model.load(), plan.model.name)
+    probabilities, severity = lazy.estimate_lazily(plan, reading)
     names = reading.calibration.names
+    parts = lazy.contributions_lazily(plan, reading) if contributions else None
     return _result(
         plan,
         reading,
-        tile=plan.grid.tile,
+        None,
         probabilities=probabilities,
         severity=severity,
-        summary=ValuesOfPlanes(probabilities, 3, lambda values: shares(values, names)),
-        severities=ValuesOfPlanes(severity, 2, mean_severity),
-        contributions=Contributions(*estimator.contributions()) if contributions else None,
+        summary=lazy.ValuesOfPlanes(probabilities, 3, lambda values: shares(values, names)),
+        severities=lazy.ValuesOfPlanes(severity, 2, mean_severity),
+        contributions=Contributions(*parts) if parts else None,
     )
 
 
-def _result(plan: Plan, reading: Reading, **found: Any) -> DegradationEstimate:
+def _result(plan: Plan, reading: Reading, tile: int | None, **maps: Any) -> DegradationEstimate:
     """Return the record of the run with the maps that it made."""
-    options = plan.options
-    layout = options.layout
+    layout = plan.layout
     return DegradationEstimate(
         domains=reading.calibration.names,
         axes="".join(layout.axes[i] for i in layout.outer) + "YX",
         image_shape=layout.shape,
         image_axes=layout.axes,
-        axes_guessed=options.axes_guessed,
         cell=plan.grid.multiple,
-        model=plan.source.name,
-        weights_hash=plan.source.weights_hash,
-        intensity=plan.intensities,
-        device=str(options.device),
-        precision=options.precision,
-        overlap=plan.grid.overlap,
-        seconds=plan.seconds,
-        started=plan.started.isoformat(timespec="seconds"),
-        version=__version__,
-        **found,
+        **plan.provenance(tile),
+        **maps,
     )
+
+
+@dataclass(frozen=True)
+class PlaneEstimator:
+    """Estimates planes of an image into arrays.
+
+    Projected residuals are blended where tiles overlap, and averaged over windows afterwards, so
+    that windows reach across tiles. Only these few numbers per cell are kept for a whole plane.
+    """
+
+    engine: EstimateEngine
+    calibration: Calibration
+    plan: Plan
+    probabilities: Array
+    """(planes, K, h, w), written."""
+    severity: Array
+    """(planes, h, w), written."""
+    parts: Sequence[Array]
+    """Zeros of the image's shape, into which the contributions are added; empty for none."""
+
+    def estimate(self, plane: int, intensity: IntensityMap) -> Generator[None, None, None]:
+        """Estimate one plane, yielding after each tile."""
+        layout, grid = self.plan.layout, self.plan.grid
+        if not look_at(self.plan, plane, intensity, self.engine):
+            # A plane of one value: there is nothing to judge.
+            self.probabilities[plane, -1] = 1
+            yield from (None for _ in range(grid.count))
+            return
+        cells, colours = grid.coarser(grid.multiple), layout.colours
+        maps = [layout.read(part, plane)[..., :colours] for part in self.parts]
+        stitched = np.zeros((cells.height, cells.width, self.engine.subspace.shape[0]), np.float32)
+        last = len(grid.rows) - 1, len(grid.columns) - 1
+        for row, rows in enumerate(grid.rows):
+            values = layout.read(self.plan.options.image, plane, rows.within(layout.height))
+            unit = to_unit(values[..., :colours], intensity)
+            for column, columns in enumerate(grid.columns):
+                tile = pad_to(unit[:, columns.within(layout.width)], rows.size, columns.size)
+                self.engine.corner = rows.start, columns.start
+                projected, *decoded = self.engine.compute(tile)
+                cells.blend(stitched, projected, row, column)
+                for part in decoded:
+                    for number, whole in enumerate(maps):
+                        grid.blend(whole, part[:, :, number], row, column)
+                if (row, column) == last:
+                    for whole in maps:
+                        whole[...] = intensity.in_units(whole)
+                    judged = self.calibration.judge(stitched)
+                    self.probabilities[plane], self.severity[plane] = judged
+                yield
+
+
+def shares(probabilities: Array, names: Sequence[str]) -> dict[str, float]:
+    """Return the shares of the domains in a plane, (K, h, w), the largest first; they sum to 1."""
+    means = probabilities.mean(axis=(1, 2), dtype=np.float64)
+    means /= means.sum()
+    order = np.argsort(-means, kind="stable")
+    return {names[i]: float(means[i]) for i in order}
+
+
+def mean_severity(severity: Array) -> float:
+    """Return the mean severity of a plane, (h, w)."""
+    return float(severity.mean(dtype=np.float64))

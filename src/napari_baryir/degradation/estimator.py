@@ -23,16 +23,10 @@ BOTH = ((True, True), (True, False), (False, True), (False, False))
 
 
 class EstimateEngine(MemoryAware):
-    """Computes the projected residuals of a tile, and contributions on request.
+    """Computes the projected residuals of a tile by a `BaryIR`, and contributions on request.
 
-    Parameters
-    ----------
-    model, device, precision, overlap
-        As for `MemoryAware`; `model` is a `BaryIR`.
-    subspace
-        (d, D): the directions that residuals are projected on.
-    contributions
-        Whether to decode as well, four times.
+    `subspace`, (d, D), has the directions that residuals are projected on. `contributions` decodes
+    as well, four times.
     """
 
     def __init__(
@@ -78,6 +72,18 @@ class EstimateEngine(MemoryAware):
         for answer in answers:
             self.require_finite(answer)
         return tuple(answers)
+
+    def values(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Compute a tile of a lazy image, (H, W, C).
+
+        To projected residuals, each followed by 1 where the tile is of one value, else 0; with
+        contributions to these maps, (H, W, 5 C).
+        """
+        cells, *decoded = self.compute(tile)
+        if decoded:
+            return decoded[0].reshape(*tile.shape[:2], -1)
+        empty = np.full((*cells.shape[:2], 1), (tile == tile[:1, :1]).all(), np.float32)
+        return np.concatenate([cells, empty], axis=-1)
 
     def _decode(self, network: BaryIR, x: Tensor, latents: Latents, place: Tensor | None) -> Tensor:
         """Return `PARTS` of a tile, (5, C, H, W)."""

@@ -1,27 +1,22 @@
 """Estimate dask arrays lazily: one task per tile, stitched lazily on the grid of cells.
 
-The result is that of an array in memory but for what `napari_baryir.restoration.lazy` says: NaN
-and inf are filled from within their tile. A plane of one value is seen by its cells: where they
-are all the same there is nothing to judge in memory; here each tile of one value is unknown.
+The result is that of an array in memory but for what `napari_baryir.restoration.lazy` says, and
+planes of one value: here each tile of one value is unknown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, overload
 
 import dask.array
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from napari_baryir.degradation.calibration import Calibration, Reading, pool
 from napari_baryir.degradation.estimator import PARTS, EstimateEngine
-from napari_baryir.devices import Precision
-from napari_baryir.restoration.engine import MemoryAware
-from napari_baryir.restoration.lazy import TiledPlanes, Tiles, common_settings
-from napari_baryir.restoration.lazy_tiles import LazyArray, planes_in_order
+from napari_baryir.restoration.lazy import Tiles, compute_tiles
+from napari_baryir.restoration.lazy_tiles import LazyArray, as_image, planes_in_order
 from napari_baryir.restoration.options import Plan
 
 da: Any = dask.array
@@ -32,16 +27,9 @@ Value = TypeVar("Value")
 
 
 class ValuesOfPlanes(Sequence[Value], Generic[Value]):
-    """One value per plane, computed when it is asked for, and then kept.
+    """One value per plane, made by `evaluate` when it is asked for, and then kept.
 
-    Parameters
-    ----------
-    maps
-        Dask, (..., and the plane's own axes).
-    inner
-        Number of axes that a plane has.
-    evaluate
-        Makes a value of a plane.
+    `maps` is dask, (..., and the plane's own `inner` axes).
     """
 
     def __init__(self, maps: LazyArray, inner: int, evaluate: Callable[[Array], Value]) -> None:
@@ -64,8 +52,8 @@ class ValuesOfPlanes(Sequence[Value], Generic[Value]):
         if not 0 <= number < len(self):
             raise IndexError(f"there is no plane {plane} among {len(self)}")
         if number not in self._known:
-            place = np.unravel_index(number, self._outer) if self._outer else ()
-            index = tuple(int(i) for i in place)
+            found = np.unravel_index(number, self._outer) if self._outer else ()
+            index = tuple(int(i) for i in found)
             self._known[number] = self._evaluate(np.asarray(self._maps[index]))
         return self._known[number]
 
@@ -73,123 +61,62 @@ class ValuesOfPlanes(Sequence[Value], Generic[Value]):
         return f"<{len(self)} planes, {len(self._known)} of them computed>"
 
 
-@dataclass(frozen=True)
-class EstimateTiles(Tiles):
-    """Tiles to projected residuals, each followed by 1 where the tile is of one value, else 0.
+def estimate_lazily(plan: Plan, reading: Reading) -> tuple[LazyArray, LazyArray]:
+    """Return lazy probabilities (..., K, h, w) and severity (..., h, w)."""
+    planes, order = planes_in_order(plan.options.image, plan.layout)
+    tiles = Tiles.of(plan, EstimateEngine, subspace=reading.subspace, contributions=False)
+    cell, depth = plan.grid.multiple, len(reading.subspace) + 1
+    channels = [
+        _judged(compute_tiles(plan, tiles, planes, channel, cell=cell, depth=depth), reading)
+        for channel in range(len(plan.intensities))
+    ]
+    judged = da.concatenate(channels)  # (C, ..., K + 1, h, w), to the image's order of axes
+    judged = judged if "C" in order else judged[0]
+    leading = [a for a in order if a not in "YXS"]
+    wanted = [leading.index(plan.layout.axes[i]) for i in plan.layout.outer]
+    judged = judged.transpose([*wanted, *range(len(leading), len(leading) + 3)])
+    return judged[..., :-1, :, :], judged[..., -1, :, :]
 
-    Or, with contributions, to those maps, (H, W, 5 C).
-    """
 
-    subspace: Array
-    contributions: bool
-
-    @property
-    def key(self) -> tuple[Any, ...]:
-        return (self.contributions, self.subspace.tobytes())
-
-    def make(self, device: torch.device, precision: Precision) -> MemoryAware:
-        return EstimateEngine(
-            self.source.load(),
-            device,
-            precision,
-            self.subspace,
-            overlap=self.overlap,
-            contributions=self.contributions,
+def contributions_lazily(plan: Plan, reading: Reading) -> list[LazyArray]:
+    """Return lazy maps of the image's shape, in the order of `PARTS`."""
+    layout, intensities = plan.layout, plan.intensities
+    planes, order = planes_in_order(plan.options.image, layout)
+    tiles = Tiles.of(plan, EstimateEngine, subspace=reading.subspace, contributions=True)
+    colours, depth = layout.colours, len(PARTS) * layout.colours
+    channels = [
+        compute_tiles(plan, tiles, planes, channel, cell=1, depth=depth).map_blocks(
+            intensity.in_units, dtype=np.float32
         )
+        for channel, intensity in enumerate(intensities)
+    ]
+    decoded, maps = da.concatenate(channels), []
+    for part in range(len(PARTS)):
+        values = decoded[..., part * colours : (part + 1) * colours]
+        if layout.samples > colours:  # alpha
+            none = da.zeros_like(values[..., : layout.samples - colours])
+            values = da.concatenate([values, none], axis=-1)
+        maps.append(as_image(values, layout, order))
+    return maps
 
-    def values(self, engine: MemoryAware, tile: Array) -> Array:
-        cells, *decoded = engine.compute(tile)
-        if decoded:
-            return decoded[0].reshape(*tile.shape[:2], -1)
-        empty = np.full((*cells.shape[:2], 1), (tile == tile[:1, :1]).all(), np.float32)
-        return np.concatenate([cells, empty], axis=-1)
 
-
-@dataclass(frozen=True)
-class LazyEstimator:
-    """Estimates a dask array plane by plane, as in memory, when its chunks are computed."""
-
-    plan: Plan
-    reading: Reading
-
-    def _planes(self, *, contributions: bool) -> TiledPlanes:
-        settings = common_settings(self.plan)
-        tiles = EstimateTiles(*settings, self.reading.subspace, contributions)
-        return TiledPlanes(self.plan.options.layout, self.plan.grid, tiles)
-
-    def estimate(self) -> tuple[LazyArray, LazyArray]:
-        """Return lazy probabilities (..., K, h, w) and severity (..., h, w)."""
-        layout = self.plan.options.layout
-        planes, order = planes_in_order(self.plan.options.image, layout)
-        work = self._planes(contributions=False)
-        channels = [
-            self._judge(
-                work.compute(
-                    planes[number : number + 1, ..., : layout.colours],
-                    intensity,
-                    cell=self.plan.grid.multiple,
-                    depth=len(self.reading.subspace) + 1,
-                )
-            )
-            for number, intensity in enumerate(self.plan.intensities)
-        ]
-        judged = self._as_image(da.concatenate(channels), order)
-        return judged[..., :-1, :, :], judged[..., -1, :, :]
-
-    def contributions(self) -> list[LazyArray]:
-        """Return lazy maps of the image's shape, in the order of `PARTS`."""
-        layout = self.plan.options.layout
-        planes, order = planes_in_order(self.plan.options.image, layout)
-        colours = layout.colours
-        work = self._planes(contributions=True)
-        decoded = da.concatenate(
-            [
-                work.compute(
-                    planes[number : number + 1, ..., :colours],
-                    intensity,
-                    cell=1,
-                    depth=len(PARTS) * colours,
-                ).map_blocks(intensity.in_units, dtype=np.float32)
-                for number, intensity in enumerate(self.plan.intensities)
-            ]
-        )
-        maps = []
-        for part in range(len(PARTS)):
-            values = decoded[..., part * colours : (part + 1) * colours]
-            if layout.samples > colours:  # alpha
-                none = da.zeros_like(values[..., : layout.samples - colours])
-                values = da.concatenate([values, none], axis=-1)
-            values = values if "S" in order else values[..., 0]
-            values = values if "C" in order else values[0]
-            maps.append(values.transpose([order.index(a) for a in layout.axes]))
-        return maps
-
-    def _judge(self, cells: LazyArray) -> LazyArray:
-        """Turn cells (1, ..., h, w, d + 1) into estimates, (1, ..., K + 1, h, w)."""
-        reach = self.reading.calibration.window // 2
-        y, x, last = cells.ndim - 3, cells.ndim - 2, cells.ndim - 1
-        # Along an axis that is not cut there is nothing to share, and dask refuses short ones.
-        depth = {axis: reach if cells.numblocks[axis] > 1 else 0 for axis in (y, x)}
-        cells = da.overlap.overlap(cells, depth=depth, boundary="none")
-        judged = da.map_blocks(
-            _judge,
-            cells,
-            self.reading.calibration,
-            dtype=np.float32,
-            meta=np.empty((0,) * cells.ndim, np.float32),
-            chunks=(*cells.chunks[:-1], (len(self.reading.calibration.names) + 1,)),
-        )
-        judged = da.overlap.trim_internal(judged, depth, boundary="none")
-        return da.moveaxis(judged, last, y)
-
-    def _as_image(self, planes: LazyArray, order: list[str]) -> LazyArray:
-        """Bring (C, ..., K, h, w) into the image's order of its leading axes."""
-        planes = planes if "C" in order else planes[0]
-        leading = [a for a in order if a not in "YXS"]
-        layout = self.plan.options.layout
-        wanted = [leading.index(layout.axes[i]) for i in layout.outer]
-        inner = range(len(leading), len(leading) + 3)
-        return planes.transpose([*wanted, *inner])
+def _judged(cells: LazyArray, reading: Reading) -> LazyArray:
+    """Turn cells (1, ..., h, w, d + 1) into estimates, (1, ..., K + 1, h, w)."""
+    calibration = reading.calibration
+    y, x, last = cells.ndim - 3, cells.ndim - 2, cells.ndim - 1
+    # Along an axis that is not cut there is nothing to share, and dask refuses short ones.
+    reach = calibration.window // 2
+    depth = {axis: reach if cells.numblocks[axis] > 1 else 0 for axis in (y, x)}
+    cells = da.overlap.overlap(cells, depth=depth, boundary="none")
+    judged = da.map_blocks(
+        _judge,
+        cells,
+        calibration,
+        dtype=np.float32,
+        meta=np.empty((0,) * cells.ndim, np.float32),
+        chunks=(*cells.chunks[:-1], (len(calibration.names) + 1,)),
+    )
+    return da.moveaxis(da.overlap.trim_internal(judged, depth, boundary="none"), last, y)
 
 
 def _judge(block: Array, calibration: Calibration) -> Array:

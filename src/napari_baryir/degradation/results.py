@@ -6,10 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from napari_baryir.imaging.intensity import IntensityMap
-
-CELL = 8
-"""Pixels a side: the grid that the embeddings live on."""
+from napari_baryir.restoration.results import Provenance
 
 
 @dataclass(frozen=True)
@@ -33,8 +30,8 @@ class Contributions:
     """R_11 - R_00, the sum of Shapley's shares."""
 
 
-@dataclass(frozen=True)
-class DegradationEstimate:
+@dataclass(frozen=True, kw_only=True)
+class DegradationEstimate(Provenance):
     """An estimate of what is wrong with an image, how much, and where.
 
     The maps lie on a grid of cells: cell (i, j) covers rows ``[cell i, cell (i + 1))`` and columns
@@ -59,56 +56,17 @@ class DegradationEstimate:
     """The axes of `severity`, for example "TYX"."""
     image_shape: tuple[int, ...]
     image_axes: str
-    axes_guessed: bool
-    """Whether `image_axes` were guessed from the shape."""
     cell: int
     """Side of a cell, pixels."""
-    model: str
-    """Name or path of the weights."""
-    weights_hash: str | None
-    """SHA-256 of the weights file; None for a network that never was in a file."""
-    intensity: tuple[IntensityMap, ...]
-    """The map to [0, 1], one per channel."""
-    device: str
-    precision: str
-    tile: int
-    """Greatest side of a tile, pixels; smaller than asked for where memory ran out."""
-    overlap: int
-    """Least overlap of neighbouring tiles, pixels."""
-    seconds: float
-    """Time taken; of planning only where the result is lazy."""
-    started: str
-    """Date and time, ISO 8601, UTC."""
-    version: str
-    """The version of napari-baryir."""
     contributions: Contributions | None = field(default=None, repr=False)
     """Maps where they were asked for, else None."""
 
     @property
     def settings(self) -> dict[str, Any]:
         """Return arguments that repeat the run: ``estimate_degradation(image, **settings)``."""
-        return {
-            "axes": self.image_axes,
-            "model": self.model,
-            "device": self.device,
-            "precision": self.precision,
-            "tile": self.tile,
-            "overlap": self.overlap,
-            "intensity": [chosen.as_dict() for chosen in self.intensity],
-            "contributions": self.contributions is not None,
-        }
+        return self._settings(self.image_axes, contributions=self.contributions is not None)
 
     @property
     def record(self) -> dict[str, Any]:
         """Return how the estimate was made, as plain JSON values, to keep beside the maps."""
-        return {
-            "version": self.version,
-            "model": self.model,
-            "weights_hash": self.weights_hash,
-            "settings": self.settings,
-            "domains": list(self.domains),
-            "cell": self.cell,
-            "axes_guessed": self.axes_guessed,
-            "started": self.started,
-            "seconds": self.seconds,
-        }
+        return self._record(self.settings, domains=list(self.domains), cell=self.cell)

@@ -14,6 +14,9 @@ SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"MM\0*", "TIFF"),
     (0, b"II+\0", "TIFF"),
     (0, b"MM\0+", "TIFF"),
+    (0, b"ZISRAWFILE", "CZI"),
+    (0, b"\xda\xce\xbe\x0a", "ND2"),
+    (0, b"\x70\0\0\0", "LIF"),
     (8, b"WEBP", "WebP"),
     (4, b"ftypavi", "AVIF"),
     (4, b"ftyphe", "HEIC"),
@@ -36,6 +39,10 @@ SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"version https://git-lfs", "a pointer of Git LFS, not the file itself"),
 )
 """Offset, bytes there (letters of either case), and the kind of such a file."""
+
+
+ALSO = {"ome-zarr-zip": "a ZIP archive", "nd2": "JPEG 2000"}
+"""Kinds that files of a format are of besides their own; older ND2s are JPEG 2000."""
 
 
 def content_title(path: Path) -> str | None:
@@ -66,7 +73,7 @@ def require_content(path: Path, name: str) -> None:
         If it is of another kind that is known.
     """
     named, found = FORMATS[name].title, content_title(path)
-    if found in (None, "a ZIP archive" if name == "ome-zarr-zip" else named):
+    if found in (None, ALSO.get(name, named), named):
         return
     suffix = next((each.suffixes[0] for each in FORMATS.values() if each.title == found), None)
     advice = f"rename it to end in {suffix}" if suffix else "convert it to PNG or TIFF first"

@@ -32,6 +32,8 @@ class FileFormat:
     """Whether transparency fits."""
     read_only: tuple[str, ...] = ()
     """Those of the suffixes under which nothing is written."""
+    scenes: bool = False
+    """Whether a file can hold several images, each with a path: ``cells.lif/2-tail``."""
     keeps: tuple[str, ...] = ()
     """Fields of `ImageFile` besides axes that every file of the format can keep."""
     room: str = "photo"
@@ -41,6 +43,10 @@ class FileFormat:
 def _photo(title: str, suffixes: tuple[str, ...], *, alpha: bool = True) -> FileFormat:
     kept = ("icc_profile", "exif")
     return FileFormat(title, suffixes, dtypes=("uint8",), photo_only=True, alpha=alpha, keeps=kept)
+
+
+def _microscope(title: str, suffix: str) -> FileFormat:
+    return FileFormat(title, (suffix,), read_only=(suffix,), scenes=True, room="microscopes")
 
 
 FORMATS: dict[str, FileFormat] = {
@@ -57,6 +63,7 @@ FORMATS: dict[str, FileFormat] = {
     "jpeg": _photo("JPEG", (".jpg", ".jpeg"), alpha=False),
     "webp": _photo("WebP", (".webp",)),
     "avif": _photo("AVIF", (".avif",)),
+    "heif": _photo("HEIC", (".heic", ".heif")),
     "bmp": replace(_photo("BMP", (".bmp",), alpha=False), keeps=()),
     "ome-zarr": FileFormat(
         "OME-Zarr", (".zarr",), is_folder=True, keeps=("scale", "channel_names"), room="ome_zarr"
@@ -64,6 +71,9 @@ FORMATS: dict[str, FileFormat] = {
     "ome-zarr-zip": FileFormat(
         "zipped OME-Zarr", (".ozx", ".zarr.zip"), keeps=("scale", "channel_names"), room="ome_zarr"
     ),
+    "czi": _microscope("CZI", ".czi"),
+    "nd2": _microscope("ND2", ".nd2"),
+    "lif": _microscope("LIF", ".lif"),
 }
 """Name of a format to its description. ``.ome.tif`` and ``.ome.zarr`` are among them."""
 
@@ -74,12 +84,39 @@ def format_name(path: str | os.PathLike[str]) -> str | None:
     The suffix decides. A folder without a known suffix is an OME-Zarr if its metadata lists an
     image: those inside plates and inside conversions of many images are named by numbers.
     """
-    where = Path(path)
+    where, _ = split_scene(path)
     ending = where.name[1:].lower()  # ".tif" alone is a hidden file
     for name, each in FORMATS.items():
         if ending.endswith(each.suffixes):
             return name
     return "ome-zarr" if holds_ome_zarr(where) else None
+
+
+def split_scene(path: str | os.PathLike[str]) -> tuple[Path, str | None]:
+    """Split the path of an image into that of its file and its scene, the part below the file.
+
+    None stands for the first image of a file, or the only one.
+    """
+    where = Path(path)
+    ends = tuple(suffix for each in FORMATS.values() if each.scenes for suffix in each.suffixes)
+    if where.parent.name.lower().endswith(ends) and where.parent.is_file():
+        return where.parent, where.name
+    return where, None
+
+
+def image_name(path: Path) -> str:
+    """Return the name of an image's file, with the scene where one is meant."""
+    where, scene = split_scene(path)
+    return where.name if scene is None else f"{where.name}/{scene}"
+
+
+def extra_needed(path: Path, name: str) -> InputError:
+    """Return the error for a format whose library is not installed."""
+    when = " for Python up to 3.13" if name == "czi" else ""
+    return InputError(
+        f"{path}: {FORMATS[name].title} files need one more library; "
+        f'pip install "napari-baryir[formats]" brings it{when}'
+    )
 
 
 def holds_ome_zarr(folder: Path) -> bool:
@@ -103,8 +140,10 @@ def result_place(source: Path, place: Path) -> Path:
         Its own name, below any folder. It stays where its format can be written under it.
     """
     name = format_name(source)
-    if name is not None and place.suffix.lower() in FORMATS[name].read_only:
-        return place.with_name(f"{place.name}.tif")
+    where, scene = split_scene(source)
+    if name is not None and where.suffix.lower() in FORMATS[name].read_only:
+        image = place.name if scene is None else f"{where.name}.{scene}"
+        return place.with_name(f"{image}.tif")
     if name == "ome-zarr" and format_name(place) is None:
         return place.with_name(f"{place.name}.zarr")
     return place
@@ -115,7 +154,7 @@ def is_image_path(path: str | os.PathLike[str]) -> bool:
 
     Names that begin with a dot are none: hidden files, and outputs that are still being written.
     """
-    where = Path(path)
+    where, _ = split_scene(path)
     name = format_name(where)
     if name is None or where.name.startswith("."):
         return False

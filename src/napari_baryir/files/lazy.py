@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,20 @@ def lazy_array(stored: Any, path: Path | None = None, title: str = "") -> Any:
 def mapped_lazily(mapped: Any) -> Any:
     """Return a dask array over an array that is mapped from a file."""
     return da.from_array(mapped, name=False)  # type: ignore[no-untyped-call]
+
+
+def read_lazily(
+    read: Callable[[tuple[slice, ...]], Any], blocks: Sequence[Sequence[int]], dtype: Any
+) -> Any:
+    """Return a dask array whose blocks, given by their lengths along each axis, `read` fetches."""
+
+    def block(block_info: Any) -> Any:
+        return read(tuple(slice(*ends) for ends in block_info[None]["array-location"]))
+
+    empty = np.empty((0,) * len(blocks), dtype)
+    return da.map_blocks(  # type: ignore[no-untyped-call]
+        block, chunks=tuple(map(tuple, blocks)), dtype=dtype, meta=empty
+    )
 
 
 def store_lazily(lazy: Any, stored: Any) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from napari_baryir.errors import BaryIRError, InputError
 from napari_baryir.files.content import require_content
-from napari_baryir.files.formats import FORMATS, require_format
+from napari_baryir.files.formats import FORMATS, format_name, require_format, split_scene
 from napari_baryir.files.image_file import ImageFile
 from napari_baryir.version import check_libraries
 
@@ -22,15 +22,16 @@ def read_image(path: str | os.PathLike[str]) -> ImageFile:
     Parameters
     ----------
     path
-        A file of one of `FORMATS`, by its suffix, or the folder of an image in OME-Zarr. Large
-        TIFFs and all OME-Zarrs are read when their pixels are needed.
+        A file of one of `FORMATS`, by its suffix, or the folder of an image in OME-Zarr; below a
+        file of several images the number of one, ``cells.lif/2``. Large TIFFs and files of
+        microscopes, and all OME-Zarrs, are read when their pixels are needed.
 
     Raises
     ------
     InputError
         If the file is missing, empty, damaged, or of a kind that is not supported.
     """
-    where = Path(path)
+    where, _ = split_scene(path)
     if not where.exists():
         raise InputError(f"{where}: there is no such file or folder")
     name = require_format(where)
@@ -40,10 +41,22 @@ def read_image(path: str | os.PathLike[str]) -> ImageFile:
             require_content(where, name)
         image: ImageFile = importlib.import_module(
             f"napari_baryir.files.{FORMATS[name].room}.reading"
-        ).read(where)
+        ).read(Path(path))
         if 0 in image.shape:
             raise InputError(f"{where}: the image has no pixels (shape {image.shape})")
     return image
+
+
+def images_inside(path: Path) -> list[Path]:
+    """List the paths of the images in a file; the path itself if there is one, or none is read."""
+    where, scene = split_scene(path)
+    name = format_name(where)
+    if name is not None and FORMATS[name].scenes and scene is None and where.is_file():
+        from napari_baryir.files.microscopes.reading import scene_names
+
+        with contextlib.suppress(Exception):  # reading the image will say what is wrong
+            return [path / scene for scene in scene_names(path)] or [path]
+    return [path]
 
 
 @contextlib.contextmanager

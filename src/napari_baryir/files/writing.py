@@ -15,7 +15,7 @@ import numpy as np
 
 from napari_baryir.atomic import written_aside
 from napari_baryir.errors import InputError
-from napari_baryir.files.formats import FORMATS, require_fit, require_format
+from napari_baryir.files.formats import FORMATS, image_name, require_fit, require_format
 from napari_baryir.files.image_file import ImageFile
 
 logger = logging.getLogger(__name__)
@@ -126,7 +126,7 @@ def _say_what_is_lost(path: Path, name: str, image: ImageFile) -> None:
     if image.details is not None and image.format not in ("", name):
         lost += image.details.only_here()
     if lost:
-        came = image.path.name
+        came = image_name(image.path)
         logger.warning("%s: metadata of %s that is not kept: %s", path, came, ", ".join(lost))
 
 

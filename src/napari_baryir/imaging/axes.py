@@ -54,25 +54,12 @@ def named_axes(names: Iterable[Hashable]) -> str | None:
 
 
 def guess_axes(shape: Sequence[int]) -> str:
-    """Guess what the dimensions of an image are.
+    """Guess one letter of T, Z, C, Y, X, S for each of 2 to 6 dimensions.
 
     A last dimension of 3 or 4 is RGB or RGBA, another one that is much shorter than the two before
     it is channels; before it, or last, come height and width. A dimension of 2 to 4 before these is
-    channels, the others are depth, and time before depth.
-
-    Parameters
-    ----------
-    shape
-        2 to 6 lengths.
-
-    Returns
-    -------
-    One letter of T, Z, C, Y, X, S per dimension.
-
-    Raises
-    ------
-    InputError
-        If there are fewer than 2 dimensions, or more than letters for them.
+    channels, the others are depth, and time before depth. Raises `InputError` where there are too
+    few dimensions, or too many.
     """
     ndim = len(shape)
     if ndim < 2:
@@ -93,20 +80,17 @@ def guess_axes(shape: Sequence[int]) -> str:
         )
     if len(outer) == 3:  # TZCYX as ImageJ has it, or TCZYX as OME-Zarr does
         return ("TCZ" if 2 <= outer[1] <= FEW < outer[2] else "TZC") + plane
-    few = [place for place, length in enumerate(outer) if 2 <= length <= FEW]
+    few = [i for i, length in enumerate(outer) if 2 <= length <= FEW]
     if few and not colour:
-        return "".join("C" if place == few[-1] else "Z" for place in range(len(outer))) + plane
+        return "".join("C" if i == few[-1] else "Z" for i in range(len(outer))) + plane
     return "TZ"[2 - len(outer) :] + plane
 
 
 def check_axes(axes: str, shape: Sequence[int]) -> str:
     """Return `axes` in capitals if they fit an image of this shape.
 
-    Raises
-    ------
-    InputError
-        If a letter is unknown, repeated, missing (Y and X) or too many, if S is not 1 to 4 long,
-        or if a dimension is empty.
+    Raises `InputError` if a letter is unknown, repeated, missing (Y and X) or too many, if S is not
+    1 to 4 long, or if a dimension is empty.
     """
     if not isinstance(axes, str):
         raise InputError(f"axes must be a string over {AXES}, for example 'TYX', not {axes!r}")
@@ -202,8 +186,8 @@ class PlaneLayout:
         """Return the index along C of a plane; 0 without C."""
         if "C" not in self.axes:
             return 0
-        place = self.outer.index(self.axes.index("C"))
-        return int(np.unravel_index(plane, self.outer_shape)[place])
+        axis = self.outer.index(self.axes.index("C"))
+        return int(np.unravel_index(plane, self.outer_shape)[axis])
 
     def channel_values(self, array: Any, channel: int) -> Any:
         """Return the values of all planes of a channel, without alpha; as lazy as `array`."""
@@ -240,18 +224,10 @@ class PlaneLayout:
         out[self.index(plane, rows)] = values.transpose([letters.index(a) for a in order])
 
     def planes_nearest_first(self, first: int | Sequence[int | None] | None) -> list[int]:
-        """Order of the planes that starts at `first` and goes on with its neighbours.
+        """Order the planes so that they start at `first` and go on with its neighbours.
 
-        Parameters
-        ----------
-        first
-            A plane's number; or one index per axis that counts planes, None where any will do; or
-            None for the image's own order.
-
-        Raises
-        ------
-        InputError
-            If there is no such plane.
+        `first` is a plane's number, or one index per axis that counts planes (None where any will
+        do), or None for the image's own order. Raises `InputError` if there is no such plane.
         """
         if first is None:
             return list(range(self.planes))

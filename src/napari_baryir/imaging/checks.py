@@ -31,12 +31,8 @@ def is_zarr(image: Any) -> bool:
 def as_array(image: Any) -> Any:
     """Return a dask array as it is, zarr as dask, and anything else as NumPy.
 
-    What xarray holds is taken out of it, and a tensor of torch is read from its device.
-
-    Raises
-    ------
-    InputError
-        If it is not one array, or is masked.
+    What xarray holds is taken out of it, and a tensor of torch is read from its device. Raises
+    `InputError` if it is not one array, or is masked.
     """
     if image is None or isinstance(image, str | bytes | os.PathLike):
         raise InputError(
@@ -81,26 +77,10 @@ def _is_named(image: Any) -> bool:
 def check_image(
     image: Any, axes: str | None = None, done: str = "restored"
 ) -> tuple[PlaneLayout, bool]:
-    """Lay out an image whose dtype and axes can be restored.
+    """Lay out an array from `as_array`, and say whether its axes were guessed.
 
-    Parameters
-    ----------
-    image
-        An array from `as_array`.
-    axes
-        One letter of T, Z, C, Y, X, S per dimension; None to guess.
-    done
-        The word for the work to be done, for the error.
-
-    Returns
-    -------
-    The layout, and whether its axes were guessed.
-
-    Raises
-    ------
-    InputError
-        If the dtype is not an integer or a float of up to 64 bits, the image is empty, or the axes
-        do not fit.
+    Raises `InputError` if the dtype is not an integer or a float of up to 64 bits, the image is
+    empty, or the axes do not fit. `done` is the word for the work in its message.
     """
     dtype = np.dtype(image.dtype)
     if dtype.kind not in "uif" or dtype.itemsize > 8:

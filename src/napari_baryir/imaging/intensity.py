@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from napari_baryir.errors import InputError
 from napari_baryir.imaging.sampling import extremes, sample_values
@@ -54,17 +54,8 @@ DIM = 0.3
 class IntensityMap:
     """A linear map: `low` goes to 0 and `high` to 1; values beyond go beyond.
 
-    Parameters
-    ----------
-    low, high
-        In the image's units; finite, and `low` below `high`.
-    kind
-        The way in which they were found.
-
-    Raises
-    ------
-    InputError
-        If `low` is not below `high`, or one of them is not finite.
+    Both are in the image's units. Raises `InputError` if `low` is not below `high`, or one of them
+    is not finite.
     """
 
     low: float
@@ -94,28 +85,13 @@ class IntensityMap:
             wide = (array.astype(np.float64) - self.low) / self.span
         return np.clip(wide, -UNIT_LIMIT, UNIT_LIMIT).astype(np.float32)
 
-    def invert(self, array: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
-        """Map values about [0, 1] back to `dtype`: integers rounded and clipped, floats neither."""
-        with np.errstate(over="ignore"):
-            values = array.astype(np.float64) * self.span + self.low
-        return _to_dtype(values, np.dtype(dtype))
-
     def add_change(self, original: NDArray[Any], change: NDArray[np.float32]) -> NDArray[Any]:
-        """Add a change that was computed in [0, 1] to values in the image's units.
+        """Add a change that was computed in [0, 1], float32 and finite, to values in the image's
+        units.
 
         Adding the change, rather than inverting the restored values, keeps what float32 cannot
-        hold: no change gives the original exactly, for 64-bit integers too.
-
-        Parameters
-        ----------
-        original
-            Any shape and real dtype.
-        change
-            Same shape, float32, finite.
-
-        Returns
-        -------
-        Same shape and dtype as `original`; integers rounded and clipped.
+        hold: no change gives the original exactly, for 64-bit integers too. Returns the shape and
+        dtype of `original`; integers are rounded and clipped.
         """
         dtype = original.dtype
         if dtype.kind in "ui" and dtype.itemsize == 8:
@@ -143,10 +119,7 @@ class IntensityMap:
 def read_intensity(text: str) -> IntensityMode | tuple[float, float]:
     """Read what a person typed: a mode, or two numbers with a comma or a space between.
 
-    Raises
-    ------
-    InputError
-        If it is neither.
+    Raises `InputError` if it is neither.
     """
     text = text.strip().lower() or "auto"
     for mode in get_args(IntensityMode):
@@ -170,20 +143,9 @@ def choose_intensity(array: Any, *, rgb: bool, mode: IntensityMode = "auto") -> 
     fits. Other RGB images go from 0 to their 99.9 percentile. Everything else uses the 0.1 and 99.9
     percentiles of the whole array. No single value decides.
 
-    Parameters
-    ----------
-    array
-        Any shape, NumPy or dask, real dtype, without alpha. Large arrays are subsampled, always
-        the same way.
-    rgb
-        Whether the values are colours of a photograph.
-    mode
-        "auto", or "full" or "percentile" to overrule the choice.
-
-    Raises
-    ------
-    InputError
-        If `mode` is unknown, the array is empty, or its dtype is not an integer or a float.
+    `array` is NumPy or dask, of any shape and real dtype, without alpha; large arrays are
+    subsampled, always the same way. `mode` overrules the choice. Raises `InputError` if `mode` is
+    unknown, the array is empty, or its dtype is not an integer or a float.
     """
     if mode not in get_args(IntensityMode):
         raise InputError(

@@ -9,10 +9,7 @@ from numpy.typing import NDArray
 def area_weights(length: int, size: int) -> NDArray[np.float32]:
     """Return how much each of `length` pixels counts in each of `size` equal areas.
 
-    Returns
-    -------
-    numpy.ndarray
-        (size, length) float32; each row sums to 1. A pixel on the border of two areas is shared.
+    (size, length) float32; each row sums to 1. A pixel on the border of two areas is shared.
     """
     edges = np.arange(size + 1) * (length / size)
     pixels = np.arange(length)
@@ -22,16 +19,8 @@ def area_weights(length: int, size: int) -> NDArray[np.float32]:
 
 
 class Reduction:
-    """Reduces a plane (H, W, C) that is read in bands of rows.
-
-    Parameters
-    ----------
-    height, width
-        Size of the plane, pixels.
-    size
-        Height and width of the reduced picture, pixels.
-    colours
-        C.
+    """Reduces a plane (`height`, `width`, `colours`) that is read in bands of rows to `size`,
+    pixels.
     """
 
     def __init__(self, height: int, width: int, size: tuple[int, int], colours: int) -> None:

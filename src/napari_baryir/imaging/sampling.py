@@ -18,15 +18,8 @@ SAMPLE_CHUNKS = 32
 def sample_values(array: Any, *, size: int = SAMPLE_SIZE, seed: int = 0) -> NDArray[Any]:
     """Return finite values of an array, at most about `size` of them, (N,), in the array's dtype.
 
-    Parameters
-    ----------
-    array
-        NumPy or dask, any shape. NumPy arrays are sampled evenly; of a dask array up to
-        `SAMPLE_CHUNKS` chunks, chosen by `seed`, are computed one by one.
-    size
-        Number of values to look at.
-    seed
-        Seed of the choice of chunks.
+    NumPy arrays are sampled evenly; of a dask array up to `SAMPLE_CHUNKS` chunks, chosen by `seed`,
+    are computed one by one.
     """
     if not _is_lazy(array):
         return _finite(_every_so_many(np.asarray(array), size))

@@ -33,18 +33,8 @@ def split(length: int, tile: int, overlap: int, multiple: int = 8) -> tuple[Span
 
     Starts and sizes are multiples of `multiple`, so that a tile sees the same grid of latents as
     the whole plane would. The last span may therefore end up to ``multiple - 1`` pixels beyond the
-    axis, where the caller pads.
-
-    Parameters
-    ----------
-    length
-        Length of the axis, pixels, at least 1.
-    tile
-        Greatest size of a span, pixels; at least two multiples.
-    overlap
-        Least overlap of neighbours, pixels; at most half of `tile`.
-    multiple
-        The grid of the network.
+    axis, where the caller pads. `tile` is the greatest size of a span, at least two multiples;
+    `overlap` the least overlap of neighbours, at most half of `tile`. All in pixels.
     """
     # All in cells of `multiple` pixels: the tile rounded down, length and overlap up.
     cells, most, shared = -(-length // multiple), tile // multiple, -(-overlap // multiple)
@@ -58,14 +48,10 @@ def split(length: int, tile: int, overlap: int, multiple: int = 8) -> tuple[Span
 
 
 def blend_windows(spans: tuple[Span, ...]) -> tuple[NDArray[np.float32], ...]:
-    """Return the weights of each span along its axis; everywhere they add up to 1.
+    """Return the weights of each span along its axis, (size,) float32; everywhere they add up to 1.
 
-    A raised cosine leads from one span to the next over the middle half of their overlap. The
-    outer quarters are left out, since there a tile lacks its surroundings most.
-
-    Returns
-    -------
-    One (size,) float32 array in [0, 1] per span.
+    A raised cosine leads from one span to the next over the middle half of their overlap. The outer
+    quarters are left out, since there a tile lacks its surroundings most.
     """
     weights = [np.ones(span.size) for span in spans]
     for (left, before), (right, after) in pairwise(zip(weights, spans, strict=True)):
@@ -73,8 +59,8 @@ def blend_windows(spans: tuple[Span, ...]) -> tuple[NDArray[np.float32], ...]:
         if shared <= 0:
             continue
         margin = shared // 4
-        place = (np.arange(shared) + 0.5 - margin) / (shared - 2 * margin)
-        rise = 0.5 - 0.5 * np.cos(np.pi * np.clip(place, 0, 1))
+        along = (np.arange(shared) + 0.5 - margin) / (shared - 2 * margin)
+        rise = 0.5 - 0.5 * np.cos(np.pi * np.clip(along, 0, 1))
         left[-shared:] *= 1 - rise
         right[:shared] *= rise
     total = np.zeros(spans[-1].stop)
@@ -91,9 +77,7 @@ class TileGrid:
     """The tiles of one plane."""
 
     height: int
-    """Height of the plane, pixels."""
     width: int
-    """Width of the plane, pixels."""
     tile: int
     """Greatest side of a tile, pixels."""
     overlap: int
@@ -126,6 +110,12 @@ class TileGrid:
         """Return the number of tiles."""
         return len(self.rows) * len(self.columns)
 
+    @cached_property
+    def bands(self) -> tuple[slice, ...]:
+        """Return the rows of the plane from the start of each row of tiles to that of the next."""
+        starts = [row.start for row in self.rows]
+        return tuple(slice(*ends) for ends in pairwise([*starts, self.height]))
+
     def coarser(self, cell: int) -> TileGrid:
         """Return the same tiles counted in cells of `cell` pixels, a divisor of `multiple`.
 
@@ -136,16 +126,10 @@ class TileGrid:
         return TileGrid(height, width, self.tile // cell, overlap, self.multiple // cell)
 
     def blend(self, total: NDArray[Any], values: NDArray[Any], row: int, column: int) -> None:
-        """Add one tile's values, weighted, to those of the plane.
+        """Add the weighted values of tile (`row`, `column`), (rows, columns, ...), to those of the
+        plane.
 
-        Parameters
-        ----------
-        total
-            (rows of the plane, columns, ...), changed.
-        values
-            Values of the tile, (rows, columns, ...); what lies outside of the plane is left out.
-        row, column
-            Number of the tile's row and column.
+        What lies outside of the plane is left out.
         """
         rows, columns = self.rows[row], self.columns[column]
         part = total[rows.start : rows.stop, columns.start : columns.stop]
@@ -167,17 +151,10 @@ def pad_to(tile: NDArray[np.float32], height: int, width: int) -> NDArray[np.flo
 
 
 def fill_invalid(values: NDArray[np.float32], invalid: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Replace invalid pixels by the mean of the nearest valid ones; by 0 where there are none.
+    """Replace invalid pixels, (H, W, C), by the mean of the nearest valid ones; by 0 without any.
 
     The neighbourhood grows by powers of two (an image pyramid), so that large holes cost no more
     than small ones.
-
-    Parameters
-    ----------
-    values
-        (H, W, C) float32.
-    invalid
-        (H, W, C) bool.
     """
     valid = ~invalid
     known = np.where(valid, values, np.float32(0))

@@ -26,7 +26,7 @@ class KernelBank(nn.Module):
         start_at_zero(self.mix)
 
     def forward(self, x: Tensor, features: Tensor) -> Tensor:
-        weights = F.interpolate(self.mix(features).float(), scale_factor=8.0, mode="bilinear")
+        weights = F.interpolate(self.mix(features).float(), size=x.shape[2:], mode="bilinear")
         # Mirrored, as zeros around the image would be a sharp edge to the filters.
         planes = mirrored(x.flatten(0, 1).unsqueeze(1), self.filters.kernel_size[0] // 2)
         filtered = self.filters(planes).unflatten(0, x.shape[:2])
@@ -48,7 +48,7 @@ class DeblurringBank(nn.Module):
 
     def forward(self, x: Tensor, spectrum: Tensor) -> Tensor:
         mix = MIX_GAIN * self.spectrum(spectrum).float()
-        weights = F.interpolate(mix, scale_factor=8.0, mode="bilinear")
+        weights = F.interpolate(mix, size=x.shape[2:], mode="bilinear")
         grey = mirrored(x.mean(dim=1, keepdim=True), self.filters.kernel_size[0] // 2)
         mixed: Tensor = (self.filters(grey).float() * weights).sum(dim=1, keepdim=True)
         return mixed

@@ -248,7 +248,7 @@ class BaryIR(nn.Module):
             When False, zeros stand in for that embedding wherever the decoder reads it.
         """
         b, r = latents.barycenter, latents.residual
-        amounts = as_amounts(removed, len(x), len(self.degradations))
+        amounts = as_amounts(removed, x.shape[0], len(self.degradations))
         if amounts is not None and self.subspaces is not None:
             r = self.subspaces.keep(r, amounts)
         b = b if use_barycenter else torch.zeros_like(b)
@@ -259,8 +259,9 @@ class BaryIR(nn.Module):
         if scene is None:
             scene = self.look(self.reduce(x))
         assert scene is not None
-        seen = scene, whole(len(x)) if place is None else place
-        restored = self.decoder(x, b, r, latents.skips, seen, self._named(removed, len(x)))
+        seen = scene, whole(x.shape[0]) if place is None else place
+        amounts_by_name = self._named(removed, x.shape[0])
+        restored = self.decoder(x, b, r, latents.skips, seen, amounts_by_name)
         return restored
 
     def correct(self, reduced: Tensor, scene: Scene, removed: Tensor | None = None) -> Tensor:

@@ -21,7 +21,7 @@ from napari_baryir.network.layers import (
     window_mean,
 )
 from napari_baryir.network.scene import PHYSICS, Scene, SceneHead, at_place, correct
-from napari_baryir.network.spectrum import SpectrumReader, log_spectrum
+from napari_baryir.network.spectrum import LogSpectrum, SpectrumReader
 
 MAX_LOG_GAIN = 3.0
 """Bound on the log of the coarse gain: 20 times, more than the darkest training image needs."""
@@ -124,7 +124,7 @@ class Encoder(nn.Module):
         self.level2 = _blocks(c2, n2)
         self.down2 = nn.Conv2d(c2, c3, 2, stride=2)
         self.statistics = nn.Conv2d(CELL_STATISTICS, c3, 1)
-        self.context = config.context
+        self.log_spectrum = LogSpectrum(config.context)
         self.spectrum = SpectrumReader(config.spectrum, c3) if config.spectrum else None
         self.level3 = _context_blocks(c3, n3, config.context)
         self.norm = LayerNorm2d(c3)
@@ -136,7 +136,7 @@ class Encoder(nn.Module):
         e3 = self.down2(e2) + self.statistics(cell_statistics(x))
         skips: tuple[Tensor, ...] = (e1, e2)
         if self.spectrum is not None:
-            spectrum = log_spectrum(x, self.context)
+            spectrum = self.log_spectrum(x)
             e3 = e3 + self.spectrum(spectrum)
             skips = (*skips, spectrum)
         return norm_in_full_precision(self.norm, self.level3(e3)), skips
@@ -255,7 +255,7 @@ class Decoder(nn.Module):
             maps = at_place(scene.maps, place, (x.shape[2], x.shape[3]))
             return correct(x.float(), scene, maps, self.head.physics, amounts)
         coarse = self.coarse(self._coarse_hidden(y, cell_statistics(x))).float()
-        log_gain, offset = F.interpolate(coarse, scale_factor=8.0, mode="bilinear").chunk(2, dim=1)
+        log_gain, offset = F.interpolate(coarse, size=x.shape[2:], mode="bilinear").chunk(2, dim=1)
         return x * torch.exp(MAX_LOG_GAIN * torch.tanh(log_gain / MAX_LOG_GAIN)) + offset
 
     def forward(
@@ -296,7 +296,7 @@ class Decoder(nn.Module):
         fine = fine + F.pixel_shuffle(self.output(y), 2).float()
         if self.head is not None:
             open_ = torch.sigmoid(self.gate(r).float())
-            fine = fine * F.interpolate(open_, scale_factor=8.0, mode="bilinear")
+            fine = fine * F.interpolate(open_, size=x.shape[2:], mode="bilinear")
             # Where no fine degradation is asked for, nothing fine is changed.
             asked = [amount for name, amount in amounts.items() if name not in PHYSICS]
             if asked:

@@ -6,8 +6,6 @@ noise adds a plain. Convolutions would first have to learn to look for either.
 
 from __future__ import annotations
 
-import functools
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -19,7 +17,7 @@ SIDE = 32
 CELL = 8
 BINS = SIDE * (SIDE // 2 + 1)
 FEATURES = BINS + 1
-"""Channels of `log_spectrum`."""
+"""Channels of `LogSpectrum`."""
 FLOOR = 1e-5
 """Added to the power: somewhat above the variance of rounding to 8 bits."""
 LEAST_SPREAD = 0.02
@@ -30,54 +28,64 @@ MEAN_LOG, SPREAD_LOG = -8.0, 3.0
 
 def mirrored(planes: Tensor, margin: int) -> Tensor:
     """Continue (B, C, H, W) by its reflection, or its edge where it is narrower than that."""
-    mode = "reflect" if margin < min(planes.shape[-2:]) else "replicate"
+    reflects = all(margin < length for length in planes.shape[-2:])
+    mode = "reflect" if reflects else "replicate"
     return F.pad(planes, (margin,) * 4, mode=mode)
 
 
-@torch.no_grad()
-def log_spectrum(image: Tensor, half_width: int) -> Tensor:
-    """Return the log power spectrum around each cell: shape without contrast, and contrast.
+class LogSpectrum(nn.Module):
+    """The log power spectrum around each cell: shape without contrast, and contrast.
+
+    (B, 3, H, W), about [0, 1], H and W multiples of 8, to (B, FEATURES, H/8, W/8): for each
+    frequency how far the log power is above that of natural images (which falls with the square of
+    the frequency), and last the mean over frequencies. The mean over colours is looked at. No
+    gradient runs through it.
 
     Parameters
     ----------
-    image
-        (B, 3, H, W), about [0, 1]; H and W multiples of 8. Its mean over colours is looked at.
     half_width
         The power is averaged over ``2 * half_width + 1`` cells in each direction.
-
-    Returns
-    -------
-    Tensor
-        (B, FEATURES, H/8, W/8): for each frequency how far the log power is above that of natural
-        images (which falls with the square of the frequency), and last the mean over frequencies.
-        No gradient runs through it.
     """
-    grey = image.mean(dim=1, keepdim=True)
-    grey = mirrored(grey.float() if grey.dtype.itemsize < 4 else grey, (SIDE - CELL) // 2)
-    windows = grey[:, 0].unfold(1, SIDE, CELL).unfold(2, SIDE, CELL)  # (B, h, w, SIDE, SIDE)
-    windows = windows - windows.mean(dim=(-2, -1), keepdim=True)
-    taper, expected = _taper_and_expected(grey.device, grey.dtype)
-    power = torch.view_as_real(torch.fft.rfft2(windows * taper)).square().sum(dim=-1)
-    power = window_mean(power.flatten(-2).movedim(-1, 1), half_width)
-    log_power = power.add_(FLOOR).log_()
-    mean = log_power.mean(dim=1, keepdim=True)
-    shape = log_power.sub_(mean + expected[:, None, None]).mul_(0.5)
-    return torch.cat((shape, (mean - MEAN_LOG) / SPREAD_LOG), dim=1)
+
+    taper: Tensor
+    expected: Tensor
+
+    def __init__(self, half_width: int) -> None:
+        super().__init__()
+        self.half_width = half_width
+        # On the CPU even where a network without memory is built on the meta device. No file has
+        # them, so that nothing would fill them later.
+        hann = torch.hann_window(SIDE, device="cpu")
+        taper = hann[:, None] * hann
+        down = torch.fft.fftfreq(SIDE, device="cpu")
+        right = torch.fft.rfftfreq(SIDE, device="cpu")
+        expected = -torch.log(down[:, None] ** 2 + right**2 + 1 / SIDE**2).flatten()
+        # Hann window whose square sums to 1, (SIDE, SIDE); natural log power, (BINS,), mean 0.
+        self.register_buffer("taper", taper / taper.square().sum().sqrt(), persistent=False)
+        self.register_buffer("expected", expected - expected.mean(), persistent=False)
+
+    @torch.no_grad()
+    def forward(self, image: Tensor) -> Tensor:
+        grey = image.mean(dim=1, keepdim=True)
+        grey = mirrored(grey.float() if grey.dtype.itemsize < 4 else grey, (SIDE - CELL) // 2)
+        windows = grey[:, 0].unfold(1, SIDE, CELL).unfold(2, SIDE, CELL)  # (B, h, w, SIDE, SIDE)
+        windows = windows - windows.mean(dim=(-2, -1), keepdim=True)
+        power = torch.view_as_real(torch.fft.rfft2(windows * self.taper)).square().sum(dim=-1)
+        power = window_mean(power.flatten(-2).movedim(-1, 1), self.half_width)
+        log_power = power.add_(FLOOR).log_()
+        mean = log_power.mean(dim=1, keepdim=True)
+        shape = log_power.sub_(mean + self.expected[:, None, None]).mul_(0.5)
+        return torch.cat((shape, (mean - MEAN_LOG) / SPREAD_LOG), dim=1)
 
 
-@functools.lru_cache(maxsize=8)
-def _taper_and_expected(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Hann window whose square sums to 1, (SIDE, SIDE), and natural log power, (BINS,), mean 0."""
-    hann = torch.hann_window(SIDE, device=device, dtype=dtype)
-    taper = hann[:, None] * hann
-    down = torch.fft.fftfreq(SIDE, device=device, dtype=dtype)
-    right = torch.fft.rfftfreq(SIDE, device=device, dtype=dtype)
-    expected = -torch.log(down[:, None] ** 2 + right**2 + 1 / SIDE**2).flatten()
-    return taper / taper.square().sum().sqrt(), expected - expected.mean()
+def log_spectrum(image: Tensor, half_width: int) -> Tensor:
+    """Return the `LogSpectrum` of images where no network is at hand."""
+    answer: Tensor = LogSpectrum(half_width).to(image.device)(image)
+    return answer
 
 
 class SpectrumReader(nn.Module):
-    """A small network on each cell's `log_spectrum`: (B, FEATURES, h, w) to (B, channels, h, w).
+    """A small network on each cell's `LogSpectrum`: (B, FEATURES, h, w) to (B, channels, h, w).
 
     Answers 0 at the start, so that it can be added to a network that is trained already.
     """

@@ -13,12 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from napari_baryir.devices import (
-    SMALLEST_TILE,
-    Precision,
-    is_out_of_memory,
-    release_memory,
-)
+from napari_baryir.devices import SMALLEST_TILE, Precision, is_out_of_memory, release_memory
 from napari_baryir.errors import DeviceError
 from napari_baryir.imaging.tiles import TileGrid
 from napari_baryir.network.scene import at_place
@@ -33,17 +28,9 @@ class MemoryAware(ABC):
     """Computes something of a tile, in parts where memory runs out.
 
     A network that looks at scenes is shown each plane first, reduced (`see_plane`), and learns
-    where each tile lies in it (`corner`).
-
-    Parameters
-    ----------
-    model
-        ``model.size_multiple`` is the network's grid. Used as it is if it is on `device` and in
-        evaluation mode, else a copy.
-    device, precision
-        Where and how to compute.
-    overlap
-        Overlap of tiles that had to be halved, pixels.
+    where each tile lies in it (`corner`). The model is used as it is if it is on `device` and in
+    evaluation mode, else a copy; ``model.size_multiple`` is its grid. `overlap` is that of tiles
+    that had to be halved, pixels.
     """
 
     def __init__(
@@ -65,14 +52,9 @@ class MemoryAware(ABC):
         self._picture: NDArray[np.float32] | None = None
 
     def see_plane(self, picture: NDArray[np.float32], height: int, width: int) -> None:
-        """Decide what is coarse in the plane whose tiles come next.
+        """Decide what is coarse in the plane, `height` by `width` pixels, whose tiles come next.
 
-        Parameters
-        ----------
-        picture
-            The whole plane reduced to `scene_size`, (h, w, 1 or 3) float32, finite.
-        height, width
-            Size of the plane, pixels.
+        `picture` is the whole plane reduced to `scene_size`, (h, w, 1 or 3) float32, finite.
         """
         self._plane = height, width
         if self._picture is not None and np.array_equal(self._picture, picture):
@@ -96,13 +78,14 @@ class MemoryAware(ABC):
     def _run(self, tile: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         """Compute a tile at once: maps (h, w, ...), of the tile's grid or of a coarser one."""
 
+    @abstractmethod
+    def values(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Compute a tile (H, W, C) of a lazy image: to (H, W, depth), or to (H/8, W/8, depth)."""
+
     def compute(self, tile: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         """Compute a tile, (H, W, C) float32, in parts if it has to be.
 
-        Raises
-        ------
-        DeviceError
-            If memory runs out at the smallest tile.
+        Raises `DeviceError` if memory runs out at the smallest tile.
         """
         while self.largest is None or max(tile.shape[:2]) <= self.largest:
             try:
@@ -174,24 +157,10 @@ class TileEngine(MemoryAware):
     """Computes what a network changes in a tile.
 
     It works with changes, restored minus degraded in [0, 1], since adding these to the original
-    loses nothing to float32 and makes blending, strength and NaN simple.
-
-    Parameters
-    ----------
-    model
-        ``model(x)`` gives an output with `restored`; ``model.size_multiple`` is the network's grid.
-        Used as it is if it is on `device` and in evaluation mode, else a copy.
-    device, precision
-        Where and how to compute.
-    ensemble
-        Average over the 8 flips and rotations.
-    removed
-        Amount of each of the network's degradations to remove, 0 to 1; None for all of all.
-    overlap
-        Overlap of tiles that had to be halved, pixels.
-    skip_empty
-        Leave tiles alone in which every value is the same. For lazy images, whose whole planes
-        cannot be checked for this.
+    loses nothing to float32 and makes blending, strength and NaN simple. `ensemble` averages over
+    the 8 flips and rotations. `removed` is the amount of each of the network's degradations to
+    remove, 0 to 1; None for all of all. `skip_empty` leaves tiles alone in which every value is the
+    same: for lazy images, whose whole planes cannot be checked for this.
     """
 
     def __init__(
@@ -211,24 +180,17 @@ class TileEngine(MemoryAware):
         self.skip_empty = skip_empty
 
     def change(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Compute what the network changes in a tile.
+        """Compute what the network changes in a tile: restored minus `tile`.
 
-        Parameters
-        ----------
-        tile
-            (H, W, C) float32, about [0, 1], finite; H and W multiples of `multiple`, C 1 or 3. Grey
-            is shown to the network in all three channels, and its three answers are averaged.
-
-        Returns
-        -------
-        Restored minus `tile`, (H, W, C) float32.
-
-        Raises
-        ------
-        DeviceError
-            If memory runs out at the smallest tile, or the network's answer is not finite.
+        Both are (H, W, C) float32, about [0, 1], finite; H and W multiples of `multiple`, C 1 or 3.
+        Grey is shown to the network in all three channels, and its three answers are averaged.
+        Raises `DeviceError` if memory runs out at the smallest tile, or the network's answer is not
+        finite.
         """
         return self.compute(tile)[0]
+
+    def values(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
+        return self.change(tile)
 
     def _run(self, tile: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         if self.skip_empty and (tile == tile[:1, :1]).all():
@@ -255,10 +217,7 @@ class TileEngine(MemoryAware):
             else:
                 latents = network.encode(x)
                 restored = network.decode(
-                    x,
-                    latents,
-                    removed=self.removed,
-                    **self._seen(size or _size(x), turned),
+                    x, latents, removed=self.removed, **self._seen(size or _size(x), turned)
                 )
         return restored.float()
 

@@ -22,9 +22,7 @@ LazyArray = Any
 def planes_in_order(image: LazyArray, layout: PlaneLayout) -> tuple[LazyArray, list[str]]:
     """Bring the axes of an image into the order (C, ..., Y, X, S), C and S added if missing.
 
-    Returns
-    -------
-    The image, each plane in chunks of its own; and its own axes in their new order.
+    Returns the image, each plane in chunks of its own, and its own axes in their new order.
     """
     outer = [a for a in layout.axes if a not in "CYXS"]
     order = [a for a in ("C", *outer, "Y", "X", "S") if a in layout.axes]
@@ -35,6 +33,13 @@ def planes_in_order(image: LazyArray, layout: PlaneLayout) -> tuple[LazyArray, l
         planes = planes[..., np.newaxis]
     ones = dict.fromkeys(range(planes.ndim - 3), 1)
     return planes.rechunk({**ones, planes.ndim - 1: -1}), order
+
+
+def as_image(planes: LazyArray, layout: PlaneLayout, order: list[str]) -> LazyArray:
+    """Undo `planes_in_order`."""
+    planes = planes if "S" in order else planes[..., 0]
+    planes = planes if "C" in order else planes[0]
+    return planes.transpose([order.index(a) for a in layout.axes])
 
 
 def cut_tiles(planes: LazyArray, grid: TileGrid) -> LazyArray:

@@ -18,7 +18,8 @@ from napari_baryir.imaging.axes import PlaneLayout
 from napari_baryir.imaging.checks import as_array, axes_of_names, check_image
 from napari_baryir.imaging.intensity import IntensityMap, IntensityMode, choose_intensity
 from napari_baryir.imaging.tiles import TileGrid
-from napari_baryir.restoration.model_source import ModelSource, check_model, find_model
+from napari_baryir.restoration.portable_model import PortableModel, check_model, find_model
+from napari_baryir.version import __version__
 
 OneIntensity = IntensityMap | Mapping[str, Any] | tuple[float, float]
 Intensity = str | OneIntensity | Sequence[OneIntensity]
@@ -78,12 +79,8 @@ class Options:
 def check_options(image: Any, asked: RestoreOptions, out: Any = None, first: Any = None) -> Options:
     """Check the arguments of `napari_baryir.restoration.iter_restore`.
 
-    Raises
-    ------
-    InputError
-        If the image or an option cannot be used; says what to do.
-    DeviceError
-        If this computer lacks the device.
+    Raises `InputError` if the image or an option cannot be used, and `DeviceError` if this computer
+    lacks the device.
     """
     array = as_array(image)
     layout, guessed = check_image(array, asked.axes or axes_of_names(image))
@@ -110,10 +107,7 @@ def check_options(image: Any, asked: RestoreOptions, out: Any = None, first: Any
 def check_remove(remove: Any) -> dict[str, float] | None:
     """Turn `remove` into amounts by name; None stands for all of everything.
 
-    Raises
-    ------
-    InputError
-        If it is none of the forms of `Remove`, or an amount is outside 0 to 1.
+    Raises `InputError` if it is none of the forms of `Remove`, or an amount is outside 0 to 1.
     """
     if isinstance(remove, str):
         remove = [part.strip() for part in remove.split(",")]
@@ -137,10 +131,7 @@ def removed_amounts(
 ) -> tuple[float, ...] | None:
     """Return the amount to remove of each degradation that a network knows.
 
-    Raises
-    ------
-    InputError
-        If the network does not know one of the names, or cannot be steered.
+    Raises `InputError` if the network does not know one of the names, or cannot be steered.
     """
     if remove is None:
         return None
@@ -161,17 +152,7 @@ def removed_amounts(
 def choose_intensities(
     image: Any, layout: PlaneLayout, intensity: str | tuple[IntensityMap, ...] = "auto"
 ) -> tuple[IntensityMap, ...]:
-    """Choose one map per channel, over all planes of the channel where `intensity` is a mode.
-
-    Parameters
-    ----------
-    image
-        NumPy or dask.
-    layout
-        Layout of the image.
-    intensity
-        An `IntensityMode`, or maps that are returned as they are.
-    """
+    """Choose one map per channel, over all planes of the channel where `intensity` is a mode."""
     if not isinstance(intensity, str):
         return intensity
     return tuple(
@@ -276,7 +257,7 @@ class Plan:
     """The decisions that need the network and the image: tiles, intensity maps, amounts."""
 
     options: Options
-    source: ModelSource
+    model: PortableModel
     grid: TileGrid
     intensities: tuple[IntensityMap, ...]
     removed: tuple[float, ...] | None
@@ -290,22 +271,39 @@ class Plan:
         return self.options.remove is None or self.options.remove.get("noise", 0) > 0
 
     @property
-    def seconds(self) -> float:
-        """Return the time since the work was planned."""
-        return time.perf_counter() - self.begin
+    def layout(self) -> PlaneLayout:
+        """Return the planes of the image."""
+        return self.options.layout
+
+    def provenance(self, tile: int | None) -> dict[str, Any]:
+        """Return the fields of a `Provenance`; `tile`: greatest side that fitted, if known."""
+        options, grid = self.options, self.grid
+        return {
+            "axes_guessed": options.axes_guessed,
+            "model": self.model.name,
+            "weights_hash": self.model.weights_hash,
+            "intensity": self.intensities,
+            "device": str(options.device),
+            "precision": options.precision,
+            "tile": min(grid.tile, tile or grid.tile),
+            "overlap": grid.overlap,
+            "seconds": time.perf_counter() - self.begin,
+            "started": self.started.isoformat(timespec="seconds"),
+            "version": __version__,
+        }
 
     @classmethod
     def of(cls, options: Options) -> Plan:
         """Load the network, look at the image, and lay out the tiles."""
         started, begin = datetime.now(UTC), time.perf_counter()
         layout = options.layout
-        source = find_model(options.asked.model, rgb=layout.rgb)
-        removed = removed_amounts(options.remove, source.module, source.name)
+        model = find_model(options.asked.model, rgb=layout.rgb)
+        removed = removed_amounts(options.remove, model.module, model.name)
         height, width = layout.height, layout.width
-        multiple = int(cast(Any, source.module).size_multiple)
+        multiple = int(cast(Any, model.module).size_multiple)
         tile = options.asked.tile
         if tile == "auto":
-            tile = choose_tile(height, width, source.module, options.device)
+            tile = choose_tile(height, width, model.module, options.device)
         # Whole cells of the network's grid; the last one of a plane may lie partly outside.
         if tile == "whole" or int(tile) >= max(height, width):
             tile = -(-max(height, width) // multiple) * multiple
@@ -316,4 +314,4 @@ class Plan:
             overlap = min(int(options.asked.overlap), tile // 2)
         intensities = choose_intensities(options.image, layout, options.intensity)
         grid = TileGrid(height, width, tile, overlap, multiple)
-        return cls(options, source, grid, intensities, removed, started, begin)
+        return cls(options, model, grid, intensities, removed, started, begin)

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_baryir.imaging.axes import PlaneLayout
 from napari_baryir.imaging.intensity import NETWORK_HIGH, NETWORK_LOW, IntensityMap
 from napari_baryir.imaging.reduction import Reduction
-from napari_baryir.imaging.tiles import TileGrid, fill_invalid, pad_to
+from napari_baryir.imaging.tiles import fill_invalid, pad_to
 from napari_baryir.network.scene import scene_size
 from napari_baryir.restoration.engine import MemoryAware, TileEngine
 from napari_baryir.restoration.options import Plan
@@ -23,10 +22,9 @@ HOT_NEIGHBOURS = 2
 
 
 def to_unit(colours: NDArray[Any], intensity: IntensityMap) -> NDArray[np.float32]:
-    """Map (H, W, C) to what a network is shown, float32.
+    """Map (H, W, C) to what a network is shown: about [0, 1], float32.
 
-    About [0, 1]; held within `NETWORK_LOW` and `NETWORK_HIGH`; NaN and inf are filled from their
-    surroundings.
+    Held within `NETWORK_LOW` and `NETWORK_HIGH`; NaN and inf are filled from their surroundings.
     """
     unit = np.clip(intensity.apply(colours), NETWORK_LOW, NETWORK_HIGH)
     if colours.dtype.kind != "f":
@@ -77,33 +75,21 @@ def add_change(
     return np.where(np.isfinite(colours), restored, colours)
 
 
-def look_at(
-    image: Any,
-    layout: PlaneLayout,
-    grid: TileGrid,
-    plane: int,
-    intensity: IntensityMap,
-    engine: MemoryAware,
-) -> bool:
+def look_at(plan: Plan, plane: int, intensity: IntensityMap, engine: MemoryAware) -> bool:
     """Show an engine a whole plane, reduced, one row of tiles at a time.
 
-    Returns
-    -------
-    bool
-        Whether there is anything in the plane to restore. This is decided for planes, not for
-        tiles: an empty tile in a hazy or dark picture must change with it. Without a scene to look
-        at, the first row mostly decides it.
+    Returns whether there is anything in the plane to restore. This is decided for planes, not for
+    tiles: an empty tile in a hazy or dark picture must change with it. Without a scene to look at,
+    the first row mostly decides it.
     """
+    layout = plan.layout
     height, width, colours = layout.height, layout.width, layout.colours
     size = scene_size(height, width, engine.scene_side) if engine.scene_side else (1, 1)
     reduction = Reduction(height, width, size, colours) if engine.scene_side else None
     first: NDArray[np.float32] | None = None
     constant = True
-    bands = [slice(0, 1)] if reduction is None else []
-    ends = [*(row.start for row in grid.rows[1:]), height]
-    bands += [slice(row.start, end) for row, end in zip(grid.rows, ends, strict=True)]
-    for rows in bands:
-        unit = to_unit(layout.read(image, plane, rows)[..., :colours], intensity)
+    for rows in (*([slice(0, 1)] if reduction is None else []), *plan.grid.bands):
+        unit = to_unit(layout.read(plan.options.image, plane, rows)[..., :colours], intensity)
         first = unit[:1, :1] if first is None else first
         constant = constant and not bool((unit != first).any())
         if reduction is not None:
@@ -118,21 +104,11 @@ def look_at(
 def iter_planes(
     plan: Plan, work: Callable[[int, IntensityMap], Generator[None, None, None]]
 ) -> Generator[Progress, None, None]:
-    """Work on the planes of an image in their order.
+    """Work on the planes of an image in their order; `work` yields after each tile of a plane.
 
-    Parameters
-    ----------
-    plan
-        The planes and their tiles.
-    work
-        Works on a plane, and yields after each of its tiles.
-
-    Yields
-    ------
-    Progress
-        Planned, then after every tile.
+    Yields a `Progress` when the work is planned, then after every tile.
     """
-    layout, count = plan.options.layout, plan.grid.count
+    layout, count = plan.layout, plan.grid.count
     done, total, planes = 0, layout.planes * count, layout.planes
     yield Progress(done, total, plan.options.order[0], planes)
     for plane in plan.options.order:
@@ -151,86 +127,62 @@ class PlaneRestorer:
     """
 
     engine: TileEngine
-    image: Any
-    """NumPy, dask or zarr; read one row of tiles at a time."""
+    plan: Plan
     out: Any
     """Writable, of the image's shape and dtype."""
-    layout: PlaneLayout
-    grid: TileGrid
-    strength: float
-    denoise: bool = True
-    """Whether to mend hot pixels."""
     non_finite: list[int] = field(default_factory=list)
     """Number of NaN and infinite values in each band of rows that was written."""
 
     def restore(self, plane: int, intensity: IntensityMap) -> Generator[None, None, None]:
         """Restore one plane, yielding after each tile."""
-        if not look_at(self.image, self.layout, self.grid, plane, intensity, self.engine):
-            yield from self._copy(plane)
+        plan, grid, layout = self.plan, self.plan.grid, self.plan.layout
+        columns = grid.columns
+        if not look_at(plan, plane, intensity, self.engine):  # written as it is
+            for rows in grid.bands:
+                original = layout.read(plan.options.image, plane, rows)
+                self._write(plane, rows.start, original, original[..., : layout.colours])
+                yield from (None for _ in columns)
             return
-        height, colours = self.layout.height, self.layout.colours
-        rows, columns = self.grid.rows, self.grid.columns
-        band = np.zeros((rows[0].size, columns[-1].stop, colours), np.float32)
-        ends = [*(row.start for row in rows[1:]), height]
-        for number, (row, end) in enumerate(zip(rows, ends, strict=True)):
-            original = self.layout.read(self.image, plane, row.within(height))
-            shown = original[..., :colours]
-            if self.denoise:
-                shown = without_hot_pixels(shown, intensity)
+        band = np.zeros((grid.rows[0].size, columns[-1].stop, layout.colours), np.float32)
+        for number, (row, finished) in enumerate(zip(grid.rows, grid.bands, strict=True)):
+            original = layout.read(plan.options.image, plane, row.within(layout.height))
+            colours = original[..., : layout.colours]
+            shown = without_hot_pixels(colours, intensity) if plan.denoises else colours
             unit = to_unit(shown, intensity)
             for column in range(len(columns)):
                 self._blend_tile(band, unit, number, column)
                 if column < len(columns) - 1:
                     yield
-            done = end - row.start
-            self._write(plane, row.start, original[:done], band, intensity)
+            done, strength = finished.stop - finished.start, plan.options.strength
+            values = colours[:done]
+            if plan.denoises:
+                values = without_hot_pixels(values, intensity, strength)
+            restored = add_change(values, band[:done, : layout.width], intensity, strength)
+            self._write(plane, row.start, original[:done], restored)
             band[:-done] = band[done:].copy()
             band[-done:] = 0
             yield
 
-    def _copy(self, plane: int) -> Generator[None, None, None]:
-        """Write a plane as it is, with the yields of `restore`."""
-        height, columns = self.layout.height, len(self.grid.columns)
-        rows = self.grid.rows
-        ends = [*(row.start for row in rows[1:]), height]
-        for row, end in zip(rows, ends, strict=True):
-            original = self.layout.read(self.image, plane, slice(row.start, end))
-            self.layout.write(self.out, plane, slice(row.start, end), original)
-            self._count(original)
-            yield from (None for _ in range(columns))
-
-    def _count(self, original: NDArray[Any]) -> None:
-        if original.dtype.kind == "f":
-            colours = original[..., : self.layout.colours]
-            self.non_finite.append(int(np.count_nonzero(~np.isfinite(colours))))
-
     def _blend_tile(
         self, band: NDArray[np.float32], unit: NDArray[np.float32], row: int, column: int
     ) -> None:
-        span = self.grid.columns[column]
-        tile = unit[:, span.within(self.layout.width)]
-        self.engine.corner = self.grid.rows[row].start, span.start
-        change = self.engine.change(pad_to(tile, self.grid.rows[row].size, span.size))
-        change *= self.grid.row_windows[row][:, None, None]
-        change *= self.grid.column_windows[column][:, None]
+        grid = self.plan.grid
+        span = grid.columns[column]
+        tile = unit[:, span.within(grid.width)]
+        self.engine.corner = grid.rows[row].start, span.start
+        change = self.engine.change(pad_to(tile, grid.rows[row].size, span.size))
+        change *= grid.row_windows[row][:, None, None]
+        change *= grid.column_windows[column][:, None]
         band[:, span.start : span.stop] += change
 
     def _write(
-        self,
-        plane: int,
-        start: int,
-        original: NDArray[Any],
-        band: NDArray[np.float32],
-        intensity: IntensityMap,
+        self, plane: int, start: int, original: NDArray[Any], restored: NDArray[Any]
     ) -> None:
-        """Write finished rows."""
-        colours, samples = self.layout.colours, self.layout.samples
-        rows, width = original.shape[:2]
-        values = original[..., :colours]
-        if self.denoise:
-            values = without_hot_pixels(values, intensity, self.strength)
-        restored = add_change(values, band[:rows, :width], intensity, self.strength)
-        if samples > colours:  # alpha, untouched
-            restored = np.concatenate([restored, original[..., colours:]], axis=-1)
-        self.layout.write(self.out, plane, slice(start, start + rows), restored)
-        self._count(original)
+        """Write finished rows, whose colours are `restored`; alpha stays as it was."""
+        layout = self.plan.layout
+        if original.dtype.kind == "f":
+            colours = original[..., : layout.colours]
+            self.non_finite.append(int(np.count_nonzero(~np.isfinite(colours))))
+        if layout.samples > layout.colours:
+            restored = np.concatenate([restored, original[..., layout.colours :]], axis=-1)
+        layout.write(self.out, plane, slice(start, start + len(original)), restored)

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from napari_baryir.imaging.checks import is_dask
+from napari_baryir.imaging.labelled import is_labelled, named_axes, values_of
 from napari_baryir.restoration.engine import TileEngine
 from napari_baryir.restoration.options import (
     Intensity,
@@ -28,7 +29,6 @@ from napari_baryir.restoration.options import (
 from napari_baryir.restoration.planes import PlaneRestorer, iter_planes
 from napari_baryir.restoration.results import Progress, Restoration
 from napari_baryir.steps import finish
-from napari_baryir.version import __version__
 
 __all__ = ["Progress", "Restoration", "iter_restore", "restore"]
 
@@ -47,6 +47,7 @@ def restore(
     ensemble: bool = False,
     remove: Remove = "auto",
     out: Any = None,
+    progress: bool = False,
 ) -> Restoration:
     """Restore an image.
 
@@ -54,16 +55,17 @@ def restore(
     ----------
     image
         NumPy, dask or zarr array of 2 or more dimensions, 8 to 64 bit integer or float; each RGB(A)
-        or single-channel plane is restored by itself. Never changed.
+        or single-channel plane is restored by itself. Never changed. Or a DataArray of xarray.
     axes
-        One letter of T, Z, C, Y, X, S (RGB samples) per dimension; None guesses from the shape.
+        One letter of T, Z, C, Y, X, S (RGB samples) per dimension; None: the dims of xarray, or a
+        guess from the shape.
     model
         "auto" (photo-compact for RGB, microscopy-compact for the rest), a name, the path of a
         weights file, or a network.
     device
         "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1" or "mps".
     precision
-        "auto" (bfloat16 on CUDA, float32 elsewhere), "float32", "bfloat16" or "float16".
+        "auto" (bfloat16 where it is faster, else float32), "float32", "bfloat16" or "float16".
     tile
         Greatest side of the tiles, pixels, at least 16; "auto": by free memory; "whole": no tiles.
     overlap
@@ -82,11 +84,14 @@ def restore(
     out
         Array to write into, of the image's shape and dtype, for instance zarr. With it, lazy images
         are computed at once, one row of tiles at a time.
+    progress
+        Whether to show a bar, of tiles, on the terminal or in a notebook.
 
     Returns
     -------
     Restoration
-        Its `image` is NumPy for NumPy, a lazy dask array for dask and zarr, or `out`.
+        Its `image` is NumPy for NumPy, a lazy dask array for dask and zarr, or `out`. For xarray it
+        is the same DataArray with the restored values.
 
     Raises
     ------
@@ -100,7 +105,7 @@ def restore(
     asked = RestoreOptions(
         axes, model, device, precision, tile, overlap, intensity, strength, ensemble, remove
     )
-    return finish(start_restoring(image, asked, out))
+    return finish(start_restoring(image, asked, out), progress=progress)
 
 
 def iter_restore(
@@ -119,34 +124,15 @@ def iter_restore(
     out: Any = None,
     first: int | Sequence[int | None] | None = None,
 ) -> Generator[Progress, None, Restoration]:
-    """Restore an image step by step.
+    """Restore an image step by step; arguments, result and errors as for `restore`.
 
     The arguments are checked at once; the network is loaded and the work planned with the first
-    step, which yields a `Progress` with nothing done. Closing the generator stops the work; then
-    only `out`, where given, holds what was finished.
+    step, which yields a `Progress` with nothing done; one more follows after every tile, and none
+    where the result is lazy. Closing the generator stops the work; then only `out`, where given,
+    holds what was finished.
 
-    Parameters
-    ----------
-    image, axes, model, device, precision, tile, overlap, intensity, strength, ensemble, remove, out
-        As for `restore`.
-    first
-        The plane to begin with, the others following by distance: its number, or one index per
-        axis other than Y, X and S, None where any will do.
-
-    Yields
-    ------
-    Progress
-        Planned, then after every tile. Nothing where the result is lazy.
-
-    Returns
-    -------
-    Restoration
-        As `restore`.
-
-    Raises
-    ------
-    InputError, WeightsError, DeviceError
-        As `restore`.
+    `first` is the plane to begin with, the others following by distance: its number, or one index
+    per axis other than Y, X and S, None where any will do.
     """
     asked = RestoreOptions(
         axes, model, device, precision, tile, overlap, intensity, strength, ensemble, remove
@@ -161,67 +147,61 @@ def start_restoring(
     first: int | Sequence[int | None] | None = None,
 ) -> Generator[Progress, None, Restoration]:
     """Restore step by step as `iter_restore`, with the options in one record."""
-    options = check_options(image, asked, out, first)
-    return _lazily(options) if out is None and is_dask(options.image) else _at_once(options)
+    if asked.axes is None:
+        asked = replace(asked, axes=named_axes(image))
+    options = check_options(values_of(image), asked, out, first)
+    steps = _lazily(options) if out is None and is_dask(options.image) else _at_once(options)
+    return _labelled(steps, image) if out is None and is_labelled(image) else steps
 
 
-def _result(plan: Plan, image: Any, tile: int, non_finite: int | None) -> Restoration:
+def _labelled(
+    steps: Generator[Progress, None, Restoration], image: Any
+) -> Generator[Progress, None, Restoration]:
+    """Give the result the names, coordinates and attributes of `image`."""
+    done = yield from steps
+    return replace(done, image=image.copy(data=done.image))
+
+
+def result_of(plan: Plan, image: Any, tile: int | None, non_finite: int | None) -> Restoration:
     """Return the record of the run with the restored `image`."""
     options = plan.options
     return Restoration(
         image=image,
-        axes=options.layout.axes,
-        axes_guessed=options.axes_guessed,
-        model=plan.source.name,
-        weights_hash=plan.source.weights_hash,
-        intensity=plan.intensities,
-        device=str(options.device),
-        precision=options.precision,
-        tile=tile,
-        overlap=plan.grid.overlap,
+        axes=plan.layout.axes,
         strength=options.strength,
         ensemble=bool(options.asked.ensemble),
         remove="auto" if options.remove is None else options.remove,
         non_finite=non_finite,
-        seconds=plan.seconds,
-        started=plan.started.isoformat(timespec="seconds"),
-        version=__version__,
+        **plan.provenance(tile),
     )
 
 
 def _at_once(options: Options) -> Generator[Progress, None, Restoration]:
     """Restore into an array, yielding after every tile."""
     plan = Plan.of(options)
-    layout, grid = options.layout, plan.grid
     engine = TileEngine(
-        plan.source.load(),
+        plan.model.load(),
         options.device,
         options.precision,
         ensemble=bool(options.asked.ensemble),
         removed=plan.removed,
-        overlap=grid.overlap,
+        overlap=plan.grid.overlap,
     )
     steps = iter_planes(plan, lambda plane, intensity: restorer.restore(plane, intensity))
     yield next(steps)
-    out = np.empty(layout.shape, options.image.dtype) if options.out is None else options.out
-    restorer = PlaneRestorer(
-        engine, options.image, out, layout, grid, options.strength, plan.denoises
-    )
+    image = options.image
+    out = np.empty(image.shape, image.dtype) if options.out is None else options.out
+    restorer = PlaneRestorer(engine, plan, out)
     for progress in steps:
         finished = progress.plane_index if isinstance(out, np.ndarray) else None
         yield progress if finished is None else replace(progress, array=out[finished])
-    tile = min(grid.tile, engine.largest or grid.tile)
-    return _result(plan, out, tile, sum(restorer.non_finite))
+    return result_of(plan, out, engine.largest, sum(restorer.non_finite))
 
 
 def _lazily(options: Options) -> Generator[Progress, None, Restoration]:
     """Plan a dask array that restores when it is computed; yields nothing."""
     yield from ()
-    from napari_baryir.restoration.lazy import RestoreTiles, TiledPlanes
+    from napari_baryir.restoration.lazy import restore_lazily
 
     plan = Plan.of(options)
-    tiles = RestoreTiles.of(plan)
-    image = TiledPlanes(options.layout, plan.grid, tiles).restore(
-        options.image, plan.intensities, options.strength, plan.denoises
-    )
-    return _result(plan, image, plan.grid.tile, None)
+    return result_of(plan, restore_lazily(plan), None, None)

@@ -92,6 +92,16 @@ REGISTRY: dict[str, ModelCard] = {
 }
 """Model name to card."""
 
+PUBLISHED = {
+    "published-3d": "The authors' own: noise, rain, haze",
+    "published-5d": "The authors' own: noise, rain, haze, blur, low light",
+}
+"""Names that the authors' checkpoints are to be imported by, and their titles."""
+NOT_HERE_YET = (
+    "not here yet: get it from https://github.com/xl-tang3/BaryIR (Pretrained Weights), then "
+    "napari-baryir import-weights; docs/published-weights.md"
+)
+
 
 def available_models() -> list[ModelCard]:
     """List the models of the registry, then the user's own (imported or fine-tuned).
@@ -154,6 +164,18 @@ def find_weights(name_or_path: str | os.PathLike[str]) -> Path:
     )
 
 
+def find_card(name_or_path: str | os.PathLike[str]) -> ModelCard:
+    """Return the card of a model by name, or of a weights file.
+
+    Raises
+    ------
+    ModelUnavailableError, WeightsError
+        As `load_model`.
+    """
+    path = find_weights(name_or_path)
+    return REGISTRY.get(os.fspath(name_or_path)) or _card_of(read_header(path), path)
+
+
 def removable_by(name_or_path: str | os.PathLike[str]) -> tuple[str, ...]:
     """Return the degradations that a model can remove while it leaves others.
 
@@ -170,6 +192,8 @@ def removable_by(name_or_path: str | os.PathLike[str]) -> tuple[str, ...]:
 
 def no_such_model(name: str) -> str:
     """Describe a name that no model has: the message lists the names there are, and the nearest."""
+    if name in PUBLISHED:
+        return f"'{name}' is {NOT_HERE_YET}"
     names = [card.name for card in available_models()]
     close = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean '{close[0]}'? " if close else ""

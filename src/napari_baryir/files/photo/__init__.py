@@ -1,1 +1,1 @@
-"""Photographs, read and written: PNG, JPEG, WebP, AVIF and BMP."""
+"""Photographs, read and written: PNG, JPEG, WebP, AVIF, HEIC and BMP."""

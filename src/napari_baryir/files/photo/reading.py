@@ -1,4 +1,4 @@
-"""Read PNG, JPEG, WebP, AVIF and BMP: upright, with colour profile, EXIF and resolution."""
+"""Read PNG, JPEG, WebP, AVIF, HEIC and BMP: upright, with colour profile, EXIF and resolution."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from napari_baryir.errors import InputError
-from napari_baryir.files.formats import require_format
+from napari_baryir.files.formats import extra_needed, require_format
 from napari_baryir.files.image_file import ImageFile, upright
 from napari_baryir.files.photo.png_chunks import KEPT, Chunk, read_chunks
 
@@ -56,10 +56,19 @@ def read(path: Path) -> ImageFile:
 
 
 def require_codec(path: Path, name: str) -> None:
-    """Make sure that Pillow has a format; AVIF and WebP are left out of some of its builds."""
+    """Make sure that Pillow has a format; AVIF and WebP are left out of some of its builds.
+
+    HEIC it learns from pillow-heif.
+    """
     Image.preinit()
     if name.upper() not in Image.SAVE:
         Image.init()  # loads all formats, which the usual ones need not wait for
+    if name == "heif":
+        try:
+            import pillow_heif
+        except ModuleNotFoundError as error:
+            raise extra_needed(path, name) from error
+        pillow_heif.register_heif_opener()
     if name.upper() not in Image.SAVE:
         raise InputError(f"{path}: the installed Pillow has no {name.upper()}; upgrade Pillow")
 

@@ -1,4 +1,4 @@
-"""Write PNG, JPEG, WebP, AVIF and BMP, with colour profile, EXIF and resolution."""
+"""Write PNG, JPEG, WebP, AVIF, HEIC and BMP, with colour profile, EXIF and resolution."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     # Colours at full resolution: restoring them and then averaging four pixels would be a waste.
     "jpeg": {"quality": QUALITY, "subsampling": 0},
     "avif": {"quality": QUALITY, "subsampling": "4:4:4"},
+    "heif": {"quality": QUALITY, "chroma": 444},
     # Its lossy kind always averages colours.
     "webp": {"lossless": True, "exact": True},
     "bmp": {},

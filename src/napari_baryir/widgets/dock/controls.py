@@ -21,6 +21,16 @@ from napari_baryir.widgets.viewer.regions import Region
 LazyMode = Literal["lazy", "memory", "zarr"]
 """What becomes of lazy layers: computed as one scrolls, at once in memory, or into a file."""
 
+MOST_LETTERS = 22
+"""A list in a dock as wide as its other controls shows so many."""
+
+DEVICES = {
+    "auto": "automatic",
+    "cpu": "processor (CPU)",
+    "cuda": "graphics card (NVIDIA)",
+    "mps": "graphics (Apple)",
+}
+
 REGIONS: dict[str, Region] = {
     "whole layer": "layer",
     "current plane": "plane",
@@ -48,6 +58,21 @@ def lay_out(controls: list[Any]) -> QWidget:
         native.setSizePolicy(QSizePolicy.Policy.Ignored, native.sizePolicy().verticalPolicy())
         form.addRow(control.label, native)
     return page
+
+
+def side_by_side(*widgets: QWidget) -> QWidget:
+    """Put widgets of equal width beside each other."""
+    row = QWidget()
+    layout = QHBoxLayout(row)
+    layout.setContentsMargins(0, 0, 0, 0)
+    for widget in widgets:
+        layout.addWidget(widget, 1)
+    return row
+
+
+def short(name: str) -> str:
+    """Return a name without its middle where it is too long for a dock; the ends say most."""
+    return name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS // 2]}…{name[-10:]}"
 
 
 def set_shown(control: Any, shown: bool) -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from importlib.metadata import metadata
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtCore import QEvent, Qt, QTimer, QUrl
+from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import (
     QDockWidget,
     QFrame,
     QMainWindow,
     QPushButton,
     QScrollArea,
+    QTabWidget,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -51,6 +55,8 @@ class RunDock(QWidget):
 
     form: Any
     session: Any
+    page = ""
+    """The page of the documentation that describes the dock."""
 
     def __init__(
         self,
@@ -68,6 +74,10 @@ class RunDock(QWidget):
         self.button = QPushButton(word)
         self.button.setObjectName(word.lower())
         self.advanced = _folded(lay_out(self.form.advanced))
+        self.help = QToolButton()
+        self.help.setText("?")
+        self.help.setToolTip("What this dock does, in the browser.")
+        self.help.clicked.connect(self._open_page)
         self._word = word
         self._docked = False
         # Later, for napari has not put its frame into the window yet when it takes the dock.
@@ -79,8 +89,12 @@ class RunDock(QWidget):
 
     def start(self) -> None:
         """Do what the button does while nothing runs."""
+        self._try(self._start)
+
+    def _try(self, start: Callable[[], object]) -> None:
+        """Start something; a `BaryIRError` is shown as a sentence."""
         try:
-            self._start()
+            start()
         except BaryIRError as error:
             self._complain(Problem.of(error))
 
@@ -109,6 +123,13 @@ class RunDock(QWidget):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(content)
+        if isinstance(content, QTabWidget):
+            content.setCornerWidget(self.help)
+        else:
+            outer.addWidget(self.help, alignment=Qt.AlignmentFlag.AlignRight)
+
+    def _open_page(self) -> None:
+        QDesktopServices.openUrl(QUrl(f"{documentation()}/{self.page}"))
 
     def _begin(self) -> None:
         """Follow the controls and the session from now on."""
@@ -207,6 +228,12 @@ class Column(QScrollArea):
         widest = max(each.minimumSizeHint().width() for each in (inner, self._hidden))
         margins = 2 * inner.layout().contentsMargins().left()
         self.setMinimumWidth(widest + margins + self.verticalScrollBar().sizeHint().width())
+
+
+def documentation() -> str:
+    """Return the address of the documentation, from the metadata of the package."""
+    listed = metadata(PLUGIN).get_all("Project-URL") or []
+    return next(str(each).split(", ")[1] for each in listed if each.startswith("Documentation"))
 
 
 def open_dock(viewer: Any, name: str) -> Any:

@@ -12,17 +12,20 @@ from qtpy.QtCore import QObject, QSettings, Signal
 from napari_baryir.errors import InputError
 from napari_baryir.imaging.intensity import read_intensity
 from napari_baryir.widgets.dock.controls import (
+    DEVICES,
     LAZY,
     REGIONS,
     card_text,
     model_choices,
     read_pixels,
     set_shown,
+    short,
     store,
 )
 from napari_baryir.widgets.dock.settings import Defaults, defaults
 from napari_baryir.widgets.viewer import layers
 from napari_baryir.widgets.viewer.regions import (
+    Region,
     axes_of,
     box_of,
     level_0,
@@ -60,9 +63,9 @@ class Form(QObject):
         device = self._preferred.device
         self.model = ComboBox(label="model", choices=model_choices())
         self.device = ComboBox(
-            label="device", choices=list(self.devices),
+            label="compute on", choices=[(DEVICES[name], name) for name in self.devices],
             value=device if device in self.devices else "auto",
-            tooltip="auto: a GPU if there is one.",
+            tooltip="Automatic: a graphics card if there is one. Elsewhere called the device.",
         )  # fmt: skip
 
     def refresh_layers(self, event: Any = None) -> None:
@@ -154,18 +157,20 @@ class LayerForm(Form):
             tooltip="Selected shapes, or all of the layer; their common bounding box is restored.",
         )  # fmt: skip
         self.precision = ComboBox(
-            label="precision", choices=["auto", "float32", "bfloat16", "float16"],
+            label="numbers", choices=["auto", "float32", "bfloat16", "float16"],
             value=self._preferred.precision,
-            tooltip="auto: bfloat16 on NVIDIA GPUs, float32 elsewhere.",
+            tooltip="Shorter numbers are faster on graphics cards and new processors. auto: "
+            "bfloat16 where it is faster, else float32. Elsewhere called the precision.",
         )  # fmt: skip
         self.tile = LineEdit(
-            label="tile", value="auto",
-            tooltip="Side of the pieces that a plane is cut into, in pixels; auto: by free "
-            "memory; whole: not cut.",
+            label="piece size", value="auto",
+            tooltip="Side of the pieces that a large image is worked on in, in pixels; auto: by "
+            "free memory; whole: in one piece. Elsewhere called tiles.",
         )  # fmt: skip
         self.overlap = LineEdit(
             label="overlap", value="auto",
-            tooltip="How far neighbouring pieces overlap, in pixels; or auto.",
+            tooltip="How far neighbouring pieces overlap, in pixels; or auto. More hides the seams "
+            "between them. Elsewhere called tile overlap.",
         )  # fmt: skip
         self.axes = LineEdit(
             label="axes", value="",
@@ -173,25 +178,32 @@ class LayerForm(Form):
             "Guessed from axis labels, units and shape; type to change it.",
         )  # fmt: skip
         self.intensity = LineEdit(
-            label="intensity", value="auto",
-            tooltip="How values are mapped to the network's [0, 1]: auto, full (range of the data "
-            "type), percentile, or two numbers such as 100, 4000.",
+            label="brightness", value="auto",
+            tooltip="The values that count as black and white: auto, full (range of the data "
+            "type), percentile, or two numbers such as 100, 4000. Elsewhere called the intensity "
+            "map to [0, 1].",
         )  # fmt: skip
         self.lazy = ComboBox(
-            label="lazy layer", choices=list(self.lazy_choices.items()),
-            tooltip="For dask and zarr layers. As one scrolls: the original is shown until what is "
-            "in view is restored.",
+            label="large image", choices=list(self.lazy_choices.items()),
+            tooltip="For images that are read as they are needed (lazy layers: dask, zarr). As one "
+            "scrolls: the original is shown until what is in view is restored.",
         )  # fmt: skip
 
     def _begin(self) -> None:
         """Take up what is remembered, and follow the viewer from now on."""
+        self._about_layer = self.layer.tooltip
         self._choose_model(self._preferred.model)
         self._recall()
         self._follow()
         self._on_layer()
 
-    def _job(self) -> dict[str, Any]:
+    def _job(self, region: Region | None = None) -> dict[str, Any]:
         """Return what the jobs of all docks say about the layer.
+
+        Parameters
+        ----------
+        region
+            The part; None for the one that is chosen.
 
         Raises
         ------
@@ -202,7 +214,8 @@ class LayerForm(Form):
         if reason is not None or source is None:
             raise InputError((reason or "").rstrip("."))
         axes = self.axes.value.strip().upper() or axes_of(source)
-        box = box_of(self._viewer, source, axes, self.region.value, self.shapes.value)
+        region = region or self.region.value
+        box = box_of(self._viewer, source, axes, region, self.shapes.value)
         return {
             "source": source,
             "data": level_0(source),
@@ -218,8 +231,8 @@ class LayerForm(Form):
             "model": self.model.value,
             "device": self.device.value,
             "precision": self.precision.value,
-            "tile": read_pixels("tile", self.tile.value, ("auto", "whole")),
-            "overlap": read_pixels("overlap", self.overlap.value, ("auto",)),
+            "tile": read_pixels(self.tile.label, self.tile.value, ("auto", "whole")),
+            "overlap": read_pixels(self.overlap.label, self.overlap.value, ("auto",)),
             "intensity": read_intensity(self.intensity.value),
         }
 
@@ -260,7 +273,7 @@ class LayerForm(Form):
     def _on_layer(self) -> None:
         source = self.source
         try:
-            self.axes.value = axes_of(source) if source is not None and _is_image(source) else ""
+            self.axes.value = axes_of(source) if _is_a(source, "Image") else ""
         except InputError:
             self.axes.value = ""
         self._on_control()
@@ -277,27 +290,27 @@ class LayerForm(Form):
 
     def _adapt(self) -> None:
         """Show the controls that mean something now."""
+        name = "" if self.source is None else f"{self.source.name}\n\n"  # which may be cut short
+        self.layer.tooltip = f"{name}{self._about_layer}"
         set_shown(self.shapes, self.region.value == "shapes")
         set_shown(self.lazy, self._source_is_lazy())
 
     def _source_is_lazy(self) -> bool:
         source = self.source
-        if source is None or not _is_image(source):
-            return False
-        return hasattr(level_0(source), "chunks")
+        return _is_a(source, "Image") and hasattr(level_0(source), "chunks")
 
     def _images(self, _: Any = None) -> list[Any]:
         """Images that are not our maps; labels too, to say why they are not suitable."""
         return [
-            layer
+            (short(layer.name), layer)
             for layer in reversed(self._viewer.layers)
-            if layer.__class__.__name__ in ("Image", "Labels")
-            and layers.kind_of(layer) in (None, "restored")
+            if _is_a(layer, "Image", "Labels") and layers.kind_of(layer) in (None, "restored")
         ]
 
     def _shapes(self, _: Any = None) -> list[Any]:
-        return [layer for layer in self._viewer.layers if layer.__class__.__name__ == "Shapes"]
+        found = [layer for layer in self._viewer.layers if _is_a(layer, "Shapes")]
+        return [(short(layer.name), layer) for layer in found]
 
 
-def _is_image(layer: Any) -> bool:
-    return bool(layer.__class__.__name__ == "Image")
+def _is_a(layer: Any, *kinds: str) -> bool:
+    return layer.__class__.__name__ in kinds

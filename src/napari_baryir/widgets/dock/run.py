@@ -176,7 +176,7 @@ class Run(QObject):
         total = self.latest.progress.total
         bar = _Bar(total=total, desc=self.title, cancel_callback=self.cancel)
         if self.over:  # while it was made
-            bar.close()
+            bar.close()  # type: ignore[unreachable]
         else:
             self._bar = bar
 

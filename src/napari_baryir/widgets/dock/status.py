@@ -67,10 +67,12 @@ class StatusPanel(QWidget):
     def follow(self, run: Run, sentence: str) -> None:
         """Show how far a run is, with a bar and in a sentence."""
         self.say(sentence)
-        step = run.latest
-        # Without a number of steps, the bar says that something is going on.
-        self.bar.setRange(0, step.progress.total if step is not None else 0)
-        self.bar.setValue(step.progress.done if step is not None else 0)
+        progress = run.latest.progress if run.latest is not None else None
+        if progress is not None and progress.total > 1:
+            self.bar.setRange(0, progress.total)
+            self.bar.setValue(progress.done)
+        else:
+            self.bar.setRange(0, 0)  # says that something is going on
         self.bar.setVisible(run.state != "waiting")
 
     def _show_details(self) -> None:
@@ -85,17 +87,18 @@ def describe(run: Run, ahead: int) -> str:
     if run.state == "waiting":
         return f"Waiting for {ahead} other run{'s' * (ahead != 1)}."
     if run.state == "cancelling":
-        return "Cancelling: stops after the tile in work."
+        return "Cancelling: stops after the part in work."
     if run.latest is None:
         return "Loading the model and looking at the image…"
-    progress = run.latest.progress
-    parts = [f"Tile {progress.done} of {progress.total}"]
+    progress, left = run.latest.progress, run.seconds_left
     if progress.planes > 1:
-        parts.append(f"{progress.planes} planes")
-    left = run.seconds_left
-    if left is not None:
-        parts.append(f"{duration(left)} left")
-    return ", ".join(parts) + "."
+        plane = min(progress.done * progress.planes // progress.total + 1, progress.planes)
+        said = f"Plane {plane} of {progress.planes}"
+    elif progress.total > 1:
+        said = f"Part {progress.done} of {progress.total}"
+    else:
+        return f"{run.title}…"
+    return f"{said}." if left is None else f"{said}, {duration(left)} left."
 
 
 def duration(seconds: float) -> str:

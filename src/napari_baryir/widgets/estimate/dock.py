@@ -28,6 +28,7 @@ class DegradationDock(RunDock):
 
     form: EstimateForm
     session: EstimateSession
+    page = "estimates.md"
 
     def __init__(self, napari_viewer: ViewerModel) -> None:
         super().__init__(napari_viewer, EstimateForm, EstimateSession, "Estimate")

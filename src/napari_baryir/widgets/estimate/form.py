@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 PARTS: dict[str, Parts] = {
-    "none": "none",
+    "nothing": "none",
     "parts that add up": "additive",
     "differences": "differences",
     "both kinds": "both",
@@ -47,11 +47,11 @@ class EstimateForm(LayerForm):
             "For dask and zarr layers. As one scrolls: planes that are not yet in view are blank."
         )
         self.parts = ComboBox(
-            label="contributions", choices=list(PARTS.items()),
-            tooltip="Also map what the two embeddings do to the image, barycenter (what the scene "
-            "is) and residual (what is wrong with it). Parts that add up: Shapley's split of the "
-            "whole. Differences: with an embedding minus without it, as in the paper. Takes about "
-            "as long as three restorations.",
+            label="also show", choices=list(PARTS.items()),
+            tooltip="Also map what the model's view of the scene and its view of what is wrong do "
+            "to the image (in the paper: contributions of barycenter and residual). Parts that add "
+            "up: Shapley's split of the whole. Differences: with one of them minus without it, as "
+            "in the paper. Takes about as long as three restorations.",
         )  # fmt: skip
         self.basic = [self.layer, self.model, self.region, self.shapes, self.parts]
         self.advanced = [

@@ -102,7 +102,7 @@ class LazyPlanes(KeptPlanes[PlaneMaps], Planes):
         return self._summaries.get(plane)
 
     def _judge(self, plane: PlaneIndex, check: Check | None) -> PlaneMaps:
-        from napari_baryir.degradation.planes import mean_severity, shares
+        from napari_baryir.degradation.estimation import mean_severity, shares
 
         arrays = [self._severity[plane], self._probabilities[plane]]
         severity, probabilities = computed(arrays, check)

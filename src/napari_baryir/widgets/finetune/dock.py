@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
@@ -34,6 +35,7 @@ class FinetuneDock(RunDock):
 
     form: FinetuneForm
     session: FinetuneSession
+    page = "finetune.md"
 
     def __init__(self, napari_viewer: ViewerModel) -> None:
         super().__init__(napari_viewer, FinetuneForm, FinetuneSession, "Train")
@@ -60,10 +62,7 @@ class FinetuneDock(RunDock):
 
     def resume(self) -> None:
         """Do what the Resume button does."""
-        try:
-            self._train(resume=True)
-        except BaryIRError as error:
-            self._complain(Problem.of(error))
+        self._try(functools.partial(self._train, resume=True))
 
     def _train(self, *, resume: bool) -> None:
         job = self.form.job(resume=resume)

@@ -42,10 +42,10 @@ class History:
     step: int = 0
     seconds: float = 0.0
     sample: Any = None
-    """The latest `Sample`, and the step that it was made at."""
+    """The latest `Comparison`, and the step that it was made at."""
     sample_step: int = 0
     kept_sample: Any = None
-    """The `Sample` of the best step."""
+    """The `Comparison` of the best step."""
     share: float | None = None
     """Share of the way from the starting weights that was tried or chosen last; None before."""
     validating: ValidationProgress | None = None

@@ -22,7 +22,7 @@ from napari_baryir.widgets.dock.steps import (
 if TYPE_CHECKING:
     from napari_baryir.training.finetune import FinetuneProgress, FinetuneSettings
     from napari_baryir.training.finetune.images import UserImage
-    from napari_baryir.training.finetune.sources import Source
+    from napari_baryir.training.finetune.material import GivenImages
 
 Kind = Literal["pairs", "clean", "noisy"]
 
@@ -170,7 +170,7 @@ def _settings(job: FinetuneJob) -> FinetuneSettings:
     return stopped_settings(str(job.output), settings) if job.resume else settings
 
 
-def _source(job: FinetuneJob) -> Source:
+def _source(job: FinetuneJob) -> GivenImages:
     from napari_baryir.training.finetune import CleanImages, NoisyImages, Pairs
 
     images = job.images

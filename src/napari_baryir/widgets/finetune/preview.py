@@ -11,7 +11,7 @@ from qtpy.QtGui import QColor, QImage, QPainter, QPen, QTextOption
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 if TYPE_CHECKING:
-    from napari_baryir.training.finetune.tuning import Sample
+    from napari_baryir.training.finetune.tuning import Comparison
 
 GAP, CAPTION = 6, 18
 """Between the pictures, and above each, in pixels."""
@@ -43,7 +43,7 @@ class FinetunePreview(QWidget):
         self.setCursor(Qt.CursorShape.OpenHandCursor)
         self.setToolTip("Wheel: zoom. Drag: move. Double click: the whole image, or 1 to 1.")
 
-    def show_sample(self, sample: Sample, after: str) -> None:
+    def show_sample(self, sample: Comparison, after: str) -> None:
         """Show a sample; `after` is the caption of the learnt picture."""
         arrays = [sample.degraded, sample.clean, sample.before, sample.after]
         names = ["your image", "clean", "starting model", after]
@@ -187,7 +187,7 @@ class FinetunePreview(QWidget):
         self.update()
 
 
-def limits_of(sample: Sample) -> tuple[float, float]:
+def limits_of(sample: Comparison) -> tuple[float, float]:
     """Values that are shown black and white: all of a photograph, dark to bright of the rest."""
     best = sample.before if sample.clean is None else sample.clean
     if not np.array_equal(sample.degraded[..., 0], sample.degraded[..., 1]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +17,7 @@ from napari_baryir.widgets.restore.record import name_of, with_strength
 from napari_baryir.widgets.viewer import layers
 from napari_baryir.widgets.viewer.blending import LiveBlend, blend, removed
 from napari_baryir.widgets.viewer.regions import Box
+from napari_baryir.widgets.viewer.wipe import Wipe
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -42,6 +44,8 @@ class Result:
     """Levels, finest first; one for a layer that is not multiscale."""
     restored: Sequence[Any]
     """The same at full strength."""
+    name: str = ""
+    """That we gave the layer; the user may have given it another."""
     seen: Sequence[SeenLevel] = ()
     """Levels that are restored when they are looked at."""
     strength: float = 1.0
@@ -49,6 +53,11 @@ class Result:
     shows_removed: bool = False
     removed: Image | None = None
     """The layer that shows what was removed, while it is asked for."""
+
+    @property
+    def is_preview(self) -> bool:
+        """Whether it is a part that was restored before any run."""
+        return layers.kind_of(self.layer) == "preview"
 
     def mixed(self, mix: Mix) -> list[Any]:
         """Return what `mix` makes of original and restored, level by level."""
@@ -64,14 +73,19 @@ class Comparison(QObject):
     """The layer holds the values that its strength asks for."""
     added = Signal()
     """The layer with what was removed has been added."""
+    wiped = Signal()
+    """The line of the wipe has come, moved or gone."""
 
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
         self._viewer = viewer
         self.result: Result | None = None
         self.strength = 1.0
+        self.anchor: Any = None  # a widget in the viewer's window, to find the canvas from
         self._closed = False
-        self._wipe: Image | None = None
+        self._wipe: Wipe | None = None
+        self._mixing = False
+        """Whether a thread mixes what the window shows."""
         self._removed: set[Result] = set()
         """The results whose removed layer is in the viewer."""
         self._timer = QTimer(self)
@@ -90,12 +104,14 @@ class Comparison(QObject):
             before.source.visible = True  # nothing else shows it any more
         self.result = result
         self.strength = 1.0
-        if result is not None and result.layer.blending not in layers.COVERING:
-            result.source.visible = False  # their sum would be shown
+        if result is not None:
+            self._hide_below(result)
         self.set_strength(strength)
 
     def close(self) -> None:
         """Leave everything as it is and stop; what is mixed on the fly still becomes an array."""
+        with contextlib.suppress(RuntimeError):  # the line has gone with the window
+            self.set_wipe(0)
         if self._timer.isActive():
             self._timer.stop()
             self._settle()
@@ -103,29 +119,50 @@ class Comparison(QObject):
         self.result = None
 
     def set_strength(self, strength: float) -> None:
-        """Blend the result with its original; what is in view changes at once."""
+        """Blend the result with its original; what is in view changes first."""
         result = self.result
         if result is None or strength == self.strength:
             return
         self.strength = result.strength = strength
         record = layers.record_of(result.layer)
         if record is not None:
-            changed = with_strength(record, strength)
-            if result.layer.name == name_of(record):  # and the user has not renamed it
-                result.layer.name = name_of(changed)
-            layers.set_record(result.layer, changed)
+            layers.set_record(result.layer, with_strength(record, strength))
         quick = strength == 1 or is_dask(result.restored[0]) or result.restored[0].size <= SMALL
         if quick:
             self._put(result, result.mixed(partial(blend, strength=strength)))
         else:
-            live = result.mixed(partial(LiveBlend, strength=strength))
-            self._put(result, live, settled=False)
             self._timer.start()
+            self._mix_seen(result)
+
+    def _mix_seen(self, result: Result) -> None:
+        """Mix what the window shows in a thread, draw it, and go on with the latest strength."""
+        if self._mixing or result.layer not in self._viewer.layers:
+            return
+        self._mixing = True
+        strength = result.strength
+        before = [LiveBlend.of(level) for level in layers.levels(result.layer)]
+        if layers.levels(result.layer)[0] is not before[0]:
+            self._put(result, before, settled=False)  # from now on it is known what napari reads
+
+        def mix() -> list[Any]:
+            mixed = result.mixed(partial(LiveBlend, strength=strength))
+            return [new.like(old) for new, old in zip(mixed, before, strict=True)]
+
+        def put(made: list[Any]) -> None:
+            self._mixing = False
+            if self._closed or result is not self.result or not self._timer.isActive():
+                return  # it settles, or has settled
+            self._put(result, made, settled=False)
+            if strength != result.strength:
+                self._mix_seen(result)
+
+        self._in_thread(mix, put)
 
     def toggle(self) -> None:
         """Before instead of after, or back."""
         if self.result is None:
             return
+        self.set_wipe(0)
         source, layer = self.result.source, self.result.layer
         covers = layer.blending in layers.COVERING
         if layer.visible:
@@ -134,32 +171,41 @@ class Comparison(QObject):
             layers.show_of({layer: True, source: source.visible and covers})
 
     @property
-    def wipe_layer(self) -> Image | None:
-        """The layer that shows part of the original, while there is one."""
-        return self._wipe if self._wipe in self._viewer.layers else None
+    def wipe(self) -> float:
+        """Where the line is, as a fraction of the canvas's width; 0 without one."""
+        return 0.0 if self._wipe is None else self._wipe.fraction
 
     def set_wipe(self, fraction: float) -> None:
-        """Show the original over this part of the result's width, from the left; 0 ends it."""
+        """Show the original left of a line at this fraction of the canvas's width; 0 ends it."""
         result = self.result
         if result is None or fraction <= 0 or result.layer not in self._viewer.layers:
-            layers.remove(self._viewer, self._wipe)
-            self._wipe = None
+            self._end_wipe()
             return
-        axis = result.axes.index("X")
-        left = [_first(level, axis, fraction) for level in result.originals]
-        data = left if result.layer.multiscale else left[0]
-        if self.wipe_layer is None:
-            self._wipe = layers.add_result(
-                self._viewer,
-                result.source,
-                result.box,
-                data,
-                name="before | after",
-                record={"kind": "before"},
-                below=result.layer,
-            )
-        else:
-            layers.show_data(self.wipe_layer, data)
+        if self._wipe is None:
+            self._wipe = Wipe(self._viewer, self.anchor)
+            self._wipe.moved.connect(self.set_wipe)
+        sides = {result.layer: 1.0}
+        if result.layer.blending not in layers.COVERING:
+            result.source.visible = True
+            sides[result.source] = -1.0
+        self._wipe.place(fraction, sides)
+        self.wiped.emit()
+
+    def _end_wipe(self) -> None:
+        """Draw the result everywhere again."""
+        if self._wipe is None:
+            return
+        self._wipe.remove()
+        self._wipe = None
+        if self.result is not None and self.result.layer.visible:
+            self._hide_below(self.result)
+        self.wiped.emit()
+
+    @staticmethod
+    def _hide_below(result: Result) -> None:
+        """Hide the original where its sum with the result would be shown."""
+        if result.layer.blending not in layers.COVERING:
+            result.source.visible = False
 
     @property
     def shows_removed(self) -> bool:
@@ -227,6 +273,9 @@ class Comparison(QObject):
     def _settle(self) -> None:
         """Replace what is mixed on the fly by an ordinary array, made in a thread."""
         result = self.result
+        if self._mixing and self.sender() is self._timer:
+            self._timer.start()  # again, since what is being mixed is drawn first
+            return
         if result is None or result.layer not in self._viewer.layers:
             return
 
@@ -254,14 +303,11 @@ class Comparison(QObject):
         if settled:
             if result is self.result:
                 self._timer.stop()
+            record = layers.record_of(layer)
+            if record is not None and not result.is_preview and layer.name == result.name:
+                layer.name = result.name = name_of(record)  # the user has given no other
             self._renew_removed(result)
             self.settled.emit()
-
-
-def _first(array: Any, axis: int, fraction: float) -> Any:
-    """Return the beginning of an array along an axis; a view."""
-    length = max(1, min(array.shape[axis], round(fraction * array.shape[axis])))
-    return array[(slice(None),) * axis + (slice(0, length),)]
 
 
 def _limit(change: Any, layer: Image) -> float:

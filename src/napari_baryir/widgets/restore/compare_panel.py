@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QApplication,
+    QFileDialog,
     QGridLayout,
     QGroupBox,
     QLabel,
@@ -30,44 +32,69 @@ TOGGLE = "B"
 class ComparePanel(QGroupBox):
     """Shown when there is a result."""
 
+    said = Signal(str)
+    """A sentence."""
+    save_asked = Signal(object)
+    """The path of a file to save the result to."""
+
     def __init__(self, comparison: Comparison) -> None:
-        super().__init__("Result")
+        super().__init__()
         self._comparison = comparison
-        self.before = QPushButton(f"Before/after ({TOGGLE})")
-        self.before.setToolTip(f"Hides and shows the result; the key {TOGGLE} does the same.")
-        self.before.clicked.connect(self.toggle)
-        self.removed = QPushButton("Show removed")
-        self.removed.setToolTip("A layer with the original minus the result; again: without it.")
+        comparison.anchor = self
+        self.before = _button(
+            f"Before/after ({TOGGLE})",
+            f"Hides and shows the result; the key {TOGGLE} does the same.",
+            self.toggle,
+        )
+        self.removed = _button(
+            "Show removed", "A layer with the original minus the result; again: without it."
+        )
         self.removed.setCheckable(True)
         self.removed.toggled.connect(comparison.show_removed)
         self.wipe = QSlider(Qt.Orientation.Horizontal)
         self.wipe.setRange(0, 100)
-        self.wipe.setToolTip("Shows the original from the left edge up to here.")
+        self.wipe.setAccessibleName("split view")
+        self.wipe.setToolTip(
+            "A line on the image: the original is on its left, the result on its right.\n"
+            "Drag the line or this slider; at the left end it goes."
+        )
         self.wipe.valueChanged.connect(self._on_wipe)
-        self.copy_python = QPushButton("Copy as Python")
-        self.copy_python.setToolTip("Python that repeats this run, to the clipboard.")
-        self.copy_python.clicked.connect(self._copy_python)
-        self.copy_command = QPushButton("Copy as command")
-        self.copy_command.setToolTip("The command that repeats this run, to the clipboard.")
-        self.copy_command.clicked.connect(self._copy_command)
+        self.save = _button(
+            "Save…",
+            "As TIFF, OME-Zarr, PNG and others, with axes, pixel size and the metadata of the "
+            "original's file.",
+            self._ask_where,
+        )
+        self.copy_python = _button(
+            "Copy as Python",
+            "Python that repeats this run, to the clipboard.",
+            self._copy_python,
+        )
+        self.copy_command = _button(
+            "Copy as command",
+            "The command that repeats this run, to the clipboard.",
+            self._copy_command,
+        )
         layout = QGridLayout(self)
         layout.addWidget(self.before, 0, 0)
         layout.addWidget(self.removed, 0, 1)
-        layout.addWidget(QLabel("wipe"), 1, 0)
+        layout.addWidget(QLabel("split view"), 1, 0)
         layout.addWidget(self.wipe, 1, 1)
-        layout.addWidget(self.copy_python, 2, 0)
-        layout.addWidget(self.copy_command, 2, 1)
+        layout.addWidget(self.save, 2, 0, 1, 2)
+        layout.addWidget(self.copy_python, 3, 0)
+        layout.addWidget(self.copy_command, 3, 1)
+        comparison.wiped.connect(self._follow_wipe)
         self.hide()
 
     def refresh(self) -> None:
-        """Show or hide the panel."""
-        there = self._comparison.result is not None
-        self.setVisible(there)
+        """Show or hide the panel; a preview is only looked at."""
+        result = self._comparison.result
+        preview = result is not None and result.is_preview
+        self.setVisible(result is not None)
+        self.setTitle("Preview" if preview else "Result")
+        for button in (self.save, self.copy_python, self.copy_command):
+            button.setVisible(not preview)
         self.removed.setChecked(self._comparison.shows_removed)
-        if self._comparison.wipe_layer is None and self.wipe.value():
-            self.wipe.blockSignals(True)
-            self.wipe.setValue(0)
-            self.wipe.blockSignals(False)
 
     def toggle(self) -> None:
         """Before instead of after, or back."""
@@ -76,18 +103,51 @@ class ComparePanel(QGroupBox):
     def _on_wipe(self, percent: int) -> None:
         self._comparison.set_wipe(percent / 100)
 
+    def _follow_wipe(self) -> None:
+        self.wipe.blockSignals(True)
+        self.wipe.setValue(round(100 * self._comparison.wipe))
+        self.wipe.blockSignals(False)
+
+    def _ask_where(self) -> None:
+        from napari_baryir.files import FORMATS
+
+        result = self._comparison.result
+        if result is None:
+            return
+        opened = getattr(result.source.source, "path", None)
+        name = "".join("-" if letter in '/\\:*?"<>|' else letter for letter in result.source.name)
+        where = Path(opened).parent if opened else Path()
+        kinds = [
+            f"{each.title} ({' '.join(f'*{s}' for s in each.suffixes if s not in each.read_only)})"
+            for each in FORMATS.values()
+        ]
+        path, _ = QFileDialog.getSaveFileName(
+            self, "Save the result", str(where / f"{name}-restored.tif"), ";;".join(kinds)
+        )
+        if path:
+            self.save_asked.emit(Path(path))
+
     def _copy_python(self) -> None:
-        self._copy(as_python)
+        self._copy(as_python, "a Python script")
 
     def _copy_command(self) -> None:
-        self._copy(as_command)
+        self._copy(as_command, "a terminal")
 
-    def _copy(self, form: Callable[[Mapping[str, Any]], str]) -> None:
+    def _copy(self, form: Callable[[Mapping[str, Any]], str], place: str) -> None:
         result = self._comparison.result
         record = layers.record_of(result.layer) if result is not None else None
         clipboard = QApplication.clipboard()
         if record is not None and clipboard is not None:
             clipboard.setText(form(record))
+            self.said.emit(f"Copied; paste it into {place}.")
+
+
+def _button(text: str, tooltip: str, do: Callable[[], None] | None = None) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(tooltip)
+    if do is not None:
+        button.clicked.connect(do)
+    return button
 
 
 class BoundKeys:

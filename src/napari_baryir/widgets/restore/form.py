@@ -14,10 +14,10 @@ from napari_baryir.widgets.dock.controls import set_shown
 from napari_baryir.widgets.dock.form import LayerForm
 from napari_baryir.widgets.restore.job import RestoreJob, Settings
 from napari_baryir.widgets.restore.remove import NONE_LEFT, RemoveChoice
+from napari_baryir.widgets.viewer.regions import units_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image
 
 
 class RestoreForm(LayerForm):
@@ -39,8 +39,9 @@ class RestoreForm(LayerForm):
         self.remove = RemoveChoice()
         self._offered: str | None = None
         self.ensemble = CheckBox(
-            label="", text="ensemble (8× slower)", value=False,
-            tooltip="Average over the 8 flips and rotations: slightly better, 8 times slower.",
+            label="", text="extra careful (8× slower)", value=False,
+            tooltip="Restores the image turned and mirrored in 8 ways and averages: slightly "
+            "better. Elsewhere called a self-ensemble.",
         )  # fmt: skip
         self.target = FileEdit(
             label="OME-Zarr", mode=FileDialogMode.OPTIONAL_FILE, filter="*.ome.zarr",
@@ -70,24 +71,25 @@ class RestoreForm(LayerForm):
             raise InputError(NONE_LEFT.rstrip("."))
         return {**vars(self._settings()), "strength": float(self.strength.value)}
 
-    def job(self) -> RestoreJob:
-        """Return what is asked for.
+    def job(self, *, preview: bool = False) -> RestoreJob:
+        """Return what is asked for, or a preview of it where the canvas shows the image.
 
         Raises
         ------
         InputError
             If a control holds something that is not possible.
         """
-        job = self._job()
+        job = self._job("here" if preview else None)
         source = job["source"]
         scale = (float(step) for step in source.scale)
         return RestoreJob(
             **job,
             settings=self._settings(),
-            coarser=tuple(source.data[1:]) if source.multiscale else (),
-            target=_new_folder(Path(str(self.target.value or ""))) if self.streams else None,
+            coarser=tuple(source.data[1:]) if source.multiscale and not preview else (),
+            target=self._target() if self.streams and not preview else None,
+            preview=preview,
             scale=dict(zip(job["axes"], scale, strict=False)),
-            units=_units(source, job["axes"]),
+            units=units_of(source, job["axes"]),
             strength=float(self.strength.value),
         )
 
@@ -102,6 +104,19 @@ class RestoreForm(LayerForm):
     def streams(self) -> bool:
         """Whether the result goes into a file."""
         return bool(self._source_is_lazy() and self.lazy.value == "zarr")
+
+    def _target(self) -> Path:
+        """Check the OME-Zarr folder to write, which could be the one that is read."""
+        from napari_baryir.files import format_name
+
+        path = Path(str(self.target.value or ""))
+        if path == Path():
+            raise InputError("choose the OME-Zarr folder to write (Advanced)")
+        if format_name(path) != "ome-zarr":
+            raise InputError(f"{path} is no name for OME-Zarr; end it in .ome.zarr (Advanced)")
+        if path.exists():
+            raise InputError(f"{path} is there already; choose another name (Advanced)")
+        return path
 
     def _on_layer(self) -> None:
         """Begin anew what was chosen for another image only."""
@@ -145,22 +160,3 @@ def _why_all(model: str | None) -> str:
     if model is None:
         return "Open an image: the model for it decides what can be removed."
     return f"{Path(model).stem} removes whatever it finds; it cannot leave any of it."
-
-
-def _new_folder(path: Path) -> Path:
-    """Check the OME-Zarr folder to write, which could be the one that the layer is read from."""
-    from napari_baryir.files import format_name
-
-    if path == Path():
-        raise InputError("choose the OME-Zarr folder to write (Advanced)")
-    if format_name(path) != "ome-zarr":
-        raise InputError(f"{path} is no name for OME-Zarr; end it in .ome.zarr (Advanced)")
-    if path.exists():
-        raise InputError(f"{path} is there already; choose another name (Advanced)")
-    return path
-
-
-def _units(source: Image, axes: str) -> dict[str, str]:
-    """Return the units of those axes that have a physical one."""
-    named = zip(axes, (str(unit) for unit in getattr(source, "units", ()) or ()), strict=False)
-    return {letter: unit for letter, unit in named if unit not in ("pixel", "dimensionless")}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_baryir.imaging.axes import PlaneLayout
 from napari_baryir.imaging.checks import is_dask
 from napari_baryir.steps import Steps
 from napari_baryir.widgets.dock.steps import Failed, Step, Success, guarded, read_data
@@ -60,6 +61,10 @@ class RestoreJob:
     """The layer that the data belong to."""
     strength: float = 1.0
     """How the result is blended with the original when it is shown."""
+    preview: bool = False
+    """Whether the box is a part of one plane, to be restored as it will be in the whole image."""
+    finished: list[int] = field(default_factory=list)
+    """Numbers of the planes that are done, filled while it runs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +92,8 @@ def restore_steps(job: RestoreJob) -> Generator[Step, None, Done | Failed]:
 
 
 def _restore(job: RestoreJob) -> Generator[Step, None, Done]:
+    if job.preview:
+        return _preview(job)
     image = read_data(job.data)[job.box.slices]
     if is_dask(image) and job.lazy == "lazy":
         return (yield from _lazily(job, image))
@@ -107,8 +114,28 @@ def _steps(job: RestoreJob, image: Any, out: Any, **changed: Any) -> Generator[S
     steps = Steps(iter_restore(image, **options))
     shown = out if isinstance(out, np.ndarray) else None
     for progress in steps:
-        yield Step(progress, shown)
+        if progress.plane_index is not None:
+            job.finished.append(progress.plane)
+        try:
+            yield Step(progress, shown)
+        except GeneratorExit:
+            if shown is not None and progress.plane_index is None:
+                # What is kept of a cancelled run has no plane that is restored in part.
+                plane = PlaneLayout.of(image, job.axes).index(progress.plane)
+                shown[plane] = image[plane]
+            raise
     return steps.result
+
+
+def _preview(job: RestoreJob) -> Done:
+    """Restore the box with what is decided for the whole plane and the whole image."""
+    from napari_baryir.restoration.options import RestoreOptions
+    from napari_baryir.restoration.part import restore_part
+
+    image = read_data(job.data)
+    asked = RestoreOptions(axes=job.axes, **vars(job.settings))
+    restoration = restore_part(image, job.box.slices, asked)
+    return Done(restoration, restoration.image, np.array(image[job.box.slices]))
 
 
 def _lazily(job: RestoreJob, image: Any) -> Generator[Step, None, Done]:

@@ -36,13 +36,15 @@ class ModelButtons(QWidget):
             "in it is run."
         )
         self.import_button.clicked.connect(self._ask)
-        self.folder_button = QPushButton("Open folder")
-        self.folder_button.setToolTip("Your own models; files put there appear in the list.")
+        self.folder_button = QPushButton("My models…")
+        self.folder_button.setToolTip(
+            "Opens the folder of your own models; files put there appear in the list."
+        )
         self.folder_button.clicked.connect(self._open_folder)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.import_button)
-        layout.addWidget(self.folder_button)
+        layout.addWidget(self.import_button, 1)
+        layout.addWidget(self.folder_button, 1)
 
     def import_file(self, path: Path) -> Any:
         """Copy or convert a file in a thread; the model is chosen when it is there."""

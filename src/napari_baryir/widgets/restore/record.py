@@ -50,9 +50,13 @@ def name_of(record: Mapping[str, Any]) -> str:
     strength, remove = record["settings"]["strength"], record["settings"].get("remove", "auto")
     parts = [record["source"], Path(record["model"]).stem]
     if remove != "auto":
-        amounts = remove.items()
-        parts.append(", ".join(n if share == 1 else f"{n} {share:.0%}" for n, share in amounts))
+        parts.append(", ".join(removed_in_words(remove)))
     return " · ".join([*parts, f"{strength:.2f}"] if strength < 1 else parts)
+
+
+def removed_in_words(remove: Mapping[str, float]) -> list[str]:
+    """Return degradations with their amounts where these are not all of them."""
+    return [name if share == 1 else f"{name} {share:.0%}" for name, share in remove.items()]
 
 
 def as_python(record: Mapping[str, Any]) -> str:

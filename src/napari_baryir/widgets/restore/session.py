@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, Signal
 
+from napari_baryir.errors import InputError
 from napari_baryir.widgets.dock.run import Run
 from napari_baryir.widgets.dock.session import RunSession
 from napari_baryir.widgets.dock.steps import Step
 from napari_baryir.widgets.restore.compare import Comparison, Result
 from napari_baryir.widgets.restore.job import Done, RestoreJob, restore_steps
 from napari_baryir.widgets.restore.record import make_record, name_of
+from napari_baryir.widgets.restore.saving import Saved, SaveJob, save_steps
 from napari_baryir.widgets.viewer import layers
 
 if TYPE_CHECKING:
@@ -31,6 +34,10 @@ class RestoreSession(RunSession):
 
     looking = Signal(bool)
     """Whether the plane in view of a lazy result is being restored."""
+    previewed = Signal(object)
+    """The `Result` of a preview."""
+    saved = Signal(object)
+    """The path of a file that has been written."""
     _shown = Signal(object, object)
     """A source and its result, which is to be selected when the window has had time for others."""
 
@@ -40,6 +47,12 @@ class RestoreSession(RunSession):
         self.comparison = Comparison(viewer)
         self._job: RestoreJob | None = None
         self._partial: Image | None = None
+        self._planes = 0
+        self._preview: Image | None = None
+        self._unfinished: tuple[Image, Image] | None = None
+        """The source and the layer of a run that was stopped, while the layer can be kept."""
+        self.unfinished = ""
+        """How much of it is done; empty where nothing can be kept."""
         self._drawn = 0.0
         self._shown.connect(self._select, Qt.ConnectionType.QueuedConnection)
         viewer.layers.events.removed.connect(self._on_layer_removed)
@@ -48,8 +61,30 @@ class RestoreSession(RunSession):
         """Queue a run; `InputError` if there is one already."""
         self._check_free()
         assert job.source is not None
+        if not job.preview:
+            layers.remove(self.viewer, self._preview)
         self._job, self._partial = job, None
+        self._unfinished, self.unfinished = None, ""
         return self._submit(restore_steps(job), f"Restoring {job.source.name}")
+
+    def save(self, path: Path) -> Run:
+        """Queue the saving of the result in view; `InputError` if there is a run already."""
+        self._check_free()
+        result = self.comparison.result
+        if result is None:
+            raise InputError("there is no result; restore an image first")
+        job = SaveJob.of(result, path)
+        return self._submit(save_steps(job), f"Saving {result.layer.name}")
+
+    def keep(self) -> None:
+        """Add what was done of the run that was stopped last."""
+        if self._unfinished is not None:
+            source, layer = self._unfinished
+            layer.name = f"{source.name} · {self.unfinished}"
+            layers.set_record(layer, {"kind": "restored", "source": source.name})
+            layers.add_above(self.viewer, source, layer)
+            layers.hide_earlier(self.viewer, source, layer)
+        self._unfinished, self.unfinished = None, ""
 
     def _let_go(self) -> None:
         self.comparison.close()
@@ -57,6 +92,7 @@ class RestoreSession(RunSession):
 
     def _follow(self, step: Step) -> None:
         progress = step.progress
+        self._planes = progress.planes
         if step.image is not None and progress.planes > 1 and progress.plane_index is not None:
             self._show_partial(step)
 
@@ -82,10 +118,18 @@ class RestoreSession(RunSession):
         return layer
 
     def _give_up(self) -> None:
-        partial, self._partial, self._job = self._partial, None, None
+        partial, job = self._partial, self._job
+        self._partial = self._job = None
+        there = self.viewer.layers
+        if partial in there and job is not None and job.source in there and job.finished:
+            self._unfinished = job.source, partial
+            self.unfinished = f"{len(job.finished)} of {self._planes} planes"
         layers.remove(self.viewer, partial)
 
-    def _finish(self, done: Done) -> None:
+    def _finish(self, done: Done | Saved) -> None:
+        if isinstance(done, Saved):
+            self.saved.emit(done.path)
+            return
         job, partial = self._job, self._partial
         self._job = self._partial = None
         assert job is not None
@@ -99,18 +143,21 @@ class RestoreSession(RunSession):
             box=job.box,
             strength=1.0,
         )
+        name = name_of(record)
+        if job.preview:
+            record["kind"], name = "preview", f"{source.name} · preview"
+            layers.remove(self.viewer, self._preview)
         data, seen = done.data, self._seen(done)
         if seen:
             from napari_baryir.widgets.restore.seen import shown_data
 
             data = shown_data(done, seen)
         if partial is None:
-            layer = self._add(job, data, name_of(record), record)
+            layer = self._add(job, data, name, record)
         else:
             layer = partial
-            layers.finish(layer, name=name_of(record), record=record)
+            layers.finish(layer, name=name, record=record)
         layers.hide_earlier(self.viewer, source, layer)
-        self._shown.emit(source, layer)
         multiscale = layer.multiscale
         result = Result(
             source=source,
@@ -119,10 +166,17 @@ class RestoreSession(RunSession):
             axes=job.axes,
             originals=done.original if multiscale else [done.original],
             restored=done.data if multiscale else [done.data],
+            name=name,
             seen=seen,
         )
         self.comparison.show(result, job.strength)
-        self.finished.emit(result)
+        if job.preview:
+            self._preview = layer
+            self.comparison.set_wipe(0.5)  # it lies around the middle of the view
+            self.previewed.emit(result)
+        else:
+            self._shown.emit(source, layer)
+            self.finished.emit(result)
 
     def _select(self, source: Image, layer: Image) -> None:
         """Saving it or changing its contrast comes next, and the original may be hidden."""

@@ -78,7 +78,9 @@ class SummaryLine(QLabel):
 
     def _on_session(self) -> None:
         """Give way to another run, and go away with the result."""
-        if self._session.run is not None or self._session.comparison.result is None:
+        result = self._session.comparison.result
+        in_the_way = self.run is not None and self._session.run is not None
+        if in_the_way or result is None or result.is_preview:
             self.stop()
             self.hide()
 

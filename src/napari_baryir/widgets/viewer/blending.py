@@ -62,10 +62,15 @@ def _blend_wide_integers(
     return mixed
 
 
+MOST_READ = 4
+"""napari reads a plane and, of multiscale layers, a thumbnail."""
+
+
 class LiveBlend:
     """An array that mixes two others where it is read.
 
     napari reads the plane in view only, so that a slider moves freely over a stack of any size.
+    What was read can be mixed anew in a thread, before the next strength is drawn (`like`).
     """
 
     def __init__(self, original: Any, restored: Any, strength: float) -> None:
@@ -76,11 +81,28 @@ class LiveBlend:
         self.dtype: np.dtype[Any] = np.dtype(restored.dtype)
         self.ndim = len(self.shape)
         self.size = int(np.prod(self.shape))
+        self._read: dict[str, tuple[Any, Any]] = {}
+        """Keys that were read, and their values."""
+
+    @classmethod
+    def of(cls, array: Any) -> LiveBlend:
+        """Return what reads like `array`, and knows what is read."""
+        return array if isinstance(array, cls) else cls(array, array, 1.0)
+
+    def like(self, before: LiveBlend) -> LiveBlend:
+        """Mix what was read of another array of this shape, so that reading it takes no time."""
+        for key, _ in list(before._read.values()):
+            _ = self[key]
+        return self
 
     def __getitem__(self, key: Any) -> Any:
-        return blend(
-            np.asarray(self._original[key]), np.asarray(self._restored[key]), self._strength
-        )
+        name = repr(key)
+        if name not in self._read:
+            pair = np.asarray(self._original[key]), np.asarray(self._restored[key])
+            while len(self._read) >= MOST_READ:
+                del self._read[next(iter(self._read))]
+            self._read[name] = key, blend(*pair, self._strength)
+        return self._read[name][1]
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         mixed = np.asarray(blend(np.asarray(self._original), self._restored, self._strength))

@@ -75,7 +75,6 @@ def add_result(
     *,
     name: str,
     record: dict[str, Any] | None = None,
-    below: Layer | None = None,
 ) -> Image:
     """Add a restored image that looks like its source, above all that we made of the same image.
 
@@ -89,8 +88,6 @@ def add_result(
         Name of the layer.
     record
         Kept as ``metadata["napari_baryir"]``.
-    below
-        Another layer that it goes above instead.
     """
     from napari.layers import Image
 
@@ -102,9 +99,14 @@ def add_result(
         metadata={KEY: record} if record else {},  # now, since docks follow the layers that appear
         **copied_properties(source, box),
     )
-    insert_above(viewer, below or made_of(viewer, source)[-1], layer)
+    add_above(viewer, source, layer)
     layer.visible = True
     return layer
+
+
+def add_above(viewer: ViewerModel, source: Layer, layer: Layer) -> None:
+    """Add a layer above all that we made of the same image."""
+    insert_above(viewer, made_of(viewer, source)[-1], layer)
 
 
 def add_difference(
@@ -206,7 +208,7 @@ def made_of(viewer: ViewerModel, source: Layer) -> list[Layer]:
 def hide_earlier(viewer: ViewerModel, source: Layer, layer: Layer) -> None:
     """Hide the results before this one that were made of the same image."""
     for each in made_of(viewer, source):
-        if each not in (source, layer) and kind_of(each) in ("restored", "removed"):
+        if each not in (source, layer) and kind_of(each) in ("restored", "removed", "preview"):
             each.visible = False
 
 
@@ -244,7 +246,7 @@ def record_of(layer: Layer | None) -> dict[str, Any] | None:
 def kind_of(layer: Layer) -> str | None:
     """Return what a layer of ours is; None for others.
 
-    One of restored, restoring, removed, before, severity, domains and contribution.
+    One of restored, restoring, preview, removed, severity, domains and contribution.
     """
     return (record_of(layer) or {}).get("kind")
 

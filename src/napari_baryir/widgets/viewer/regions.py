@@ -18,8 +18,12 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Layer, Shapes
 
-Region = Literal["layer", "plane", "view", "shapes"]
-"""Whole layer; the plane in view; what the canvas shows of it; the bounding box of shapes."""
+Region = Literal["layer", "plane", "view", "shapes", "here"]
+"""Whole layer; the plane in view; what the canvas shows of it; the bounding box of shapes; a square
+of `HERE` pixels of the plane around the middle of what the canvas shows."""
+
+HERE = 256
+"""Side of a preview, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,12 @@ def axes_of(layer: Image) -> str:
     return axes
 
 
+def units_of(layer: Image, axes: str) -> dict[str, str]:
+    """Return the units of those axes that have a physical one."""
+    named = zip(axes, (str(unit) for unit in _units(layer)), strict=False)
+    return {letter: unit for letter, unit in named if unit not in ("pixel", "dimensionless")}
+
+
 def _units(layer: Image) -> Sequence[Any]:
     return getattr(layer, "units", None) or ()
 
@@ -120,26 +130,33 @@ def box_of(
     Raises
     ------
     InputError
-        If the box is empty, or there are no shapes.
+        If the box is empty, there are no shapes, or "here" would have several planes.
     """
     shape = tuple(int(n) for n in level_0(layer).shape)
     low, high = np.zeros(len(shape)), np.array(shape, dtype=np.float64)
     spatial = [i for i, letter in enumerate(axes) if letter in "YX"]
-    if region in ("plane", "view"):
+    if region in ("plane", "view", "here"):
         here = _here(viewer, layer)
         for i, letter in enumerate(axes):
             if letter not in "YXS" and not is_displayed(viewer, layer, i):
                 low[i] = np.clip(np.floor(here[i] + 0.5), 0, shape[i] - 1)
                 high[i] = low[i] + 1
-    if region == "view":
+    if region in ("view", "here"):
         _cut(low, high, _seen(viewer, layer), spatial)
     if region == "shapes":
         _cut(low, high, _drawn(viewer, layer, shapes), spatial)
     starts = [int(n) for n in low]
     stops = [int(n) for n in high]
     if any(stop <= start for start, stop in zip(starts, stops, strict=True)):
-        where = "what the canvas shows" if region == "view" else "the chosen part"
+        where = "what the canvas shows" if region in ("view", "here") else "the chosen part"
         raise InputError(f"{where} does not touch “{layer.name}”; move the view or the shapes")
+    if region == "here":
+        if any(high[i] - low[i] > 1 for i, letter in enumerate(axes) if letter not in "YXS"):
+            raise InputError("a preview is of one plane; have the canvas show height and width")
+        centre = _seen(viewer, layer).mean(axis=0)
+        for i in spatial:
+            starts[i] = max(0, min(round(centre[i] - HERE / 2), shape[i] - HERE))
+            stops[i] = min(shape[i], starts[i] + HERE)
     slices = tuple(slice(a, b) for a, b in zip(starts, stops, strict=True))
     return Box(slices, whole=all(s.stop - s.start == n for s, n in zip(slices, shape, strict=True)))
 

@@ -18,6 +18,7 @@ from napari_baryir.steps import Steps
 from napari_baryir.widgets.dock.problem import Problem
 from napari_baryir.widgets.dock.steps import Failed, Step
 from napari_baryir.widgets.restore.job import Done, RestoreJob, Settings, restore_steps
+from napari_baryir.widgets.restore.record import removed_in_words
 from napari_baryir.widgets.viewer.regions import Box, axes_of, level_0, why_not
 
 if TYPE_CHECKING:
@@ -44,6 +45,13 @@ class BatchSettings(Settings):
         return cls(
             **{each.name: options[each.name] for each in fields(cls) if each.name in options}
         )
+
+    def in_words(self) -> str:
+        """Return what differs between batches: model, what is removed, strength."""
+        parts = [f"model {Path(self.model).stem}"]
+        if isinstance(self.remove, Mapping):
+            parts.append("removes " + ", ".join(removed_in_words(self.remove)))
+        return ", ".join([*parts, f"strength {self.strength:.2f}"])
 
 
 ItemSteps = Generator[Progress, None, Done | None]
@@ -106,7 +114,7 @@ class FileItem:
 
     def steps(self, settings: BatchSettings, models: Models) -> ItemSteps:
         """Restore from file to file; the result appears whole, or not at all."""
-        yield from run.restore_file(self.job, models, **vars(settings))
+        yield from run.iter_restore_file(self.job, models, **vars(settings))
         return None
 
 

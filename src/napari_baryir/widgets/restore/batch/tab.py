@@ -14,6 +14,7 @@ from napari_baryir.batch.run import State
 from napari_baryir.errors import BaryIRError
 from napari_baryir.widgets.dock.problem import Problem, notify
 from napari_baryir.widgets.dock.run import Run, run_queue
+from napari_baryir.widgets.dock.status import duration
 from napari_baryir.widgets.dock.steps import Failed
 from napari_baryir.widgets.restore.batch.items import BatchSettings, LayerItem, Update, run_batch
 from napari_baryir.widgets.restore.batch.source import BatchSource
@@ -200,8 +201,12 @@ class BatchTab(QWidget):
         self.finished.emit()
 
     def _show_state(self, text: str = "") -> None:
-        """Say how far everything is, and what else there is to say."""
-        parts = (text, self.table.summary())
+        """Say how far everything is, how it is restored, and what else there is to say."""
+        parts = [text, self.table.summary()]
+        if self._run is not None:
+            left = self._run.seconds_left
+            parts[1] += "" if left is None else f"; {duration(left)} left"
+            parts.append(f"As set in the Layer tab: {self._settings.in_words()}.")
         self.label.setText("\n".join(part for part in parts if part))
         self.button.setText("Cancel" if self.running else "Restore")
         self.button.setEnabled(self.running or self.table.has_work())

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_baryir.domains import CLEAN
 from napari_baryir.errors import DataError
 from napari_baryir.network import BaryIR
-from napari_baryir.training.data.images import Profile, refuse
+from napari_baryir.training.data.images import Profile, bare_name, pair_by_key, refuse
 from napari_baryir.training.degradations import DEGRADATIONS
 from napari_baryir.training.degradations.camera import CameraNoise
 from napari_baryir.training.finetune.images import (
@@ -21,7 +21,6 @@ from napari_baryir.training.finetune.images import (
     colour_problem,
     list_images,
     open_image,
-    pair_by_name,
     pair_by_pattern,
     pair_problem,
     parts_of,
@@ -57,7 +56,8 @@ class Pairs:
         (first, wrong), (second, also_wrong) = list_images(degraded), list_images(clean)
         if wrong or also_wrong:
             return cls((), (*wrong, *also_wrong))
-        pairs, problems = pair_by_name(first, second, (str(degraded), str(clean)))
+        sides = [[(bare_name(i.name), i.name, i) for i in images] for images in (first, second)]
+        pairs, problems = pair_by_key(sides[0], sides[1], (str(degraded), str(clean)))
         return cls(tuple(pairs), tuple(problems))
 
     @classmethod
@@ -119,7 +119,7 @@ class NoisyImages:
         return cls(tuple(images), tuple(problems))
 
 
-Source = Pairs | CleanImages | NoisyImages
+GivenImages = Pairs | CleanImages | NoisyImages
 
 
 @dataclass(frozen=True)
@@ -154,59 +154,51 @@ class Material:
     """Decisions that were made for the user, one sentence each."""
 
 
-def gather(source: Source, start: BaryIR, settings: FinetuneSettings) -> Material:
+def gather(given: GivenImages, start: BaryIR, settings: FinetuneSettings) -> Material:
     """Read, check and part the user's images.
 
-    Raises
-    ------
-    DataError
-        Naming everything that is wrong with them.
+    Raises `DataError` naming everything that is wrong with them.
     """
-    problems = list(source.problems)
-    if isinstance(source, Pairs):
-        rows = _open_pairs(source, problems)
+    problems = list(given.problems)
+    if isinstance(given, Pairs):
+        rows = _open_pairs(given, problems)
     else:
-        opened = [open_image(image, problems) for image in source.images]
+        opened = [open_image(image, problems) for image in given.images]
         rows = [(image,) for image in opened if image is not None]
     odd = colour_problem([row[0] for row in rows])
     problems += [odd] if odd else []
-    given = len(source.pairs) if isinstance(source, Pairs) else len(source.images)
-    if given == 1:
+    count = len(given.pairs) if isinstance(given, Pairs) else len(given.images)
+    if count == 1:
         rows = parts_of(rows, problems)
-    elif given == 0 and not source.problems:
+    elif count == 0 and not given.problems:
         problems.append("there are no images; give two or more")
     notes: list[str] = []
-    noise = _camera(source, problems, notes)
+    noise = _camera(given, problems, notes)
     refuse(problems, "the images for fine-tuning")
-    profile = _profile(source, start, rows[0][0].layout.rgb)
-    made = _made(source) if noise is None else ()
-    domains, targets = _domains(source, start, settings, made)
+    profile = _profile(given, start, rows[0][0].layout.rgb)
+    made = _made(given) if noise is None else ()
+    domains, targets = _domains(given, start, settings, made)
     order = np.random.default_rng((settings.seed, 7)).permutation(len(rows))
     held = min(max(1, round(settings.validation_share * len(rows))), len(rows) - 1)
     matched: list[str] = []
     train, validation = (
-        _part([rows[i] for i in sorted(chosen)], source, profile, settings, matched)
+        _part([rows[i] for i in sorted(chosen)], given, profile, settings, matched)
         for chosen in (order[held:].tolist(), order[:held].tolist())
     )
-    notes += _notes(matched, len(rows))
+    if matched:
+        notes.append(
+            f"the ranges of {len(matched)} of {len(rows)} clean images ({matched[0]} among them) "
+            "were matched to those of the degraded ones"
+        )
     kind = {Pairs: "pairs", CleanImages: "clean images, degraded", NoisyImages: "noisy images"}
     return Material(
-        kind[type(source)], profile, domains, targets, made, train, validation, noise, tuple(notes)
+        kind[type(given)], profile, domains, targets, made, train, validation, noise, tuple(notes)
     )
 
 
-def _notes(matched: list[str], count: int) -> list[str]:
-    if not matched:
-        return []
-    return [
-        f"the ranges of {len(matched)} of {count} clean images ({matched[0]} among them) were "
-        "matched to those of the degraded ones"
-    ]
-
-
-def _open_pairs(source: Pairs, problems: list[str]) -> list[tuple[Opened, ...]]:
+def _open_pairs(given: Pairs, problems: list[str]) -> list[tuple[Opened, ...]]:
     rows: list[tuple[Opened, ...]] = []
-    for degraded, clean in source.pairs:
+    for degraded, clean in given.pairs:
         both = [open_image(image, problems) for image in (degraded, clean)]
         if both[0] is None or both[1] is None:
             continue
@@ -218,11 +210,11 @@ def _open_pairs(source: Pairs, problems: list[str]) -> list[tuple[Opened, ...]]:
     return rows
 
 
-def _camera(source: Source, problems: list[str], notes: list[str]) -> CameraNoise | None:
+def _camera(given: GivenImages, problems: list[str], notes: list[str]) -> CameraNoise | None:
     """Measure the noise of the image that `like` gives, in units of clean images."""
-    if not isinstance(source, CleanImages) or source.like is None:
+    if not isinstance(given, CleanImages) or given.like is None:
         return None
-    image = open_image(source.like, problems)
+    image = open_image(given.like, problems)
     if image is None:
         return None
     try:
@@ -234,36 +226,36 @@ def _camera(source: Source, problems: list[str], notes: list[str]) -> CameraNois
     return seen_by_profile(noise, image)
 
 
-def _profile(source: Source, start: BaryIR, rgb: bool) -> Profile:
+def _profile(given: GivenImages, start: BaryIR, rgb: bool) -> Profile:
     kind = start.provenance.get("image_kind")
-    if isinstance(source, CleanImages):
-        if kind in ("photo", "microscopy") and kind != source.profile:
+    if isinstance(given, CleanImages):
+        if kind in ("photo", "microscopy") and kind != given.profile:
             raise DataError(
-                f"the profile {source.profile!r} is not what the model was trained for, {kind!r}; "
+                f"the profile {given.profile!r} is not what the model was trained for, {kind!r}; "
                 f"give --degradation {kind}, or another model"
             )
-        return source.profile
+        return given.profile
     if kind in ("photo", "microscopy"):
         return "photo" if kind == "photo" else "microscopy"
     return "photo" if rgb else "microscopy"
 
 
-def _made(source: Source) -> tuple[str, ...]:
+def _made(given: GivenImages) -> tuple[str, ...]:
     """List the profile's degradations that clean images are to suffer."""
-    if not isinstance(source, CleanImages):
+    if not isinstance(given, CleanImages):
         return ()
-    return (source.degradation,) if source.degradation else tuple(DEGRADATIONS[source.profile])
+    return (given.degradation,) if given.degradation else tuple(DEGRADATIONS[given.profile])
 
 
 def _domains(
-    source: Source, start: BaryIR, settings: FinetuneSettings, made: tuple[str, ...]
+    given: GivenImages, start: BaryIR, settings: FinetuneSettings, made: tuple[str, ...]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """List the domains of the model to be, and those of them that are learnt."""
     if made:
         targets = (settings.domain,) if settings.domain and len(made) == 1 else made
     else:
         # Noise is what the model knows already, if it does; two domains for it would only compete.
-        noise = "noise" if not isinstance(source, Pairs) and "noise" in start.domains else OWN
+        noise = "noise" if not isinstance(given, Pairs) and "noise" in start.domains else OWN
         targets = (settings.domain or noise,)
     new = [name for name in targets if name not in start.domains]
     # The estimates want "clean" last, where there is one.
@@ -273,7 +265,7 @@ def _domains(
 
 def _part(
     rows: Sequence[tuple[Opened, ...]],
-    source: Source,
+    given: GivenImages,
     profile: Profile,
     settings: FinetuneSettings,
     brightness_matched: list[str],
@@ -281,13 +273,13 @@ def _part(
     part = Part()
     for row in rows:
         part.names.append(row[0].name)
-        if isinstance(source, Pairs):
+        if isinstance(given, Pairs):
             file, matched = pair_file(row[0], row[1], settings.brightness)
             part.files.append(file)
             if matched:
                 brightness_matched.append(row[1].name)
-        elif isinstance(source, NoisyImages):
+        elif isinstance(given, NoisyImages):
             part.files.append(noisy_file(row[0]))
-        if not isinstance(source, NoisyImages):
+        if not isinstance(given, NoisyImages):
             part.clean.append(clean_file(row[-1], profile))
     return part

@@ -15,7 +15,7 @@ from napari_baryir.weights.registry import choose_model, load_model
 
 
 @dataclass(frozen=True, eq=False)
-class ModelSource:
+class PortableModel:
     """A network and where it came from.
 
     Pickled by name and hash where it has a name, so that a graph of thousands of tasks stays small;
@@ -32,12 +32,9 @@ class ModelSource:
     """The network; None after travelling by name."""
 
     def load(self) -> nn.Module:
-        """Give the network, loading it where it travelled by name.
+        """Return the network, loading it where it travelled by name.
 
-        Raises
-        ------
-        WeightsError
-            If other weights go by that name here.
+        Raises `WeightsError` if other weights go by that name here.
         """
         if self.module is not None:
             return self.module
@@ -51,17 +48,13 @@ class ModelSource:
         return module
 
     def token(self) -> str:
-        """Give the same text for the same weights, in every process; reads all of them."""
+        """Return the same text for the same weights, in every process; reads all of them."""
         if self.loadable and self.weights_hash is not None:
             return self.weights_hash
         return _state_hash(self.load())
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = replace(self, module=None) if self.loadable else self
-        return dict(kept.__dict__)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        return dict((replace(self, module=None) if self.loadable else self).__dict__)
 
 
 def check_model(model: Any) -> None:
@@ -76,24 +69,16 @@ def check_model(model: Any) -> None:
     )
 
 
-def find_model(model: Any, *, rgb: bool) -> ModelSource:
-    """Load a network by name or path, or take the one given.
-
-    Parameters
-    ----------
-    model
-        "auto", a name, a path, or a network, as `check_model` allows.
-    rgb
-        Whether "auto" has to choose for colour images.
-    """
+def find_model(model: Any, *, rgb: bool) -> PortableModel:
+    """Load a network by name or path, or take the one given; `rgb` chooses for "auto"."""
     if isinstance(model, nn.Module):
         provenance = getattr(model, "provenance", {}) or {}
         name = str(provenance.get("name", type(model).__name__))
         known = getattr(model, "weights_hash", None)
-        return ModelSource(name, known, loadable=False, module=model)
+        return PortableModel(name, known, loadable=False, module=model)
     name = choose_model(rgb) if model == "auto" else os.fspath(model)
     module = load_model(name)
-    return ModelSource(name, module.weights_hash, loadable=True, module=module)
+    return PortableModel(name, module.weights_hash, loadable=True, module=module)
 
 
 def _state_hash(model: nn.Module) -> str:

@@ -1,0 +1,1 @@
+"""CZI, ND2 and LIF, read through the libraries that the extra ``formats`` installs."""

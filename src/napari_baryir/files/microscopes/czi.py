@@ -1,0 +1,138 @@
+"""Read CZI of Zeiss's microscopes through their own pylibCZIrw."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_baryir.errors import InputError
+from napari_baryir.files.lazy import read_lazily
+from napari_baryir.files.microscopes.stored import Stored
+from napari_baryir.files.waiting import IN_MEMORY
+
+MICROMETERS = 1e6
+"""A CZI holds meters."""
+
+ROWS = 1024
+"""Rows of a plane that are read at once from a large file."""
+
+PIXELS = {"Gray8": "uint8", "Gray16": "uint16", "Gray32Float": "float32", "Bgr24": "uint8",
+          "Bgr48": "uint16", "Bgr96Float": "float32"}  # fmt: skip
+"""Zeiss's types of pixels that can be read, and NumPy's of a value."""
+
+
+def open_file(path: Path) -> CziReader:
+    """Open a CZI."""
+    return CziReader(path)
+
+
+class CziReader:
+    """An open CZI."""
+
+    def __init__(self, path: Path) -> None:
+        from pylibCZIrw import czi
+
+        self._path = path
+        self._lock = threading.Lock()  # dask reads from several threads
+        self._open = contextlib.ExitStack()
+        self._file = self._open.enter_context(czi.open_czi(str(path)))
+        self._about = self._file.metadata["ImageDocument"]["Metadata"]
+        self._scenes = self._file.scenes_bounding_rectangle or {None: None}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of its scenes."""
+        listed = _listed(self._dimension("S"), "Scenes", "Scene")
+        names = {int(scene["@Index"]): str(scene.get("@Name") or "") for scene in listed}
+        return tuple(names.get(number, "") for number in self._scenes)
+
+    def image(self, number: int) -> Stored:
+        """Return a scene, its tiles put together; it is read when needed if it is large."""
+        scene = list(self._scenes)[number]
+        place = self._scenes[scene] or self._file.total_bounding_rectangle
+        kinds = set(self._file.pixel_types.values())
+        colours = any(kind.startswith("Bgr") for kind in kinds)
+        if kinds.difference(PIXELS) or (colours and len(kinds) > 1):
+            raise InputError(
+                f"{self._path}: it holds pixels of the types {', '.join(sorted(kinds))}, which "
+                "cannot be read together; save each channel as a file of its own"
+            )
+        dtype = np.result_type(*(PIXELS[kind] for kind in kinds))
+        box = self._file.total_bounding_box
+        lengths = {
+            dim: range(*ends)
+            for dim, ends in box.items()
+            if dim not in ("X", "Y", "S", "M") and ends[1] - ends[0] > 1
+        }
+        order = sorted(lengths, key="TZC".find)  # what has no letter comes first
+
+        def read(block: tuple[slice, ...]) -> NDArray[Any]:
+            planes, rows = block[: len(order)], block[len(order)]
+            roi = (place.x, place.y + rows.start, place.w, rows.stop - rows.start)
+            shape = [part.stop - part.start for part in planes]
+            found = np.empty((*shape, roi[3], roi[2], *((3,) if colours else ())), dtype)
+            for index in np.ndindex(*shape):
+                at = {
+                    dim: lengths[dim][part.start + i]
+                    for dim, part, i in zip(order, planes, index, strict=True)
+                }
+                with self._lock:
+                    values = self._file.read(roi=roi, plane=at, scene=scene)
+                found[index] = values[..., ::-1] if colours else values[..., 0]
+            return found
+
+        shape = (
+            *(len(lengths[dim]) for dim in order),
+            place.h,
+            place.w,
+            *((3,) if colours else ()),
+        )
+        if math.prod(shape) * dtype.itemsize <= IN_MEMORY:
+            data = read(tuple(slice(0, n) for n in shape))
+        else:
+            strips = [min(ROWS, place.h - top) for top in range(0, place.h, ROWS)]
+            blocks = [[1] * n for n in shape[: len(order)]]
+            blocks += [strips, [place.w], *([[3]] if colours else [])]
+            data = read_lazily(read, blocks, dtype)
+        dims = (*order, "Y", "X", *(("S",) if colours else ()))
+        return Stored(data, dims, self._steps(), self._channel_names())
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._open.close()
+
+    def _dimension(self, dim: str) -> Any:
+        return (self._about["Information"]["Image"].get("Dimensions") or {}).get(dim)
+
+    def _channel_names(self) -> tuple[str, ...]:
+        listed = _listed(self._dimension("Channels"), "Channel")
+        return tuple(str(channel.get("@Name") or "") for channel in listed)
+
+    def _steps(self) -> dict[str, float]:
+        """Return micrometers, and seconds of a time series."""
+        distances = _listed(self._about.get("Scaling"), "Items", "Distance")
+        steps = {each["@Id"]: float(each["Value"]) * MICROMETERS for each in distances}
+        places = (self._dimension("T") or {}).get("Positions") or {}
+        if "Interval" in places:
+            steps["T"] = float(places["Interval"]["Increment"])
+        elif "List" in places:
+            times = [float(each) for each in str(places["List"]["Offsets"]).split()]
+            gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
+            steps["T"] = float(np.median(gaps)) if gaps else 0.0
+        return steps
+
+
+def _listed(parsed: Any, *path: str) -> list[Any]:
+    """Return the elements at a path of parsed XML, where a single one is no list."""
+    for name in path:
+        parsed = (parsed or {}).get(name)
+    if parsed is None:
+        return []
+    return parsed if isinstance(parsed, list) else [parsed]
