@@ -32,7 +32,11 @@ def save_checkpoint(folder: str | os.PathLike[str], state: dict[str, Any]) -> No
     """
     path = Path(folder) / CHECKPOINT
     with written_aside(path) as aside:
-        torch.save(state, aside)
+        try:
+            torch.save(state, aside)
+        except RuntimeError as error:  # torch's own, where the disk is full
+            reason = str(error).partition("\n")[0]
+            raise OSError(f"{path} cannot be written; is the disk full? ({reason})") from error
         if path.is_file():
             os.replace(path, path.with_name(PREVIOUS))
 

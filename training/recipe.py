@@ -44,7 +44,7 @@ class DataSettings(Frozen):
     """Folder of clean images, read recursively; or "skimage"."""
     validation: str
     """Folder of clean images to choose by; or "skimage"."""
-    batch: dict[str, PositiveInt]
+    batch: Annotated[dict[str, PositiveInt], Field(min_length=1)]
     """Domain to its number of samples in a batch; "clean" for untouched ones."""
     patch: PositiveInt = 128
     """Side of the patches, in pixels; a multiple of 8."""
@@ -296,7 +296,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text("utf-8-sig"))
     except UnicodeDecodeError:
         raise InputError(f"{path} is not text in UTF-8; save it as UTF-8 in the editor") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"{path} is not valid TOML: {error}") from None
 
 
@@ -306,7 +306,7 @@ def _override(values: dict[str, Any], override: str) -> None:
         raise InputError(f"{override!r} is not key=value; write for instance steps=1000")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         value = text  # plain words need no quotes: output=runs/mine
     *tables, last = key.split(".")
     for table in tables:

@@ -43,7 +43,7 @@ def choose_device(device: str | torch.device) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         chosen = torch.device(device)
-    except RuntimeError:
+    except (RuntimeError, TypeError):
         raise DeviceError(
             f"device {device!r} is unknown; use 'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'"
         ) from None
@@ -71,8 +71,9 @@ def choose_precision(precision: str, device: torch.device) -> Precision:
     InputError
         If there is no such precision.
     """
-    if precision not in ("auto", *get_args(Precision)):
-        names = ", ".join(("auto", *get_args(Precision)))
+    known = ("auto", *get_args(Precision))
+    if not isinstance(precision, str) or precision not in known:
+        names = ", ".join(known)
         raise InputError(f"precision {precision!r} is unknown; use one of {names}")
     bfloat16 = device.type == "cpu" or (device.type == "cuda" and torch.cuda.is_bf16_supported())
     if precision == "auto":

@@ -111,10 +111,11 @@ def iter_restore_file(
     `napari_baryir.iter_restore`.
     """
     from napari_baryir.files import format_name, open_output, read_image
+    from napari_baryir.imaging.axes import check_axes
     from napari_baryir.restoration import iter_restore
 
     with read_image(job.source) as image:
-        chosen = axes or image.axes
+        chosen = check_axes(axes, image.shape) if axes else image.axes
         # Written back to its own format, a file keeps the axes that it came with.
         same = format_name(job.target) == image.format
         described = image if same else replace(image, axes=chosen)

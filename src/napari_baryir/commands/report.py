@@ -124,7 +124,7 @@ def _read(path: Path, option: str) -> dict[str, Any]:
         return {}
     try:
         return {entry["result"]: entry for entry in json.loads(path.read_bytes())}
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         raise InputError(f"{option} {path} is there already and is no report") from None
 
 

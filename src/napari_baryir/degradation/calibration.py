@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    FiniteFloat,
     ValidationError,
     field_validator,
     model_validator,
@@ -28,6 +27,12 @@ from napari_baryir.domains import CLEAN, UNKNOWN
 from napari_baryir.errors import WeightsError
 
 Array = NDArray[np.float32]
+
+Number = Annotated[float, Field(ge=-1e6, le=1e6)]
+"""What the distances and errors of a calibration may be; those that are shipped are below 3000."""
+
+Width = Annotated[float, Field(ge=1e-6, le=1e6)]
+"""What is divided by."""
 
 HALF_SEVERITY = 0.1
 """The expected error |degraded - clean|, of the range, that is severity 0.5."""
@@ -40,11 +45,11 @@ class _Fixed(BaseModel):
 class SeverityCurve(_Fixed):
     """Severity within one domain: a coordinate along its residuals, then a rising curve."""
 
-    direction: tuple[FiniteFloat, ...]
+    direction: tuple[Number, ...]
     """In the subspace, (d,)."""
-    inputs: tuple[FiniteFloat, ...] = Field(min_length=2)
+    inputs: tuple[Number, ...] = Field(min_length=2)
     """Coordinates, strictly rising."""
-    errors: tuple[FiniteFloat, ...] = Field(min_length=2)
+    errors: tuple[Annotated[float, Field(ge=0, le=1e6)], ...] = Field(min_length=2)
     """Expected error |degraded - clean| there, of the range, not falling."""
 
     @model_validator(mode="after")
@@ -69,20 +74,20 @@ class Calibration(_Fixed):
     version: Literal[1] = 1
     domains: tuple[str, ...] = Field(min_length=2)
     """Degradations in the model's order, then "clean"."""
-    window: int = Field(ge=1)
+    window: int = Field(ge=1, le=99)
     """Side of the square of cells over which residuals are averaged, odd."""
-    prototypes: tuple[tuple[FiniteFloat, ...], ...]
+    prototypes: tuple[tuple[Number, ...], ...]
     """(K, d): the mean of each of `domains` in the subspace."""
-    offsets: tuple[FiniteFloat, ...] = ()
+    offsets: tuple[Number, ...] = ()
     """(K,): added to the logit of each of `domains`; empty for none."""
-    temperature: float = Field(gt=0, allow_inf_nan=False)
+    temperature: Width
     """The temperature of the softmax over half squared distances d^2 / 2 to the prototypes."""
-    tail: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    tail: Width | None = None
     """Heavy tails, as Student's t has: d^2 becomes ``tail log(1 + d^2 / tail)``, so that one cell
     far from its prototype does not count for hundreds; None for Gauss's."""
-    unknown_distance: FiniteFloat
+    unknown_distance: Number
     """Distance to the nearest prototype at which "unknown" is as likely as not."""
-    unknown_width: float = Field(gt=0, allow_inf_nan=False)
+    unknown_width: Width
     """The distance over which it gradually becomes so."""
     severity: tuple[SeverityCurve, ...]
     """One for each of `domains` but "clean"."""
@@ -100,6 +105,8 @@ class Calibration(_Fixed):
     def _fits_together(self) -> Calibration:
         if self.domains[-1] != CLEAN or len(set(self.domains)) < len(self.domains):
             raise ValueError("domains must differ and end with 'clean'")
+        if not all(name.isprintable() for name in self.domains):
+            raise ValueError("names of domains must consist of letters that can be printed")
         if len(self.prototypes) != len(self.domains):
             raise ValueError("there must be one prototype per domain")
         if len(self.offsets) not in (0, len(self.domains)):

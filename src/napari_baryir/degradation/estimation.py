@@ -232,10 +232,11 @@ class PlaneEstimator:
                 projected, *decoded = self.engine.compute(tile)
                 cells.blend(stitched, projected, row, column)
                 for part in decoded:
-                    part *= np.float32(intensity.span)
                     for number, whole in enumerate(maps):
                         grid.blend(whole, part[:, :, number], row, column)
                 if (row, column) == last:
+                    for whole in maps:
+                        whole[...] = intensity.in_units(whole)
                     judged = self.calibration.judge(stitched)
                     self.probabilities[plane], self.severity[plane] = judged
                 yield

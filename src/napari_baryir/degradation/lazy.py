@@ -85,8 +85,9 @@ def contributions_lazily(plan: Plan, reading: Reading) -> list[LazyArray]:
     tiles = Tiles.of(plan, EstimateEngine, subspace=reading.subspace, contributions=True)
     colours, depth = layout.colours, len(PARTS) * layout.colours
     channels = [
-        np.float32(intensity.span)
-        * compute_tiles(plan, tiles, planes, channel, cell=1, depth=depth)
+        compute_tiles(plan, tiles, planes, channel, cell=1, depth=depth).map_blocks(
+            intensity.in_units, dtype=np.float32
+        )
         for channel, intensity in enumerate(intensities)
     ]
     decoded, maps = da.concatenate(channels), []

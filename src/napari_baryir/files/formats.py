@@ -122,7 +122,7 @@ def extra_needed(path: Path, name: str) -> InputError:
 def holds_ome_zarr(folder: Path) -> bool:
     """Say whether the metadata of a folder lists an image of OME-Zarr."""
     for name in ("zarr.json", ".zattrs"):
-        with contextlib.suppress(OSError, ValueError, AttributeError):
+        with contextlib.suppress(OSError, ValueError, AttributeError, TypeError, RecursionError):
             stored = json.loads((folder / name).read_bytes())
             attributes = stored.get("attributes", stored)
             return "multiscales" in attributes.get("ome", attributes)

@@ -3,15 +3,74 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import dask.array as da
 import numpy as np
+from dask.base import normalize_token
+
+from napari_baryir.errors import InputError
+from napari_baryir.files.reading import damage_reported
+
+MOST_CHUNKS = 10**7
+"""Along all axes together; dask lists them, and a file may claim any number."""
 
 
-def lazy_array(stored: Any) -> Any:
-    """Return a dask array over a zarr array, one block per chunk."""
-    return da.from_zarr(stored)  # type: ignore[no-untyped-call]
+@dataclass(frozen=True)
+class _Pixels:
+    """A zarr array of a file, which says of damaged chunks what they are damaged in."""
+
+    stored: Any
+    path: Path
+    title: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.stored.shape)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.stored.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        dtype: np.dtype[Any] = np.dtype(self.stored.dtype)
+        return dtype
+
+    def __getitem__(self, key: Any) -> Any:
+        with damage_reported(self.path, self.title):
+            return self.stored[key]
+
+    def __dask_tokenize__(self) -> Any:
+        return normalize_token(self.stored)
+
+
+def lazy_array(stored: Any, path: Path | None = None, title: str = "") -> Any:
+    """Return a dask array over a zarr array, one block per chunk.
+
+    Parameters
+    ----------
+    stored
+        The array.
+    path, title
+        The file that it is a part of, and its format, for errors that come when it is computed.
+
+    Raises
+    ------
+    InputError
+        If there are too many chunks.
+    """
+    chunks = sum(-(-n // step) for n, step in zip(stored.shape, stored.chunks, strict=True))
+    if chunks > MOST_CHUNKS:
+        raise InputError(
+            f"an array of shape {stored.shape} in chunks of {stored.chunks} is cut too finely; "
+            "store it in larger chunks"
+        )
+    if path is None:
+        return da.from_zarr(stored)  # type: ignore[no-untyped-call]
+    return da.from_array(_Pixels(stored, path, title), chunks=stored.chunks)  # type: ignore[no-untyped-call]
 
 
 def mapped_lazily(mapped: Any) -> Any:

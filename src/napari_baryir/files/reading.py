@@ -64,6 +64,10 @@ def damage_reported(path: Path, title: str) -> Iterator[None]:
     """Turn whatever a decoder raises on a damaged file into an `InputError` that names the file."""
     try:
         yield
+    except InputError as error:
+        if str(path) in str(error):
+            raise
+        raise InputError(f"{path}: {error}") from error
     except (BaryIRError, MemoryError):
         raise
     except (AttributeError, TypeError, NameError, ImportError) as error:

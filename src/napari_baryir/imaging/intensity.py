@@ -77,10 +77,11 @@ class IntensityMap:
     def apply(self, array: NDArray[Any]) -> NDArray[np.float32]:
         """Map `array` (any shape, any real dtype) to float32, about [0, 1], not clipped."""
         # Up to 16 bits float32 is exact; wider values could cancel, so they go through float64.
-        if array.dtype.kind in "ui" and array.dtype.itemsize <= 2:
+        moderate = max(1 / self.span, self.span, abs(self.low)) < 2.0**64
+        if array.dtype.kind in "ui" and array.dtype.itemsize <= 2 and moderate:
             small = array.astype(np.float32)
             return (small - np.float32(self.low)) / np.float32(self.span)
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):  # signalling NaN are NaN, too
             wide = (array.astype(np.float64) - self.low) / self.span
         return np.clip(wide, -UNIT_LIMIT, UNIT_LIMIT).astype(np.float32)
 
@@ -97,9 +98,13 @@ class IntensityMap:
             return _add_to_wide_integers(original, change.astype(np.float64) * self.span)
         small = dtype.kind in "ui" and dtype.itemsize <= 2 and self.span < 2**17
         wide = np.dtype(np.float32 if small else np.float64)
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             total = original.astype(wide) + change.astype(wide) * wide.type(self.span)
         return _to_dtype(total, dtype)
+
+    def in_units(self, change: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return a change in [0, 1] in the image's units, float32, held within what that holds."""
+        return _to_dtype(change.astype(np.float64) * self.span, np.dtype(np.float32))
 
     def as_dict(self) -> dict[str, float | str]:
         """Return the map as plain values for a record."""

@@ -172,11 +172,12 @@ def _check_strength(strength: Any) -> float:
 
 
 def _check_tiling(tile: Any, overlap: Any) -> None:
-    if tile not in ("auto", "whole") and not (_is_count(tile) and tile >= LEAST_TILE):
+    named = isinstance(tile, str) and tile in ("auto", "whole")
+    if not named and not (_is_count(tile) and tile >= LEAST_TILE):
         raise InputError(
             f"tile is {tile!r}; give 'auto', 'whole' or a number of pixels from {LEAST_TILE}"
         )
-    if overlap == "auto":
+    if isinstance(overlap, str) and overlap == "auto":
         return
     if not (_is_count(overlap) and overlap >= 0):
         raise InputError(f"overlap is {overlap!r}; give 'auto' or a number of pixels from 0")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from safetensors import SafetensorError, safe_open
 
 from napari_baryir.errors import InputError, ModelUnavailableError, WeightsError
@@ -28,10 +28,17 @@ class Header(BaseModel):
     config: dict[str, Any]
     """Fields of the network's configuration."""
     domains: tuple[str, ...] = ()
-    """Names of the degradations that the weights were trained on."""
+    """Names of the degradations that the weights were trained on; printable."""
     calibration: dict[str, Any] = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
     """The origin of the weights: recipe, data, version, licence."""
+
+    @field_validator("domains")
+    @classmethod
+    def _printable(cls, domains: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(name.isprintable() for name in domains):  # a terminal would obey
+            raise ValueError("names must consist of letters that can be printed")
+        return domains
 
 
 AUTO = "auto"

@@ -243,10 +243,15 @@ def _card_of(header: Header, path: Path) -> ModelCard:
     kind = given.get("image_kind")
     return ModelCard(
         name=path.stem,
-        title=str(given.get("title", path.stem)),
-        summary=str(given.get("summary", f"Your own model, {path}.")),
+        title=_line(given.get("title", path.stem)),
+        summary=_line(given.get("summary", f"Your own model, {path}.")),
         image_kind=kind if kind in ("photo", "microscopy") else "any",
-        licence=str(given.get("licence", "unknown")),
+        licence=_line(given.get("licence", "unknown")),
         folder=path.parent,
         file=path.name,
     )
+
+
+def _line(text: object) -> str:
+    """Return what a file says of itself in one line without control characters."""
+    return "".join(letter if letter.isprintable() else " " for letter in str(text)[:500])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import zarr
+from pydantic import BaseModel, Field, FiniteFloat, ValidationError, field_validator
 from zarr.storage import ZipStore
 
 from napari_baryir.errors import InputError
@@ -27,6 +28,49 @@ CURRENT = "0.5"
 
 WITHOUT_AXES = "TCZYX"
 """Axes of every image of versions 0.1 and 0.2."""
+
+
+class _Scaling(BaseModel):
+    type: str = ""
+    scale: list[FiniteFloat] | None = None
+
+
+class _Dataset(BaseModel):
+    path: str
+    coordinateTransformations: list[_Scaling] = []
+
+
+class _Axis(BaseModel):
+    name: str
+    unit: str | None = None
+
+
+class _Multiscale(BaseModel):
+    axes: list[str | _Axis] | None = None
+    datasets: list[_Dataset] = Field(min_length=1)
+    coordinateTransformations: list[_Scaling] = []
+
+    @field_validator("datasets")
+    @classmethod
+    def _differ(cls, datasets: list[_Dataset]) -> list[_Dataset]:
+        if len({dataset.path for dataset in datasets}) < len(datasets):
+            raise ValueError("it lists an array twice")
+        return datasets
+
+
+class _Channel(BaseModel):
+    label: Any = ""
+
+
+class _Omero(BaseModel):
+    channels: list[_Channel] | None = None
+
+
+class _Metadata(BaseModel):
+    """What we read of an image's JSON, which may hold anything; other keys are left alone."""
+
+    multiscales: list[_Multiscale]
+    omero: _Omero | None = None
 
 
 @dataclass(frozen=True)
@@ -78,9 +122,14 @@ def read(path: Path) -> ImageFile:
 def _read(path: Path, name: str, group: zarr.Group, store: ZipStore | None) -> ImageFile:
     attributes: dict[str, Any] = dict(group.attrs.asdict())
     metadata: dict[str, Any] = attributes.get("ome", attributes)
-    multiscales = metadata.get("multiscales")
-    if not multiscales:
+    if not isinstance(metadata, dict) or not metadata.get("multiscales"):
         raise InputError(f"{path}: it has no image at its root; {_advice(path)}")
+    try:
+        _Metadata.model_validate(metadata)
+    except ValidationError as error:
+        what = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:3])
+        raise InputError(f"{path}: its metadata is not that of an OME-Zarr: {what}") from None
+    multiscales = metadata["multiscales"]
     first = multiscales[0]
     version = _version(path, metadata, first)
     levels = tuple(_level(group, dataset["path"]) for dataset in first["datasets"])
@@ -94,7 +143,7 @@ def _read(path: Path, name: str, group: zarr.Group, store: ZipStore | None) -> I
     return ImageFile(
         path,
         name,
-        lazy_array(group[levels[0].path]),
+        lazy_array(group[levels[0].path], path, "OME-Zarr"),
         axes,
         scale=scale,
         units=units,
@@ -152,7 +201,10 @@ def _version(path: Path, metadata: Mapping[str, Any], first: Mapping[str, Any]) 
 
 
 def _level(group: zarr.Group, path: str) -> Level:
-    array = group[path]
+    try:
+        array = group[path]
+    except TypeError as error:  # of zarr, where its JSON has another type than is expected
+        raise InputError(f"its array {path} cannot be read: {error}") from error
     if not isinstance(array, zarr.Array):
         raise InputError(f"{path} is a group, not an array")
     metadata: Any = array.metadata
@@ -206,7 +258,7 @@ def _calibration(
 
 
 def _channel_names(metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    channels = metadata.get("omero", {}).get("channels", ())
+    channels = (metadata.get("omero") or {}).get("channels") or ()
     names = tuple(str(channel.get("label", "")) for channel in channels)
     return names if any(names) else ()
 

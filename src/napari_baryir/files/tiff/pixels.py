@@ -36,7 +36,8 @@ def read_pixels(
         return np.memmap(path, series.dtype, "r", offset, shape), None
     # A page is a good piece of work unless it is itself too large.
     mode = "page" if series.keyframe.nbytes <= LAZY_BYTES else None
-    return lazy_array(zarr.open(series.aszarr(level=0, chunkmode=mode), mode="r")), file
+    stored = zarr.open(series.aszarr(level=0, chunkmode=mode), mode="r")
+    return lazy_array(stored, path, "TIFF"), file
 
 
 def require_complete(path: Path, file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
