@@ -198,6 +198,9 @@ def test_the_commands_of_a_page_are_understood(page: Path, monkeypatch: pytest.M
     lines = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines()]
     asked = [line[1:] for line in lines if line[:1] == ["napari-baryir"]]
     for words in asked:
+        if words[0] == "help":  # prints the help and exits
+            ran.append(words[1])
+            continue
         assert cli.main(words) == 0, words
     assert ran == [words[0] for words in asked]
 

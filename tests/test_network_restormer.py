@@ -43,7 +43,7 @@ def published(shared: Path) -> BaryIR:
     names = published_names(read_config(found))
     model = empty_model(read_config(found))
     tensors = {ours: ruled_weights(theirs, found[theirs]) for theirs, ours in names.items()}
-    fill_model(model, tensors, source="the rule")
+    fill_model(model, tensors, where="the rule")
     return on_device(model, "cpu")
 
 

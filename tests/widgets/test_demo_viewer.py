@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+from napari_baryir.commands.console import Voice
 from napari_baryir.commands.demo import restore_sample
 from napari_baryir.sample_data import fluorescence_stack, photo_rain
 
@@ -27,8 +29,9 @@ def test_degraded_restored_and_truth_share_their_contrast(
     monkeypatch.setattr(napari, "Viewer", lambda **_: viewer)
     monkeypatch.setattr(demo, "has_dock", lambda: dock)
     monkeypatch.setattr(demo, "open_dock", lambda _, name: docked.append(name))
+    quiet = Voice(argparse.Namespace(quiet=True, verbose=False))
     samples = [fluorescence_stack(shape=(2, 32, 40)), photo_rain()]
-    results = [restore_sample(sample, str(tiny_weights), "cpu") for sample in samples]
+    results = [restore_sample(sample, str(tiny_weights), "cpu", quiet) for sample in samples]
     assert demo.show_samples(results, run=False) is viewer
     layers = {layer.name: layer for layer in viewer.layers}
     for result in results:

@@ -123,7 +123,10 @@ def _read(path: Path, option: str) -> dict[str, Any]:
     if not path.exists() or (path.is_file() and path.stat().st_size == 0):
         return {}
     try:
-        return {entry["result"]: entry for entry in json.loads(path.read_bytes())}
+        entries = json.loads(path.read_bytes())
+        if not isinstance(entries, list):
+            raise TypeError("a report is a list")
+        return {entry["result"]: entry for entry in entries}
     except (ValueError, TypeError, KeyError, RecursionError):
         raise InputError(f"{option} {path} is there already and is no report") from None
 
