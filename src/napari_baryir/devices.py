@@ -58,7 +58,7 @@ def choose_device(device: str | torch.device) -> torch.device:
     return chosen
 
 
-def choose_precision(precision: str, device: torch.device) -> Precision:
+def choose_precision(precision: object, device: torch.device) -> Precision:
     """Turn "auto" into bfloat16 on devices that are faster in it, and float32 elsewhere.
 
     These are CUDA devices that have it, and CPUs with AVX-512 BF16. On one core of such a CPU both

@@ -121,7 +121,7 @@ def read(path: Path) -> ImageFile:
 
 def _read(path: Path, name: str, group: zarr.Group, store: ZipStore | None) -> ImageFile:
     attributes: dict[str, Any] = dict(group.attrs.asdict())
-    metadata: dict[str, Any] = attributes.get("ome", attributes)
+    metadata: Any = attributes.get("ome", attributes)
     if not isinstance(metadata, dict) or not metadata.get("multiscales"):
         raise InputError(f"{path}: it has no image at its root; {_advice(path)}")
     try:
