@@ -129,7 +129,7 @@ class RunDock(QWidget):
             outer.addWidget(self.help, alignment=Qt.AlignmentFlag.AlignRight)
 
     def _open_page(self) -> None:
-        QDesktopServices.openUrl(QUrl(f"{documentation()}/{self.page}"))
+        QDesktopServices.openUrl(QUrl(f"{documentation()}{self.page.removesuffix('.md')}/"))
 
     def _begin(self) -> None:
         """Follow the controls and the session from now on."""
@@ -231,9 +231,10 @@ class Column(QScrollArea):
 
 
 def documentation() -> str:
-    """Return the address of the documentation, from the metadata of the package."""
+    """Return the address of the documentation, with a slash, from the package's metadata."""
     listed = metadata(PLUGIN).get_all("Project-URL") or []
-    return next(str(each).split(", ")[1] for each in listed if each.startswith("Documentation"))
+    address = next(each.split(", ")[1] for each in listed if each.startswith("Documentation"))
+    return f"{str(address).rstrip('/')}/"
 
 
 def open_dock(viewer: Any, name: str) -> Any:
