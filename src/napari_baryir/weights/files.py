@@ -152,7 +152,8 @@ def check_tensors(
     if problems:
         raise WeightsError(
             f"{where} does not fit the network it describes: {_listed(problems)}. "
-            "Use the file that belongs to this configuration"
+            "Use the file that belongs to this configuration; one that an earlier version wrote has "
+            "to be trained anew, by `napari-baryir train` or `finetune`"
         )
 
 
