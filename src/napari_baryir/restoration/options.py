@@ -83,7 +83,8 @@ def check_options(image: Any, asked: RestoreOptions, out: Any = None, first: Any
     lacks the device.
     """
     array = as_array(image)
-    layout, guessed = check_image(array, asked.axes or axes_of_names(image))
+    axes = axes_of_names(image) if asked.axes is None else asked.axes
+    layout, guessed = check_image(array, axes)
     check_model(asked.model)
     device = choose_device(asked.device)
     _check_tiling(asked.tile, asked.overlap)
