@@ -49,8 +49,10 @@ def test_a_short_attack_breaks_no_promise(kind: str, cases: int) -> None:
     assert not findings.cases, str(findings)
 
 
-@pytest.mark.parametrize("option", ["tile", "overlap", "precision", "device", "strength", "remove"])
-@pytest.mark.parametrize("value", [np.array([0, 4000]), None, [1, 2], -1, object()])
+@pytest.mark.parametrize(
+    "option", ["tile", "overlap", "precision", "device", "strength", "remove", "ensemble"]
+)
+@pytest.mark.parametrize("value", [np.array([0, 4000]), None, [1, 2], -1.5, object()])
 def test_an_option_of_any_type_is_refused_in_a_sentence(option: str, value: Any) -> None:
     with pytest.raises(BaryIRError, match=option):
         restore(IMAGE, model=small_network(scene=False), **{option: value})
