@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import dask.array as da
 import numpy as np
 import pytest
 import torch
@@ -48,9 +49,19 @@ def test_a_short_attack_breaks_no_promise(kind: str, cases: int) -> None:
     assert not findings.cases, str(findings)
 
 
-@pytest.mark.parametrize("option", ["tile", "overlap", "precision", "device", "strength", "remove"])
-@pytest.mark.parametrize("value", [np.array([0, 4000]), None, [1, 2], -1, object()])
+@pytest.mark.parametrize(
+    "option", ["tile", "overlap", "precision", "device", "strength", "remove", "ensemble"]
+)
+@pytest.mark.parametrize("value", [np.array([0, 4000]), None, [1, 2], -1.5, object()])
 def test_an_option_of_any_type_is_refused_in_a_sentence(option: str, value: Any) -> None:
+    with pytest.raises(BaryIRError, match=option):
+        restore(IMAGE, model=small_network(scene=False), **{option: value})
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("device", 10**30), ("axes", np.array([0, 4000])), ("axes", [])]
+)
+def test_an_option_that_only_some_types_break_is_refused_too(option: str, value: Any) -> None:
     with pytest.raises(BaryIRError, match=option):
         restore(IMAGE, model=small_network(scene=False), **{option: value})
 
@@ -172,3 +183,9 @@ def test_a_damaged_chunk_is_damage_of_the_file_whenever_it_is_read(tmp_path: Pat
             image.data.compute()
         with pytest.raises(InputError, match="damaged"):
             restore(image.data, model=small_network(scene=False), intensity=(0, 1)).image.compute()
+
+
+def test_a_lazy_result_keeps_a_foreign_byte_order() -> None:
+    image = IMAGE.astype(">u2")
+    lazy = restore(da.from_array(image, chunks=16), model=small_network(scene=True), tile=16).image
+    assert lazy.dtype == lazy.compute().dtype == image.dtype

@@ -46,6 +46,8 @@ def _unaligned(array: Array) -> Array:
 
 
 def _strided(array: Array) -> Array:
+    if array.ndim < 2:
+        return array[:]
     wide = np.repeat(np.repeat(array, 2, axis=-1), 2, axis=0)
     return wide[::2, ..., ::2]
 
@@ -78,7 +80,7 @@ CONTAINERS: dict[str, Callable[[Array], Any]] = {
     "door": _Door,
     "text": str,
     "nothing": lambda a: None,
-    "pair": lambda a: [a, a[:1]],
+    "pair": lambda a: [a, a[..., :0]],
 }
 
 
@@ -184,7 +186,7 @@ def attack_array(case: ArrayCase) -> None:
     try:
         array = case.array()
         image = array if case.container == "numpy" else CONTAINERS[case.container](array)
-    except (TypeError, ValueError, NotImplementedError):
+    except (TypeError, ValueError, IndexError, NotImplementedError):
         return  # the layout or the container cannot hold it
     before = array.tobytes() if array.dtype != object else b""
     model = small_network(scene=case.scene)

@@ -186,7 +186,8 @@ def restore_lazily(plan: Plan) -> LazyArray:
     tiles = Tiles.of(plan, TileEngine, ensemble=ensemble, removed=removed, skip_empty=True)
     planes, order = planes_in_order(plan.options.image, plan.layout)
     channels = [_restore_channel(plan, tiles, planes, c) for c in range(len(plan.intensities))]
-    return as_image(da.concatenate(channels), plan.layout, order)
+    restored = da.concatenate(channels).astype(planes.dtype)  # joining loses a foreign byte order
+    return as_image(restored, plan.layout, order)
 
 
 def _restore_channel(plan: Plan, tiles: Tiles, planes: LazyArray, channel: int) -> LazyArray:

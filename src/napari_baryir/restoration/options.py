@@ -83,7 +83,10 @@ def check_options(image: Any, asked: RestoreOptions, out: Any = None, first: Any
     lacks the device.
     """
     array = as_array(image)
-    layout, guessed = check_image(array, asked.axes or axes_of_names(image))
+    if not isinstance(asked.ensemble, bool | np.bool_ | int):
+        raise InputError(f"ensemble is {asked.ensemble!r}; give True or False")
+    axes = axes_of_names(image) if asked.axes is None else asked.axes
+    layout, guessed = check_image(array, axes)
     check_model(asked.model)
     device = choose_device(asked.device)
     _check_tiling(asked.tile, asked.overlap)
