@@ -83,7 +83,8 @@ def test_guess_is_what_the_shape_suggests(shape: tuple[int, ...], axes: str) -> 
     [
         (("time", "channel", "y", "x"), "TCYX"),
         (("Y", "X", "rgb"), "YXS"),
-        (("band", "y", "x"), None),
+        (("bands", "y", "x"), "CYX"),
+        (("lat", "y", "x"), None),
         (("z", "depth", "y", "x"), None),
         (("t", "z"), None),
     ],

@@ -311,11 +311,10 @@ def test_reports_hold_every_score_and_every_mean(tmp_path: Path) -> None:
 
 def run_command(*arguments: str) -> int:
     parser = argparse.ArgumentParser()
-    command.add_parser(parser.add_subparsers())
-    args = parser.parse_args(["evaluate", *arguments])
+    command.add_arguments(parser)
+    args = parser.parse_args(arguments)
     args.quiet = args.verbose = False
-    code: int = args.run(args)
-    return code
+    return command.run(args)
 
 
 def test_the_command_measures_and_reports(

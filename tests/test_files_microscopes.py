@@ -58,10 +58,10 @@ def put(monkeypatch: pytest.MonkeyPatch, path: Path, images: dict[str, Stored]) 
         opened.append(FakeReader(images))
         return opened[-1]
 
-    module = ModuleType("fake_reader")
-    module.open_file = open_file  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "fake_reader", module)
-    monkeypatch.setitem(READERS, path.suffix[1:], "fake_reader")
+    name = path.suffix[1:]
+    module = ModuleType(f"napari_baryir.files.microscopes.{name}")
+    setattr(module, READERS[name], open_file)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
     path.write_bytes(b"pixels")
     return opened
 

@@ -144,12 +144,12 @@ def test_the_commands_of_the_reference_are_understood(
             image = sample.degraded if folder == "noisy" else sample.clean
             tifffile.imwrite(f"{folder}/{number}.tif", image, metadata={"axes": sample.axes})
     parser = argparse.ArgumentParser()
-    finetune.add_parser(parser.add_subparsers())
+    finetune.add_arguments(parser)
     kinds = set()
     for language, block in blocks("finetune.md"):
         assert language == "sh"
         for words in commands(block):
-            args = parser.parse_args(words)
+            args = parser.parse_args(words[1:])
             source = finetune._source(args)
             refuse(source.problems, "the images")
             finetune._settings(args)

@@ -23,20 +23,15 @@ if TYPE_CHECKING:
     from napari_baryir.weights.registry import ModelCard, available_models, load_model
 
 _HOMES = {
-    "Contributions": "napari_baryir.degradation",
-    "DegradationEstimate": "napari_baryir.degradation",
-    "estimate_degradation": "napari_baryir.degradation",
-    "iter_estimate": "napari_baryir.degradation",
-    "Progress": "napari_baryir.restoration",
-    "Restoration": "napari_baryir.restoration",
-    "iter_restore": "napari_baryir.restoration",
-    "restore": "napari_baryir.restoration",
-    "restore_file": "napari_baryir.batch.run",
-    "import_published_weights": "napari_baryir.weights.importer",
-    "ModelCard": "napari_baryir.weights.registry",
-    "available_models": "napari_baryir.weights.registry",
-    "load_model": "napari_baryir.weights.registry",
-}
+    "batch.run": ("restore_file",),
+    "degradation": (
+        "Contributions", "DegradationEstimate", "estimate_degradation", "iter_estimate",
+    ),
+    "restoration": ("Progress", "Restoration", "iter_restore", "restore"),
+    "weights.importer": ("import_published_weights",),
+    "weights.registry": ("ModelCard", "available_models", "load_model"),
+}  # fmt: skip
+"""Module to the public names that it has."""
 
 __all__ = [
     "Contributions",
@@ -57,8 +52,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{home}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

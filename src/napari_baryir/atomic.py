@@ -62,10 +62,10 @@ def _put_in_place(aside: Path, path: Path) -> None:
 @functools.cache
 def _prefix() -> str:
     """Return how parts of this computer begin; containers count as computers of their own."""
-    place = platform.node()
+    computer = platform.node()
     with contextlib.suppress(OSError):
-        place += os.readlink("/proc/self/ns/pid")
-    return f".baryir-{zlib.crc32(place.encode()):08x}-"
+        computer += os.readlink("/proc/self/ns/pid")
+    return f".baryir-{zlib.crc32(computer.encode()):08x}-"
 
 
 @functools.cache

@@ -14,7 +14,7 @@ import time
 import traceback
 from collections.abc import Collection, Sequence
 from functools import partial
-from typing import Any, Protocol
+from types import ModuleType
 
 from napari_baryir import __version__
 from napari_baryir.errors import BaryIRError, InputError
@@ -36,8 +36,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("export", "write a model for other programs: ONNX, BioImage Model Zoo"),
     "benchmark": ("benchmark", "measure how fast models are here, in each precision"),
 }  # fmt: skip
-"""Command to its module in `napari_baryir.commands`, and what it does. A module has
-``add_parser(subparsers)`` and ``run(args) -> int`` and is imported when its command is used."""
+"""Command to its module in `napari_baryir.commands`, and what it does. A module has ``HELP``, whose
+first paragraph stands before the arguments and the rest behind them, ``add_arguments(parser)`` and
+``run(args) -> int``. It is imported when its command is used."""
 
 EXAMPLES = """\
 example:
@@ -60,16 +61,9 @@ FAILED, STOPPED, UNHEARD = 2, 130, 141
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command.
+    """Run a command, whose words are `argv`, or those of the process; return the exit code.
 
-    Parameters
-    ----------
-    argv
-        Arguments without the program's name; None: those of the process.
-
-    Returns
-    -------
-    Exit code: 0 done, 1 done in part, 2 an error, 130 Ctrl-C, 141 a pipe without a reader.
+    0 done, 1 done in part, 2 an error, 130 Ctrl-C, 141 a pipe without a reader.
     """
     _prepare_streams()
     try:
@@ -161,13 +155,7 @@ def _common_options(words: list[str]) -> tuple[list[str], dict[str, bool]]:
 
 
 def _refuse_standard_output(args: argparse.Namespace) -> None:
-    """Refuse ``-`` where a command writes a file.
-
-    Raises
-    ------
-    InputError
-        If an output is ``-``.
-    """
+    """Raise `InputError` if a command is to write to ``-``."""
     for option in OUTPUTS:
         given = getattr(args, option, None)
         if "-" in [str(each) for each in (given if isinstance(given, list) else [given])]:
@@ -202,13 +190,15 @@ def _parsers(*detailed: str) -> argparse.ArgumentParser:
     _add_common(parser.add_argument_group("options of every command"))
     subparsers = parser.add_subparsers(metavar="COMMAND")
     for command, (_, summary) in COMMANDS.items():
+        used = subparsers.add_parser(
+            command, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
         if command in detailed:
-            _module(command).add_parser(subparsers)
-            used: argparse.ArgumentParser = subparsers.choices[command]
+            module = _module(command)
+            used.description, _, used.epilog = module.HELP.partition("\n\n")
+            module.add_arguments(used)
             used.set_defaults(parser=used)
             _add_common(used.add_argument_group("options of every command"))
-        else:
-            subparsers.add_parser(command, help=summary)
     return parser
 
 
@@ -228,20 +218,8 @@ def _nearest(word: str, known: Collection[str]) -> str:
     return f"did you mean {close[0]}?" if close else ""
 
 
-class _Command(Protocol):
-    """A module of `napari_baryir.commands`."""
-
-    def add_parser(self, subparsers: Any) -> None:
-        """Describe the command to argparse."""
-
-    def run(self, args: argparse.Namespace) -> int:
-        """Run the command, and return the exit code."""
-
-
-def _module(command: str) -> _Command:
-    module: Any = importlib.import_module(f"napari_baryir.commands.{COMMANDS[command][0]}")
-    command_module: _Command = module
-    return command_module
+def _module(command: str) -> ModuleType:
+    return importlib.import_module(f"napari_baryir.commands.{COMMANDS[command][0]}")
 
 
 def _log(args: argparse.Namespace) -> None:

@@ -32,10 +32,7 @@ _ALLOCATION_FAILURES = ("DefaultCPUAllocator: not enough memory", "MPS backend o
 def choose_device(device: str | torch.device) -> torch.device:
     """Turn "auto" or a device's name into a device that this computer has.
 
-    Raises
-    ------
-    DeviceError
-        If the device is unknown or absent.
+    Raises `DeviceError` if the device is unknown or absent.
     """
     if str(device) == "auto":
         if torch.cuda.is_available():
@@ -64,12 +61,8 @@ def choose_precision(precision: object, device: torch.device) -> Precision:
     These are CUDA devices that have it, and CPUs with AVX-512 BF16. On one core of such a CPU both
     shipped models restore 512x512 pixels 1.5 times as fast, at 62 dB from float32.
 
-    Raises
-    ------
-    DeviceError
-        If the device cannot compute in the precision asked for.
-    InputError
-        If there is no such precision.
+    Raises `DeviceError` if the device cannot compute in the precision asked for, and `InputError`
+    if there is no such precision.
     """
     known = ("auto", *get_args(Precision))
     if not isinstance(precision, str) or precision not in known:
@@ -110,9 +103,7 @@ def bytes_per_pixel(model: Any) -> int:
 def choose_tile(height: int, width: int, model: Any, device: torch.device) -> int:
     """Choose the side of the tiles for a plane: the whole plane if it is small, else what fits.
 
-    Returns
-    -------
-    Pixels, a multiple of 64 unless it is the whole plane.
+    In pixels, a multiple of 64 unless it is the whole plane.
     """
     budget = MEMORY_SHARE * free_memory(device) / bytes_per_pixel(model)
     preferred = PREFERRED_TILE[device.type]

@@ -13,11 +13,6 @@ class Steps(Generic[Step, Result]):
     """Loops over the steps of a generator, and keeps what the generator returned.
 
     A loop that is left early closes the generator.
-
-    Parameters
-    ----------
-    work
-        The generator.
     """
 
     result: Result
@@ -36,12 +31,7 @@ class Steps(Generic[Step, Result]):
 def finish(work: Generator[Any, None, Result], *, progress: bool = False) -> Result:
     """Run a generator to its end and return its result.
 
-    Parameters
-    ----------
-    work
-        The generator.
-    progress
-        Whether to show a bar; the steps then have `done` and `total`, numbers of tiles.
+    `progress`: show a bar; the steps then have `done` and `total`, numbers of tiles.
     """
     steps = Steps(work)
     if not progress:

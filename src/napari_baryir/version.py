@@ -16,15 +16,8 @@ __version__ = "0.1.0"
 def check_libraries(error: Exception) -> None:
     """Refuse to blame a file for an error that libraries of the wrong version explain.
 
-    Parameters
-    ----------
-    error
-        The error of reading or writing the file.
-
-    Raises
-    ------
-    VersionError
-        If a library is older or newer than napari-baryir needs, or cannot be imported.
+    Raises `VersionError` from the error of reading or writing the file, if a library is older or
+    newer than napari-baryir needs, or cannot be imported.
     """
     wrong = wrong_libraries()
     if not wrong and not isinstance(error, ImportError):

@@ -17,6 +17,7 @@ from napari_baryir.files.formats import (
     image_name,
     is_image_path,
     known_suffixes,
+    possible_sources,
     result_place,
     split_scene,
 )
@@ -234,8 +235,8 @@ class _Search:
 def _has_results(folder: Path, top: Path) -> bool:
     """Return whether all images of a folder stand for those of `top`, as results do.
 
-    They have the same names in the same folders, are not older, and are no copies. Estimates have
-    their tables.
+    They have the names of results, in the same folders, are not older, and are no copies. Estimates
+    have their tables.
     """
     if all((folder / f"estimates{suffix}").is_file() for suffix in (".csv", ".json")):
         return True
@@ -245,7 +246,8 @@ def _has_results(folder: Path, top: Path) -> bool:
             result = Path(here, name)
             if not is_image_path(result):
                 continue
-            if not _is_made_of(result, top / result.relative_to(folder)):
+            sources = possible_sources(top / result.relative_to(folder))
+            if not any(_is_made_of(result, source) for source in sources):
                 return False
             found = True
         folders[:] = [name for name in folders if not is_image_path(Path(here, name))]

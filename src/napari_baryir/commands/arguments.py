@@ -36,12 +36,17 @@ def add_image(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def add_device(parser: argparse._ActionsContainer) -> None:
+    """Add the option of every command that uses a network."""
+    parser.add_argument(
+        "--device", default="auto", help="auto (a GPU if there is one), cpu, cuda, cuda:1, mps"
+    )
+
+
 def add_computing(parser: argparse.ArgumentParser) -> None:
     """Add the options of every command that sends images through a network."""
     group = parser.add_argument_group("computing")
-    group.add_argument(
-        "--device", default="auto", help="auto (a GPU if there is one), cpu, cuda, cuda:1, mps"
-    )
+    add_device(group)
     group.add_argument(
         "--precision", default="auto", choices=("auto", "float32", "bfloat16", "float16"),
         help="default: auto, bfloat16 on NVIDIA GPUs and CPUs that are faster in it, else float32",

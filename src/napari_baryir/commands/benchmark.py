@@ -6,7 +6,7 @@ import argparse
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from napari_baryir.commands.arguments import add_speech
+from napari_baryir.commands.arguments import add_device, add_speech
 from napari_baryir.commands.console import StepsShown, Voice, as_size, as_table
 from napari_baryir.errors import InputError, ModelUnavailableError
 
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 LEAST_SIDE = 64
 
-EXAMPLES = """\
+HELP = """\
+Measure the speed and the peak memory of models in each precision that a device has, and say which
+settings are best.
+
 examples:
   napari-baryir benchmark
   napari-baryir benchmark photo-compact --device cuda --size 2048
@@ -26,18 +29,9 @@ answer agrees with that in float32, as PSNR; 50 dB and more cannot be seen.
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Describe the command to argparse."""
-    parser = subparsers.add_parser(
-        "benchmark",
-        help="measure how fast models are here, in each precision",
-        description="Measure the speed and the peak memory of models in each precision that a "
-        "device has, and say which settings are best.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", nargs="*", metavar="MODEL", help="default: all that are here")
-    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, mps")
+    add_device(parser)
     parser.add_argument(
         "--size", type=int, default=512, metavar="PIXELS", help="side of the picture; default: 512"
     )
@@ -45,7 +39,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--runs", type=int, default=3, help="the fastest of so many counts; default: 3"
     )
     add_speech(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

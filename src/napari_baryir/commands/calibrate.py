@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from napari_baryir.commands.console import StepsShown, Voice
+from napari_baryir.commands.arguments import add_device
+from napari_baryir.commands.console import Voice, run_shown
 from napari_baryir.errors import InputError
-from napari_baryir.steps import Steps
 
 if TYPE_CHECKING:
     import torch
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from napari_baryir.network import BaryIR
     from napari_baryir.training.data.images import Profile
 
-EPILOG = """\
+HELP = """\
+Calibrate the degradation estimates of a weights file, imported ones included, and store the
+calibration in it.
+
 examples:
   napari-baryir calibrate my-model.safetensors --data clean-photos/ --profile photo
   napari-baryir calibrate published.safetensors --data photos/ --profile photo -o mine.safetensors
@@ -30,16 +33,7 @@ The network itself stays as it is. Files that are calibrated already are calibra
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Register the command."""
-    parser = subparsers.add_parser(
-        "calibrate",
-        help="calibrate a model's degradation estimates on clean images",
-        description="Calibrate the degradation estimates of a weights file, imported ones "
-        "included, and store the calibration in it.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("weights", help="a weights file (.safetensors), or the name of a model")
     parser.add_argument(
         "--data", required=True, metavar="CLEAN_FOLDER",
@@ -57,8 +51,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--scenes", type=int, help="how many pictures to degrade; default: 960, a few minutes"
     )
     parser.add_argument("--seed", type=int, default=0, help="of everything random; default: 0")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
-    parser.set_defaults(run=run)
+    add_device(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -83,15 +76,13 @@ def run(args: argparse.Namespace) -> int:
     profile: Profile = args.profile or _profile(model, path)
     files = load_clean_files(args.data, profile)
     scenes = SCENES if args.scenes is None else args.scenes
-    steps = Steps(calibrate(model, files, profile, scenes=scenes, seed=args.seed))
     voice = Voice(args)
     details = {"profile": profile, "images": len(files), "scenes": scenes, "seed": args.seed}
     voice.detail("calibration", {**details, "device": device, "weights": path})
-    with StepsShown(silent=voice.quiet, passing=True) as shown:
-        for progress in steps:
-            shown.show("picture", progress.done, progress.total)
+    steps = calibrate(model, files, profile, scenes=scenes, seed=args.seed)
+    calibration = run_shown(steps, "picture", voice)
     save_weights(model, target, dtype=_stored_dtype(path))
-    voice.line(f"calibrated for {', '.join(steps.result.domains)}: {target}")
+    voice.line(f"calibrated for {', '.join(calibration.domains)}: {target}")
     return 0
 
 

@@ -17,7 +17,9 @@ FILES = {
 }  # fmt: skip
 """Arguments that name files or folders."""
 
-EXAMPLES = """\
+HELP = """\
+Write a script for a shell, which then completes commands, options and files.
+
 examples:
   napari-baryir completion bash > ~/.local/share/bash-completion/completions/napari-baryir
   napari-baryir completion zsh > ~/.zsh/completions/_napari-baryir    # a folder of $fpath
@@ -27,17 +29,8 @@ Python. Write it again after an update. It needs the package shtab: pip install 
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Describe the command to argparse."""
-    parser = subparsers.add_parser(
-        "completion",
-        help="write a script that lets a shell complete words with Tab",
-        description="Write a script for a shell, which then completes commands, options and files.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", choices=SHELLS, help="the shell that reads the script")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -17,7 +17,6 @@ from napari_baryir.steps import Steps
 if TYPE_CHECKING:
     from napari_baryir.batch.jobs import Job
     from napari_baryir.batch.run import News
-    from napari_baryir.restoration.results import Progress
 
 Result = TypeVar("Result")
 
@@ -43,11 +42,8 @@ def remark(text: str) -> None:
 class Voice:
     """Speaks for a command: lines, or one JSON document, on stdout; notes on stderr.
 
-    Parameters
-    ----------
-    args
-        ``--quiet`` keeps lines, notes and progress back, ``--verbose`` lets details out, ``--json``
-        replaces the lines.
+    ``--quiet`` keeps lines, notes and progress back, ``--verbose`` lets details out, ``--json``
+    replaces the lines.
     """
 
     def __init__(self, args: argparse.Namespace) -> None:
@@ -88,16 +84,9 @@ def _finite(value: Any) -> Any:
 class StepsShown:
     """Progress of long work: a bar on a terminal; elsewhere, as in a log file, a line now and then.
 
-    Work may have several parts, one after the other, each with a title of its own.
-
-    Parameters
-    ----------
-    silent
-        Whether to show nothing at all.
-    passing
-        Whether nothing of it is to stay: the bar goes, and no line says that a part is finished.
-    clock
-        Seconds.
+    Work may have several parts, one after the other, each with a title of its own. `silent`: show
+    nothing at all. `passing`: nothing of it is to stay, neither the bar nor a line that says that a
+    part is finished. `clock` returns seconds.
     """
 
     def __init__(
@@ -123,16 +112,10 @@ class StepsShown:
     def show(
         self, title: str, done: int, total: int, terms: Mapping[str, float] | None = None
     ) -> None:
-        """Say how far it is.
+        """Show how far the part is whose title, such as "step", names the thing that is counted.
 
-        Parameters
-        ----------
-        title
-            Title of this part: the thing that is counted, for instance "step".
-        done, total
-            Numbers; the first call of a part may start anywhere, as resumed work does.
-        terms
-            Names to values, such as losses, to be shown beside.
+        The first call of a part may start anywhere, as resumed work does. `terms` are names to
+        values, such as losses, to be shown beside.
         """
         if title != self._title:
             self._begin(title, done, total)
@@ -174,12 +157,12 @@ class StepsShown:
         remark(f"{line}: {terms}" if terms else line)
 
 
-def run_shown(steps: Generator[Progress, None, Result], title: str, voice: Voice) -> Result:
-    """Run a generator of progress, and show how many tiles are done while it goes on."""
+def run_shown(steps: Generator[Any, None, Result], title: str, voice: Voice) -> Result:
+    """Run a generator whose steps have `done` and `total`, and show these while it goes on."""
     running = Steps(steps)
     with StepsShown(passing=True, silent=voice.quiet) as shown:
-        for progress in running:
-            shown.show(f"{title}: tile", progress.done, progress.total)
+        for step in running:
+            shown.show(title, step.done, step.total)
     return running.result
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_baryir.commands.arguments import add_device
 from napari_baryir.commands.console import Voice, as_table, run_shown
 from napari_baryir.errors import InputError
 
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 
 DEFAULT_SAMPLES = ("photo-noise", "photo-rain", "fluorescence-stack")
 
-EXAMPLES = """\
+HELP = """\
+Restore bundled samples, print how close they come to the truth, and draw degraded, restored, truth
+and difference side by side.
+
 examples:
   napari-baryir demo
   napari-baryir demo --gui
@@ -46,16 +50,7 @@ class Restored:
     seconds: float
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Describe the command to argparse."""
-    parser = subparsers.add_parser(
-        "demo",
-        help="restore bundled samples and measure how well that works",
-        description="Restore bundled samples, print how close they come to the truth, and draw "
-        "degraded, restored, truth and difference side by side.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", default="demo-output", metavar="FOLDER",
         help="where demo.png goes; default: demo-output",
@@ -69,8 +64,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--model", default="auto", help="as for `napari-baryir restore`; default: auto"
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
-    parser.set_defaults(run=run)
+    add_device(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -105,7 +99,7 @@ def restore_sample(sample: Sample, model: str, device: str, voice: Voice) -> Res
     from napari_baryir.restoration import iter_restore
 
     steps = iter_restore(sample.degraded, axes=sample.axes, model=model, device=device)
-    done = run_shown(steps, sample.name, voice)
+    done = run_shown(steps, f"{sample.name}: tile", voice)
     voice.detail(sample.name, done.settings)
     return Restored(
         sample, done.image, Path(done.model).stem,

@@ -41,7 +41,9 @@ LONGEST = 255 - len("-shapley-barycenter.ome.zarr")
 MAPS = ("-degradation.png", ".tif", ".ome.zarr")
 """Ends of the names of figures and maps."""
 
-EXAMPLES = """\
+HELP = """\
+Estimate which degradations images have, how strong they are, and where.
+
 examples:
   napari-baryir estimate photo.jpg -o estimate/
   napari-baryir estimate "data/**/*.tif" -o table.csv
@@ -55,15 +57,7 @@ restored image. Severity s stands for an expected error of s / (1 - s) / 10 of t
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Describe the command to argparse."""
-    parser = subparsers.add_parser(
-        "estimate",
-        help="estimate what is wrong with images, how much, and where",
-        description="Estimate which degradations images have, how strong they are, and where.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_inputs(parser)
     parser.add_argument(
         "-o", "--output", required=True, metavar="OUT",
@@ -84,7 +78,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_image(parser)
     add_computing(parser)
     add_speech(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -21,19 +21,7 @@ if TYPE_CHECKING:
 def write_figure(
     path: Path, estimate: DegradationEstimate, plane: NDArray[Any], title: str
 ) -> None:
-    """Draw the first plane of an estimate and write it as a picture.
-
-    Parameters
-    ----------
-    path
-        File to write: PNG, or another format of matplotlib.
-    estimate
-        The estimate of the image.
-    plane
-        The image's first plane, (H, W, samples).
-    title
-        Title of the figure.
-    """
+    """Draw the first plane of an estimate; `plane` is that of the image, (H, W, samples)."""
     from matplotlib.figure import Figure  # not pyplot, which would want a screen
 
     height, width = plane.shape[:2]

@@ -88,10 +88,10 @@ def write_maps(path: Path, estimate: DegradationEstimate, image: ImageFile) -> N
     names: tuple[str, ...] = ("severity", *estimate.domains)
     leading = estimate.axes[:-2]
     if "C" in leading:
-        place = leading.index("C")
-        channels = _channel_names(image, maps.shape[place])
+        axis = leading.index("C")
+        channels = _channel_names(image, maps.shape[axis])
         names = tuple(f"{channel}: {name}" for channel in channels for name in names)
-        maps = np.moveaxis(maps, place, -4)
+        maps = np.moveaxis(maps, axis, -4)
         maps = maps.reshape(*maps.shape[:-4], -1, *maps.shape[-2:])
         leading = leading.replace("C", "")
     axes = f"{leading}CYX"

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_baryir.commands.arguments import add_speech
+from napari_baryir.commands.arguments import add_device, add_speech
 from napari_baryir.commands.console import StepsShown, Voice
 from napari_baryir.errors import InputError
 from napari_baryir.steps import Steps
@@ -18,16 +18,15 @@ if TYPE_CHECKING:
     from napari_baryir.training.evaluate import Evaluation
     from napari_baryir.training.evaluate.cases import Case
 
-EXAMPLES = """\
+HELP = """\
+Measure a model against the truth, beside the untouched input.
+
 examples:
   napari-baryir evaluate --pairs noisy/ clean/
   napari-baryir evaluate --clean photos/ --domains noise --sigma 25 --peers -o report.md
   napari-baryir evaluate --clean photos/ --unseen -o unseen.csv -o unseen.md
   napari-baryir evaluate --paper data/test --model paper_5d.safetensors -o paper.csv -o paper.md
 
-"""
-
-PROTOCOL = """\
 protocol:
   Input, restored image and truth are mapped to [0, 1] by one intensity map, the one that restoring
   chooses from the degraded image: the full range for 8-bit and RGB images, otherwise the 0.1 and
@@ -68,32 +67,17 @@ protocol:
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Describe the command to argparse."""
-    parser = subparsers.add_parser(
-        "evaluate",
-        help="measure PSNR and SSIM on pairs, on clean images degraded with fixed seeds, or on the "
-        "paper's test sets",
-        description="Measure a model against the truth, beside the untouched input.",
-        epilog=EXAMPLES + PROTOCOL,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="auto", metavar="NAME_OR_FILE", help="default: auto")
     data = parser.add_mutually_exclusive_group(required=True)
     data.add_argument(
-        "--pairs",
-        nargs=2,
-        type=Path,
-        metavar=("DEGRADED", "CLEAN"),
+        "--pairs", nargs=2, type=Path, metavar=("DEGRADED", "CLEAN"),
         help="two folders with files of the same names (suffixes may differ), or two files",
-    )
+    )  # fmt: skip
     data.add_argument(
-        "--clean",
-        nargs="+",
-        type=Path,
-        metavar="PATH",
+        "--clean", nargs="+", type=Path, metavar="PATH",
         help="folders (recursively) or files of clean images, to be degraded",
-    )
+    )  # fmt: skip
     data.add_argument(
         "--paper", type=Path, metavar="FOLDER", help="the folder with the paper's test sets"
     )
@@ -112,10 +96,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     seeded.add_argument("--level", type=float, help="0 (mildest) to 1 (strongest) for every image")
     seeded.add_argument(
-        "--unseen",
-        action="store_true",
+        "--unseen", action="store_true",
         help="degrade photographs in ways never trained on, and by mixtures",
-    )
+    )  # fmt: skip
     seeded.add_argument("--seed", type=int, default=0, help="of --paper's noise, too")
     parser.add_argument("--peers", action="store_true", help="measure classical denoisers too")
     parser.add_argument("--lpips", action="store_true", help="measure LPIPS too")
@@ -123,18 +106,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--limit", type=int, metavar="N", help="at most N images (or planes; of each set)"
     )
     parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE",
+        "-o", "--output", type=Path, action="append", default=[], metavar="FILE",
         help="report.csv (every image) or report.md (means); may be given twice",
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    )  # fmt: skip
+    add_device(parser)
     parser.add_argument("--precision", default="auto", help="auto, float32, bfloat16")
     add_speech(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -162,11 +139,7 @@ def _list_cases(args: argparse.Namespace) -> Sequence[Case]:
         from napari_baryir.training.paper.test_sets import list_paper_sets
 
         return list_paper_sets(
-            args.paper,
-            sets=args.sets,
-            seed=args.seed,
-            limit=args.limit,
-            incomplete=args.incomplete,
+            args.paper, sets=args.sets, seed=args.seed, limit=args.limit, incomplete=args.incomplete
         )
     if args.unseen:
         from napari_baryir.training.evaluate.unseen import list_unseen
@@ -175,24 +148,13 @@ def _list_cases(args: argparse.Namespace) -> Sequence[Case]:
     from napari_baryir.training.evaluate.cases import PHOTO_SIGMAS, list_synthetic
 
     return list_synthetic(
-        args.clean,
-        profile=args.profile,
-        domains=args.domains,
-        sigmas=args.sigma or PHOTO_SIGMAS,
-        level=args.level,
-        seed=args.seed,
-        limit=args.limit,
-    )
+        args.clean, profile=args.profile, domains=args.domains, sigmas=args.sigma or PHOTO_SIGMAS,
+        level=args.level, seed=args.seed, limit=args.limit,
+    )  # fmt: skip
 
 
 def _check_options(args: argparse.Namespace) -> None:
-    """Refuse options that say nothing about the data that were given.
-
-    Raises
-    ------
-    InputError
-        Naming them, and what they are for.
-    """
+    """Raise `InputError` for options that say nothing about the data that were given."""
     if args.limit is not None and args.limit < 1:
         raise InputError(f"--limit {args.limit}: at least one image must be measured")
     if args.seed < 0:
@@ -228,16 +190,11 @@ def _evaluate(args: argparse.Namespace, cases: Sequence[Case], voice: Voice) -> 
 
         model = load_model(model)
     name = "model" if args.model == "auto" else Path(args.model).stem
-    scores = Steps(
-        iter_evaluate(
-            cases,
-            model,
-            model_name=name,
-            peers=args.peers,
-            perceptual=perceptual,
-            restore_options=options,
-        )
-    )
+    steps = iter_evaluate(
+        cases, model, model_name=name, peers=args.peers, perceptual=perceptual,
+        restore_options=options,
+    )  # fmt: skip
+    scores = Steps(steps)
     done = 0
     with StepsShown(silent=voice.quiet, passing=True) as shown:
         for score in scores:

@@ -10,7 +10,10 @@ from napari_baryir.errors import InputError
 
 SUFFIXES = {"onnx": ".onnx", "bioimageio": ".zip"}
 
-EXAMPLES = """\
+HELP = """\
+Write a model as an ONNX file, or as a package of the BioImage Model Zoo. Needs the extra `export`:
+pip install 'napari-baryir[export]'.
+
 examples:
   napari-baryir export photo-compact -o photo.onnx
   napari-baryir export microscopy-compact -o microscopy.zip --to bioimageio
@@ -21,16 +24,7 @@ also by bioimageio.core. docs/export.md says more.
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Describe the command to argparse."""
-    parser = subparsers.add_parser(
-        "export",
-        help="write a model for other programs: ONNX, BioImage Model Zoo",
-        description="Write a model as an ONNX file, or as a package of the BioImage Model Zoo. "
-        "Needs the extra `export`: pip install 'napari-baryir[export]'.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a model's name, or a weights file")
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="file to write")
     parser.add_argument(
@@ -40,7 +34,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--channels", type=int, choices=(1, 3),
         help="1 for grey, 3 for colours; default: 1 for models of microscopy, else 3",
     )  # fmt: skip
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from napari_baryir.commands.arguments import add_device
 from napari_baryir.commands.console import StepsShown, Voice
 from napari_baryir.errors import InputError
 from napari_baryir.steps import Steps
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
     from napari_baryir.training.finetune.material import GivenImages
     from napari_baryir.training.validation import Scores
 
-EPILOG = """\
+HELP = """\
+Fine-tune a model on pairs, on clean images that are degraded here, or on noisy images alone. It
+says before the first step what is wrong with the images.
+
 examples:
   napari-baryir finetune --model microscopy-compact --pairs low/ high/ -o worms
   napari-baryir finetune --model microscopy-compact --pairs data/ \\
@@ -31,16 +35,7 @@ the camera took them: without clean ones the network learns from the noise of ne
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Describe the command to argparse."""
-    parser = subparsers.add_parser(
-        "finetune",
-        help="teach a model your own images",
-        description="Fine-tune a model on pairs, on clean images that are degraded here, or on "
-        "noisy images alone. It says before the first step what is wrong with the images.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, help="name or weights file to start from")
     sources = parser.add_mutually_exclusive_group(required=True)
     sources.add_argument(
@@ -85,9 +80,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--calibration-scenes", type=int, help="for the estimates; default 960, 0: none"
     )
-    parser.add_argument("--device", help="auto, cpu, cuda, cuda:1")
+    add_device(parser)
     parser.add_argument("--resume", action="store_true", help="go on with the stopped run")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -8,7 +8,9 @@ from pathlib import Path
 from napari_baryir.commands.console import Voice, as_size
 from napari_baryir.errors import InputError
 
-EXAMPLES = """\
+HELP = """\
+Convert a checkpoint of the published BaryIR code to a .safetensors file.
+
 example:
   napari-baryir import-weights BaryIR.pth -o published.safetensors
   napari-baryir restore photo.jpg -o better.jpg --model published.safetensors
@@ -18,19 +20,10 @@ and the published network's layers is refused, and the message names what it ask
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Describe the command to argparse."""
-    parser = subparsers.add_parser(
-        "import-weights",
-        help="convert a published checkpoint (.pth) to a safe weights file",
-        description="Convert a checkpoint of the published BaryIR code to a .safetensors file.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="checkpoint, usually .pth")
     parser.add_argument("out", nargs="?", metavar="OUT", help="the same as -o OUT")
     parser.add_argument("-o", "--output", metavar="OUT", help="file to write, .safetensors")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -11,7 +11,10 @@ from napari_baryir.commands.arguments import add_speech
 from napari_baryir.commands.console import Voice, as_size, as_table
 from napari_baryir.version import __version__, installed_libraries, wrong_libraries
 
-EXAMPLES = """\
+HELP = """\
+Show the versions of napari-baryir and its libraries, the devices that it can compute on, and the
+models with the SHA-256 of their files.
+
 examples:
   napari-baryir info
   napari-baryir info --verbose          all packages that are installed, too
@@ -24,18 +27,8 @@ QT_BINDINGS = ("PyQt6", "PySide6", "PyQt5", "PySide2")
 """One of them comes with napari; none is among the dependencies."""
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Describe the command to argparse."""
-    parser = subparsers.add_parser(
-        "info",
-        help="show versions, devices and models, for a report of a problem",
-        description="Show the versions of napari-baryir and its libraries, the devices that it can "
-        "compute on, and the models with the SHA-256 of their files.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_speech(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -11,26 +11,19 @@ from napari_baryir.commands.console import Voice, as_size, as_table
 if TYPE_CHECKING:
     from napari_baryir.weights.registry import ModelCard
 
-EXAMPLES = """\
+HELP = """\
+List the models that can be used; with --verbose also their model cards: what each was trained on,
+how well it does, and where it fails.
+
 examples:
   napari-baryir models
   napari-baryir models photo-compact --verbose
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Describe the command to argparse."""
-    parser = subparsers.add_parser(
-        "models",
-        help="list the models",
-        description="List the models that can be used; with --verbose also their model cards: what "
-        "each was trained on, how well it does, and where it fails.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these; default: all")
     add_speech(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -31,10 +31,8 @@ def restore_and_estimate(
 ) -> Generator[Progress, None, Reported]:
     """Restore from file to file, and estimate both, if that is wanted.
 
-    Returns
-    -------
-    The restored file; and "before" and "after", each a list with severity and shares of every
-    plane, or None if the model is not calibrated. None in place of both where nothing is estimated.
+    Returns the restored file; and "before" and "after", each a list with severity and shares of
+    every plane, or None if the model is not calibrated; None for both where nothing is estimated.
     """
     from napari_baryir.batch.run import iter_restore_file
     from napari_baryir.files import format_name
@@ -74,19 +72,8 @@ def _planes(
 class Report:
     """The entries of all images in one file, and of each image beside its result.
 
-    Parameters
-    ----------
-    path
-        The file; None: none. Entries of an earlier run that are there are kept.
-    jobs
-        The images.
-    sidecar
-        Whether to write a file beside each result, RESULT.json.
-
-    Raises
-    ------
-    InputError
-        If a file is something else, which would be replaced.
+    `path` is the file, or None for none; entries of an earlier run in it are kept. `sidecar`: write
+    RESULT.json beside each result. Raises `InputError` if a file that is there is something else.
     """
 
     def __init__(self, path: str | None, jobs: Sequence[Job], *, sidecar: bool) -> None:

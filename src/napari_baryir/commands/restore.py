@@ -15,13 +15,7 @@ from napari_baryir.commands.arguments import (
     intensity_of,
 )
 from napari_baryir.commands.console import Voice, failure, follow
-from napari_baryir.commands.report import (
-    FAILED,
-    RESTORED,
-    SKIPPED,
-    Report,
-    restore_and_estimate,
-)
+from napari_baryir.commands.report import FAILED, RESTORED, SKIPPED, Report, restore_and_estimate
 from napari_baryir.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,7 +25,9 @@ if TYPE_CHECKING:
     from napari_baryir.batch.run import News
     from napari_baryir.commands.report import Reported
 
-EXAMPLES = """\
+HELP = """\
+Remove noise, blur, haze, rain, darkness and the like from images.
+
 examples:
   napari-baryir restore photo.jpg -o better.jpg
   napari-baryir restore movie.tif -o restored/ --axes TYX
@@ -51,15 +47,7 @@ result, as `napari-baryir estimate` does, if it is calibrated. This takes about 
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Describe the command to argparse."""
-    parser = subparsers.add_parser(
-        "restore",
-        help="restore images: files, folders, patterns",
-        description="Remove noise, blur, haze, rain, darkness and the like from images.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_inputs(parser)
     parser.add_argument(
         "-o", "--output", required=True, metavar="OUT",
@@ -91,7 +79,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_image(parser)
     add_computing(parser)
     add_speech(parser)
-    parser.set_defaults(run=run)
 
 
 def _strength(text: str) -> float:

@@ -11,12 +11,15 @@ from napari_baryir.steps import Steps
 if TYPE_CHECKING:
     from napari_baryir.training.validation import Scores
 
-EPILOG = """\
-Examples:
+HELP = """\
+Train a network by a recipe. The final weights are the one *.safetensors in the output folder;
+losses and validation scores are in its log.csv.
+
+examples:
   napari-baryir train smoke output=runs/smoke
   napari-baryir train photo-compact data.train=photos/train data.validation=photos/val steps=2000
 
-  torchrun --nproc-per-node 4 -m napari_baryir train paper_5d_ours data.train=data/Train \
+  torchrun --nproc-per-node 4 -m napari_baryir train paper_5d_ours data.train=data/Train \\
       'data.batch={noise=4, rain=4, haze=4, blur=4, "low light"=4}'
 
 Keys are those of the recipe: output, steps, seed, device, checkpoint_every, resume (true or false),
@@ -24,19 +27,9 @@ data.train, optimizer.rate and so on. A run that was interrupted goes on where i
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Register the command."""
-    parser = subparsers.add_parser(
-        "train",
-        help="train a network by a recipe",
-        description="Train a network by a recipe. The final weights are the one *.safetensors in "
-        "the output folder; losses and validation scores are in its log.csv.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", help="a TOML file, or the name of a recipe that ships")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="values to change")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -22,13 +22,8 @@ from napari_baryir.degradation.results import Contributions, DegradationEstimate
 from napari_baryir.imaging.checks import is_dask
 from napari_baryir.imaging.intensity import IntensityMap
 from napari_baryir.imaging.tiles import pad_to
-from napari_baryir.restoration.options import (
-    Intensity,
-    Options,
-    Plan,
-    RestoreOptions,
-    check_options,
-)
+from napari_baryir.restoration.options import Intensity, Options, RestoreOptions, check_options
+from napari_baryir.restoration.plan import Plan
 from napari_baryir.restoration.planes import iter_planes, look_at, to_unit
 from napari_baryir.restoration.results import Progress
 from napari_baryir.steps import finish

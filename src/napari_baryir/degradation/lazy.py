@@ -17,7 +17,7 @@ from napari_baryir.degradation.calibration import Calibration, Reading, pool
 from napari_baryir.degradation.estimator import PARTS, EstimateEngine
 from napari_baryir.restoration.lazy import Tiles, compute_tiles
 from napari_baryir.restoration.lazy_tiles import LazyArray, as_image, planes_in_order
-from napari_baryir.restoration.options import Plan
+from napari_baryir.restoration.plan import Plan
 
 da: Any = dask.array
 """Most of dask is not annotated."""

@@ -58,20 +58,7 @@ def content_title(path: Path) -> str | None:
 
 
 def require_content(path: Path, name: str) -> None:
-    """Make sure that a file is not of another kind than its name says.
-
-    Parameters
-    ----------
-    path
-        The file.
-    name
-        Key of `FORMATS` that its name stands for.
-
-    Raises
-    ------
-    InputError
-        If it is of another kind that is known.
-    """
+    """Raise `InputError` if a file is of another known kind than `name`, a key of `FORMATS`."""
     named, found = FORMATS[name].title, content_title(path)
     if found in (None, ALSO.get(name, named), named):
         return

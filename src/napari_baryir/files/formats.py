@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -129,24 +130,32 @@ def holds_ome_zarr(folder: Path) -> bool:
     return False
 
 
-def result_place(source: Path, place: Path) -> Path:
-    """Return the name under which the result of an image can be written.
+def result_place(source: Path, below: Path) -> Path:
+    """Return where the result of an image can be written, below the output folder.
 
-    Parameters
-    ----------
-    source
-        The image.
-    place
-        Its own name, below any folder. It stays where its format can be written under it.
+    `below` is the image's own path there. It stays where its format can be written under it.
     """
     name = format_name(source)
     where, scene = split_scene(source)
     if name is not None and where.suffix.lower() in FORMATS[name].read_only:
-        image = place.name if scene is None else f"{where.name}.{scene}"
-        return place.with_name(f"{image}.tif")
-    if name == "ome-zarr" and format_name(place) is None:
-        return place.with_name(f"{place.name}.zarr")
-    return place
+        image = below.name if scene is None else f"{where.name}.{scene}"
+        return below.with_name(f"{image}.tif")
+    if name == "ome-zarr" and format_name(below) is None:
+        return below.with_name(f"{below.name}.zarr")
+    return below
+
+
+def possible_sources(result: Path) -> Iterator[Path]:
+    """Yield the paths that `result_place` may have named a result after."""
+    yield result
+    shorter = result.with_suffix("")
+    if result_place(shorter, shorter) == result:
+        yield shorter
+    for each in FORMATS.values():
+        for suffix in each.suffixes if each.scenes else ():
+            end = result.name.lower().find(f"{suffix}.")
+            if end > 0:
+                yield result.with_name(result.name[: end + len(suffix)])
 
 
 def is_image_path(path: str | os.PathLike[str]) -> bool:
@@ -167,13 +176,7 @@ def known_suffixes() -> str:
 
 
 def require_format(path: str | os.PathLike[str]) -> str:
-    """Return the key of `FORMATS` for a path.
-
-    Raises
-    ------
-    InputError
-        If the suffix is not known.
-    """
+    """Return the key of `FORMATS` for a path; raise `InputError` if the suffix is not known."""
     name = format_name(path)
     if name is None:
         suffix = Path(path).suffix
@@ -183,23 +186,9 @@ def require_format(path: str | os.PathLike[str]) -> str:
 
 
 def require_fit(path: Path, name: str, dtype: np.dtype[Any], axes: str, samples: int) -> None:
-    """Make sure that an image fits into a format, before any time is spent on it.
+    """Raise `InputError` unless an image fits into a format, before any time is spent on it.
 
-    Parameters
-    ----------
-    path
-        The file, for messages.
-    name
-        Key of `FORMATS`.
-    dtype, axes
-        Those of the image.
-    samples
-        Length of axis S; 1 without one.
-
-    Raises
-    ------
-    InputError
-        If it does not fit.
+    `name` is a key of `FORMATS`; `samples` is the length of axis S, 1 without one.
     """
     target = FORMATS[name]
     advice = "write a .tif instead"

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 
 class Details(Protocol):
@@ -81,12 +79,7 @@ class ImageFile:
     def __enter__(self) -> ImageFile:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -102,9 +95,3 @@ def upright(array: Any, axes: str, turn: int) -> Any:
         array = array.swapaxes(y, x)
     flips = {y: turn in (3, 4, 7, 8), x: turn in (2, 3, 6, 7)}
     return array[tuple(slice(None, None, -1 if flips.get(i) else 1) for i in range(array.ndim))]
-
-
-def samples_last(array: NDArray[Any], axes: str) -> NDArray[Any]:
-    """View one plane, axes Y, X and maybe S in any order, as YX or YXS."""
-    order = [axes.index(letter) for letter in "YXS" if letter in axes]
-    return array.transpose(order)

@@ -50,17 +50,8 @@ class _Pixels:
 def lazy_array(stored: Any, path: Path | None = None, title: str = "") -> Any:
     """Return a dask array over a zarr array, one block per chunk.
 
-    Parameters
-    ----------
-    stored
-        The array.
-    path, title
-        The file that it is a part of, and its format, for errors that come when it is computed.
-
-    Raises
-    ------
-    InputError
-        If there are too many chunks.
+    `path` and `title`, the file that it is a part of and its format, are for errors that come when
+    it is computed. Raises `InputError` if there are too many chunks.
     """
     chunks = sum(-(-n // step) for n, step in zip(stored.shape, stored.chunks, strict=True))
     if chunks > MOST_CHUNKS:
@@ -74,7 +65,7 @@ def lazy_array(stored: Any, path: Path | None = None, title: str = "") -> Any:
 
 
 def mapped_lazily(mapped: Any) -> Any:
-    """Return a dask array over an array that is mapped from a file."""
+    """Return a dask array over an array that is in memory or mapped from a file."""
     return da.from_array(mapped, name=False)  # type: ignore[no-untyped-call]
 
 
@@ -90,6 +81,11 @@ def read_lazily(
     return da.map_blocks(  # type: ignore[no-untyped-call]
         block, chunks=tuple(map(tuple, blocks)), dtype=dtype, meta=empty
     )
+
+
+def store_in_turn(lazy: Any, target: Any) -> None:
+    """Compute a dask array into an array, some blocks at a time, which are written in turn."""
+    da.store(lazy, target, lock=True)  # type: ignore[no-untyped-call]
 
 
 def store_lazily(lazy: Any, stored: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-SPELLINGS: dict[str, tuple[str, ...]] = {
+LENGTHS: dict[str, tuple[str, ...]] = {
     "angstrom": ("Å", "angstrom"),
     "picometer": ("pm", "picometer"),
     "nanometer": ("nm", "nanometer", "nanometre"),
@@ -11,6 +11,11 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "centimeter": ("cm", "centimeter", "centimetre"),
     "meter": ("m", "meter", "metre"),
     "inch": ("in", "inch", "inches"),
+}
+"""Name in OME-Zarr to how OME-XML (first), ImageJ and others write it."""
+
+UNITS: dict[str, tuple[str, ...]] = {
+    **LENGTHS,
     "nanosecond": ("ns", "nanosecond"),
     "microsecond": ("µs", "μs", "us", "microsecond"),
     "millisecond": ("ms", "msec", "millisecond"),
@@ -19,28 +24,11 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "hour": ("h", "hour"),
     "day": ("d", "day"),
 }
-"""Name in OME-Zarr to how OME-XML (first), ImageJ and others write it."""
+"""The same for units of length and of time."""
 
-LENGTHS = (
-    "angstrom",
-    "picometer",
-    "nanometer",
-    "micrometer",
-    "millimeter",
-    "centimeter",
-    "meter",
-    "inch",
-)
-"""The units of length among `SPELLINGS`; the rest are units of time."""
-
-_NAMES = {spelling: name for name, spellings in SPELLINGS.items() for spelling in spellings}
+_NAMES = {spelling: name for name, spellings in UNITS.items() for spelling in spellings}
 
 
 def unit_name(spelling: str) -> str | None:
     """Return the full name of a unit ("micrometer" for "um"); None for others, such as "pixel"."""
     return _NAMES.get(spelling.strip()) or _NAMES.get(spelling.strip().lower())
-
-
-def unit_symbol(name: str) -> str:
-    """Return how OME-XML writes a unit ("µm" for "micrometer")."""
-    return SPELLINGS[name][0]

@@ -20,15 +20,7 @@ IN_MEMORY = 256 * 2**20
 def waiting_pixels(
     shape: tuple[int, ...], dtype: np.dtype[Any], aside: Path
 ) -> Iterator[NDArray[Any]]:
-    """Give an array to fill before it is encoded: in memory, or beside `aside` if large.
-
-    Parameters
-    ----------
-    shape, dtype
-        Those of the array, which starts as zeros.
-    aside
-        The file that it will be encoded to; its folder holds the pixels until then.
-    """
+    """Give zeros to fill before they are encoded to `aside`: in memory, or beside it if large."""
     nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     if nbytes <= IN_MEMORY:
         yield np.zeros(shape, dtype)

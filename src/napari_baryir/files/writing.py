@@ -17,6 +17,8 @@ from napari_baryir.atomic import written_aside
 from napari_baryir.errors import InputError
 from napari_baryir.files.formats import FORMATS, image_name, require_fit, require_format
 from napari_baryir.files.image_file import ImageFile
+from napari_baryir.imaging.axes import guess_axes
+from napari_baryir.imaging.checks import is_dask
 
 logger = logging.getLogger(__name__)
 
@@ -79,8 +81,10 @@ def write_image(
     """
     image = _described(Path(path), array, like, axes)
     with open_output(path, image) as pixels:
-        if hasattr(array, "dask"):
-            _store(array, pixels)
+        if is_dask(array):
+            from napari_baryir.files.lazy import store_in_turn
+
+            store_in_turn(array, pixels)
         else:
             pixels[...] = np.asarray(array)
 
@@ -96,8 +100,6 @@ def _described(path: Path, array: Any, like: ImageFile | None, axes: str | None)
             )
         return replace(like, data=array, axes=axes or like.axes)
     if axes is None:
-        from napari_baryir.imaging.axes import guess_axes
-
         axes = guess_axes(shape)
     if len(axes) != len(shape):
         raise InputError(
@@ -105,16 +107,6 @@ def _described(path: Path, array: Any, like: ImageFile | None, axes: str | None)
         )
     # No path of its own: nothing that writing could overwrite.
     return ImageFile(Path(), "", array, axes)
-
-
-def _store(array: Any, pixels: Any) -> None:
-    """Write a dask array block by block, so that only one is in memory."""
-    starts = [np.concatenate([[0], np.cumsum(sizes)]) for sizes in array.chunks]
-    for index in np.ndindex(array.numblocks):
-        key = tuple(
-            slice(int(edges[i]), int(edges[i + 1])) for i, edges in zip(index, starts, strict=True)
-        )
-        pixels[key] = array.blocks[index].compute()
 
 
 def _say_what_is_lost(path: Path, name: str, image: ImageFile) -> None:

@@ -25,30 +25,23 @@ MOST_CHANNELS = 16
 """A last axis of at most this length is channels, if height and width are `FEW` times as long."""
 
 NAMES = {
-    "time": "T",
-    "frame": "T",
-    "depth": "Z",
-    "plane": "Z",
-    "slice": "Z",
-    "channel": "C",
-    "channels": "C",
-    "height": "Y",
-    "row": "Y",
-    "width": "X",
-    "column": "X",
-    "rgb": "S",
-    "rgba": "S",
-    **{letter.lower(): letter for letter in AXES},
-}
-"""Names of dimensions in xarray and of axes in napari, to our letters."""
+    "time": "T", "frame": "T", "depth": "Z", "plane": "Z", "slice": "Z", "channel": "C",
+    "band": "C", "height": "Y", "row": "Y", "width": "X", "column": "X", "rgb": "S", "rgba": "S",
+    "sample": "S", **{letter.lower(): letter for letter in AXES},
+}  # fmt: skip
+"""Names of dimensions in xarray and of axes in napari, in small letters and the singular, to our
+letters."""
+
+
+def axis_named(name: Hashable) -> str:
+    """Return the axis that a name such as "time" or "channels" means; "" if it is not known."""
+    word = str(name).strip().lower()
+    return NAMES.get(word) or NAMES.get(word.removesuffix("s"), "")
 
 
 def named_axes(names: Iterable[Hashable]) -> str | None:
-    """Return the axes that names such as "time" or "y" mean; None unless all mean different ones.
-
-    Y and X must be among them.
-    """
-    letters = [NAMES.get(str(name).strip().lower(), "") for name in names]
+    """Return the axes that names mean; None unless all mean different ones, Y and X among them."""
+    letters = [axis_named(name) for name in names]
     known = "" not in letters and len(set(letters)) == len(letters) and {"Y", "X"} <= set(letters)
     return "".join(letters) if known else None
 
@@ -149,17 +142,14 @@ class PlaneLayout:
 
     @property
     def planes(self) -> int:
-        """Return the number of planes."""
         return math.prod(self.outer_shape)
 
     @property
     def height(self) -> int:
-        """Return the height of a plane, in pixels."""
         return self.shape[self.axes.index("Y")]
 
     @property
     def width(self) -> int:
-        """Return the width of a plane, in pixels."""
         return self.shape[self.axes.index("X")]
 
     @property
@@ -231,15 +221,18 @@ class PlaneLayout:
         """
         if first is None:
             return list(range(self.planes))
-        number = isinstance(first, int | np.integer)
-        shape = (self.planes,) if isinstance(first, int | np.integer) else self.outer_shape
-        start = (first,) if isinstance(first, int | np.integer) else tuple(first)
+        shape: tuple[int, ...]
+        start: tuple[int | None, ...]
+        if isinstance(first, int | np.integer):
+            shape, start, expected = (self.planes,), (int(first),), f"0 to {self.planes - 1}"
+        else:
+            letters = "".join(self.axes[i] for i in self.outer)
+            shape, start = self.outer_shape, tuple(first)
+            expected = f"{letters} within {shape}"
         fits = len(start) == len(shape) and all(
             at is None or 0 <= at < length for at, length in zip(start, shape, strict=True)
         )
         if not fits:
-            letters = "".join(self.axes[i] for i in self.outer)
-            expected = f"0 to {self.planes - 1}" if number else f"{letters} within {shape}"
             raise InputError(f"there is no plane {first} to restore first; expected {expected}")
         distance = np.zeros(shape, dtype=np.int64)
         for axis, at in enumerate(start):

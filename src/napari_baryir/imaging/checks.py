@@ -1,4 +1,7 @@
-"""Decide whether an image can be restored, before any work and without torch."""
+"""Decide whether an image can be restored, before any work and without torch.
+
+Arrays of xarray are recognised by what they have, since xarray is no dependency.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from napari_baryir.errors import InputError
-from napari_baryir.imaging.axes import PlaneLayout, guess_axes, named_axes
+from napari_baryir.imaging.axes import PlaneLayout, axis_named, guess_axes
 
 _ADVICE = {
     "b": "it has no intensities; convert it with image.astype('uint8') if it has",
@@ -39,8 +42,7 @@ def as_array(image: Any) -> Any:
             f"the image is {image!r}, not an array; read the file first, for instance with "
             "napari_baryir.files.read_image or tifffile.imread"
         )
-    if _is_named(image):
-        image = image.data
+    image = values_of(image)
     advice = "of a multiscale image give level 0"
     if type(image).__module__.split(".")[0] == "torch":
         image, advice = image.detach().cpu(), "give image.float()"
@@ -65,13 +67,30 @@ def as_array(image: Any) -> Any:
         ) from None
 
 
-def axes_of_names(image: Any) -> str | None:
-    """Return the axes that an array of xarray names; None for other arrays and other names."""
-    return named_axes(image.dims) if _is_named(image) else None
-
-
-def _is_named(image: Any) -> bool:
+def is_labelled(image: Any) -> bool:
+    """Return whether an image is an array whose dimensions have names, as those of xarray."""
     return isinstance(getattr(image, "dims", None), tuple) and hasattr(image, "data")
+
+
+def values_of(image: Any) -> Any:
+    """Return the NumPy or dask array of an image that may be labelled."""
+    return image.data if is_labelled(image) else image
+
+
+def axes_of_dims(image: Any) -> str | None:
+    """Read the names of an image's dimensions as axes; None where they have none.
+
+    Raises `InputError` if a name is not known.
+    """
+    if not is_labelled(image) or list(image.dims) == [f"dim_{i}" for i in range(len(image.dims))]:
+        return None
+    axes = [axis_named(name) for name in image.dims]
+    if "" in axes:
+        raise InputError(
+            f"dimension {str(image.dims[axes.index('')])!r} of the image is not known as an axis; "
+            "rename it to one of t, z, c, y, x, s (samples of RGB), or give axes"
+        )
+    return "".join(axes)
 
 
 def check_image(

@@ -46,6 +46,9 @@ FILLED = 0.75
 """A bit depth is that of an RGB image whose bright values (by percentile) fill this part of it.
 What fills less goes by its percentiles, since it comes back as bright as it was."""
 
+DARKEST = 1 / 255
+"""Floats that are all below this, one level of 8 bits, are no picture in [0, 1]."""
+
 DIM = 0.3
 """8-bit images that use less than this part of their range, by percentiles, go by these."""
 
@@ -122,9 +125,8 @@ def read_intensity(text: str) -> IntensityMode | tuple[float, float]:
     Raises `InputError` if it is neither.
     """
     text = text.strip().lower() or "auto"
-    for mode in get_args(IntensityMode):
-        if text == mode:
-            return cast(IntensityMode, mode)
+    if text in get_args(IntensityMode):
+        return cast("IntensityMode", text)
     try:
         low, high = (float(word) for word in text.replace(",", " ").split())
     except ValueError:
@@ -132,6 +134,16 @@ def read_intensity(text: str) -> IntensityMode | tuple[float, float]:
             f"intensity is '{text}'; give auto, full, percentile, or two numbers such as 100, 4000"
         ) from None
     return low, high
+
+
+def check_mode(mode: str) -> IntensityMode:
+    """Return `mode` if it is one; raise `InputError` otherwise."""
+    if mode not in get_args(IntensityMode):
+        raise InputError(
+            f"intensity {mode!r} is unknown; use one of {', '.join(get_args(IntensityMode))}, "
+            "a pair (low, high) or an IntensityMap"
+        )
+    return cast("IntensityMode", mode)
 
 
 def choose_intensity(array: Any, *, rgb: bool, mode: IntensityMode = "auto") -> IntensityMap:
@@ -147,11 +159,7 @@ def choose_intensity(array: Any, *, rgb: bool, mode: IntensityMode = "auto") -> 
     subsampled, always the same way. `mode` overrules the choice. Raises `InputError` if `mode` is
     unknown, the array is empty, or its dtype is not an integer or a float.
     """
-    if mode not in get_args(IntensityMode):
-        raise InputError(
-            f"intensity {mode!r} is unknown; use one of {', '.join(get_args(IntensityMode))}, "
-            "a pair (low, high) or an IntensityMap"
-        )
+    check_mode(mode)
     dtype = np.dtype(array.dtype)
     if dtype.kind not in "uif":
         raise InputError(f"dtype {dtype} has no intensities; convert the image to numbers first")
@@ -171,13 +179,21 @@ def choose_intensity(array: Any, *, rgb: bool, mode: IntensityMode = "auto") -> 
     return robust
 
 
+def _percentiles(array: Any) -> tuple[float, float] | None:
+    """Return `PERCENTILES` of a sample of the values; None where nothing is finite."""
+    values = sample_values(array)
+    if values.size == 0:
+        return None
+    low, high = np.percentile(values.astype(np.float64), PERCENTILES)
+    return float(low), float(high)
+
+
 def _is_dim(array: Any, nominal: tuple[float, float] | None) -> bool:
     """Return whether values use little of a range; a constant image does not count."""
-    values = sample_values(array)
-    if nominal is None or values.size == 0:
+    used = _percentiles(array)
+    if nominal is None or used is None:
         return False
-    low, high = np.percentile(values.astype(np.float64), PERCENTILES)
-    return bool(0 < high - low < DIM * (nominal[1] - nominal[0]))
+    return 0 < used[1] - used[0] < DIM * (nominal[1] - nominal[0])
 
 
 def _nominal_range(array: Any, dtype: np.dtype[Any], filled: float) -> tuple[float, float] | None:
@@ -188,15 +204,16 @@ def _nominal_range(array: Any, dtype: np.dtype[Any], filled: float) -> tuple[flo
     if dtype.kind in "ui" and dtype.itemsize == 1:
         info = np.iinfo(dtype)
         return float(info.min), float(info.max)
-    values = sample_values(array)
-    if values.size == 0:
+    used = _percentiles(array)
+    if used is None:
         return (0.0, 1.0) if dtype.kind == "f" else (0.0, float(np.iinfo(dtype).max))
-    low, high = np.percentile(values.astype(np.float64), PERCENTILES)
+    low, high = used
     if dtype.kind == "f":
+        tiny = high < DARKEST and 0 < max(abs(float(end)) for end in extremes(array)) < DARKEST
         for top in FLOAT_RANGES:
             # Half a range of noise or overshoot on either side is still a picture in that range;
-            # only in [0, 1] may it be as dark as it likes.
-            bright = high >= min(0.25, filled) * top or top == FLOAT_RANGES[0]
+            # only in [0, 1] may it be dark.
+            bright = high >= min(0.25, filled) * top or (top == FLOAT_RANGES[0] and not tiny)
             if bright and low >= -0.5 * top and high <= 1.5 * top:
                 return 0.0, top
         return None
@@ -210,10 +227,10 @@ def _nominal_range(array: Any, dtype: np.dtype[Any], filled: float) -> tuple[flo
 
 def _robust_range(array: Any) -> IntensityMap:
     """Return the percentiles, or the extremes where the percentiles coincide."""
-    values = sample_values(array)
-    if values.size == 0:  # nothing finite at all
+    used = _percentiles(array)
+    if used is None:
         return IntensityMap(0.0, 1.0, "constant")
-    low, high = (float(v) for v in np.percentile(values.astype(np.float64), PERCENTILES))
+    low, high = used
     if low < high and math.isfinite(high - low):
         return IntensityMap(low, high, "percentile")
     low, high = (float(v) for v in extremes(array))

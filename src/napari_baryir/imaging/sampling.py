@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_baryir.imaging.checks import is_dask
+
 SAMPLE_SIZE = 2**22
 """Values that are looked at; the 0.1 percentile then still rests on 4,000 of them."""
 
@@ -21,7 +23,7 @@ def sample_values(array: Any, *, size: int = SAMPLE_SIZE, seed: int = 0) -> NDAr
     NumPy arrays are sampled evenly; of a dask array up to `SAMPLE_CHUNKS` chunks, chosen by `seed`,
     are computed one by one.
     """
-    if not _is_lazy(array):
+    if not is_dask(array):
         return _finite(_every_so_many(np.asarray(array), size))
     blocks = array.blocks
     count = math.prod(blocks.shape)
@@ -36,7 +38,7 @@ def sample_values(array: Any, *, size: int = SAMPLE_SIZE, seed: int = 0) -> NDAr
 
 def extremes(array: Any) -> tuple[Any, Any]:
     """Return least and greatest finite value; of a sample if `array` is lazy; (0, 0) if none."""
-    values = sample_values(array) if _is_lazy(array) else np.asarray(array)
+    values = sample_values(array) if is_dask(array) else np.asarray(array)
     if values.dtype.kind == "f":
         values = _finite(values.reshape(-1))
     if values.size == 0:
@@ -58,7 +60,3 @@ def _every_so_many(array: NDArray[Any], size: int) -> NDArray[Any]:
 
 def _finite(values: NDArray[Any]) -> NDArray[Any]:
     return values[np.isfinite(values)] if values.dtype.kind == "f" else values
-
-
-def _is_lazy(array: Any) -> bool:
-    return hasattr(array, "dask") and hasattr(array, "blocks")

@@ -20,7 +20,6 @@ class Span:
 
     @property
     def size(self) -> int:
-        """Return the length in pixels."""
         return self.stop - self.start
 
     def within(self, length: int) -> slice:
@@ -87,12 +86,10 @@ class TileGrid:
 
     @cached_property
     def rows(self) -> tuple[Span, ...]:
-        """Return the spans along the height."""
         return split(self.height, self.tile, self.overlap, self.multiple)
 
     @cached_property
     def columns(self) -> tuple[Span, ...]:
-        """Return the spans along the width."""
         return split(self.width, self.tile, self.overlap, self.multiple)
 
     @cached_property
@@ -107,7 +104,6 @@ class TileGrid:
 
     @property
     def count(self) -> int:
-        """Return the number of tiles."""
         return len(self.rows) * len(self.columns)
 
     @cached_property

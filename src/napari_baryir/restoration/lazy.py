@@ -30,7 +30,7 @@ from napari_baryir.restoration.lazy_tiles import (
     cut_tiles,
     planes_in_order,
 )
-from napari_baryir.restoration.options import Plan
+from napari_baryir.restoration.plan import Plan
 from napari_baryir.restoration.planes import add_change, to_unit, without_hot_pixels
 from napari_baryir.restoration.portable_model import PortableModel
 
@@ -182,7 +182,7 @@ def _pictures(plan: Plan, colours: LazyArray, intensity: IntensityMap) -> LazyAr
 
 def restore_lazily(plan: Plan) -> LazyArray:
     """Return the lazy result, of the image's shape, dtype and axes."""
-    removed, ensemble = plan.removed, bool(plan.options.asked.ensemble)
+    removed, ensemble = plan.removed, plan.options.asked.ensemble
     tiles = Tiles.of(plan, TileEngine, ensemble=ensemble, removed=removed, skip_empty=True)
     planes, order = planes_in_order(plan.options.image, plan.layout)
     channels = [_restore_channel(plan, tiles, planes, c) for c in range(len(plan.intensities))]
@@ -199,7 +199,7 @@ def _restore_channel(plan: Plan, tiles: Tiles, planes: LazyArray, channel: int) 
         _colours(plan, planes, channel).rechunk(change.chunks),
         change,
         plan.intensities[channel],
-        plan.options.strength,
+        plan.options.asked.strength,
         plan.denoises,
         dtype=planes.dtype,
         meta=_empty(planes, planes.dtype),

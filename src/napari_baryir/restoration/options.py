@@ -1,25 +1,21 @@
-"""Check the arguments of restoring, and decide what the first tile needs."""
+"""Check the arguments of restoring."""
 
 from __future__ import annotations
 
 import numbers
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, cast, get_args
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 
-from napari_baryir.devices import Precision, choose_device, choose_precision, choose_tile
+from napari_baryir.devices import Precision, choose_device, choose_precision
 from napari_baryir.errors import InputError
 from napari_baryir.imaging.axes import PlaneLayout
-from napari_baryir.imaging.checks import as_array, axes_of_names, check_image
-from napari_baryir.imaging.intensity import IntensityMap, IntensityMode, choose_intensity
-from napari_baryir.imaging.tiles import TileGrid
-from napari_baryir.restoration.portable_model import PortableModel, check_model, find_model
-from napari_baryir.version import __version__
+from napari_baryir.imaging.checks import as_array, axes_of_dims, check_image
+from napari_baryir.imaging.intensity import IntensityMap, IntensityMode, check_mode
+from napari_baryir.restoration.portable_model import check_model
 
 OneIntensity = IntensityMap | Mapping[str, Any] | tuple[float, float]
 Intensity = str | OneIntensity | Sequence[OneIntensity]
@@ -27,13 +23,6 @@ Intensity = str | OneIntensity | Sequence[OneIntensity]
 
 LEAST_TILE = 16
 """Pixels; two cells of the network's grid, the least that can overlap."""
-
-OVERLAP = 128
-"""Pixels, at most half of a tile, and three eighths of one below 256. On one noisy photograph,
-tiles of 256 by either shipped network then differ from the whole image by at most 0.009 of the
-range, 0.0001 on average (with 96: 0.037 and 0.0002). What is decided for the scene does not differ.
-`test_restoration` holds both shipped networks to 0.03."""
-
 
 Remove = str | Sequence[str] | Mapping[str, float]
 """The degradations to remove: "auto" for all that the model knows, names of degradations, or names
@@ -64,11 +53,11 @@ class Options:
     layout: PlaneLayout
     axes_guessed: bool
     asked: RestoreOptions
-    """The options as they were given; "auto" is decided where a task runs."""
+    """The options as they were given, strength and ensemble as float and bool; "auto" is decided
+    where a task runs."""
     device: torch.device
     precision: Precision
-    intensity: str | tuple[IntensityMap, ...]
-    strength: float
+    intensity: IntensityMode | tuple[IntensityMap, ...]
     remove: dict[str, float] | None
     """Amounts by name; None for all of everything."""
     out: Any
@@ -83,12 +72,13 @@ def check_options(image: Any, asked: RestoreOptions, out: Any = None, first: Any
     lacks the device.
     """
     array = as_array(image)
-    if not isinstance(asked.ensemble, bool | np.bool_ | int):
-        raise InputError(f"ensemble is {asked.ensemble!r}; give True or False")
-    axes = axes_of_names(image) if asked.axes is None else asked.axes
+    axes = axes_of_dims(image) if asked.axes is None else asked.axes
     layout, guessed = check_image(array, axes)
     check_model(asked.model)
     device = choose_device(asked.device)
+    asked = replace(
+        asked, strength=_check_strength(asked.strength), ensemble=_check_ensemble(asked.ensemble)
+    )
     _check_tiling(asked.tile, asked.overlap)
     if out is not None:
         _check_out(out, array)
@@ -100,7 +90,6 @@ def check_options(image: Any, asked: RestoreOptions, out: Any = None, first: Any
         device=device,
         precision=choose_precision(asked.precision, device),
         intensity=_check_intensity(asked.intensity, layout.channels),
-        strength=_check_strength(asked.strength),
         remove=check_remove(asked.remove),
         out=out,
         order=layout.planes_nearest_first(first),
@@ -129,49 +118,16 @@ def check_remove(remove: Any) -> dict[str, float] | None:
     return {str(name): float(amount) for name, amount in remove.items()}
 
 
-def removed_amounts(
-    remove: Mapping[str, float] | None, module: Any, name: str
-) -> tuple[float, ...] | None:
-    """Return the amount to remove of each degradation that a network knows.
-
-    Raises `InputError` if the network does not know one of the names, or cannot be steered.
-    """
-    if remove is None:
-        return None
-    known: tuple[str, ...] = getattr(module, "degradations", ())
-    if getattr(module, "subspaces", None) is None:
-        raise InputError(
-            f"model '{name}' removes all that it finds and cannot leave any of it; "
-            "use remove='auto', or another model"
-        )
-    unknown = [each for each in remove if each not in known]
-    if unknown:
-        raise InputError(
-            f"model '{name}' does not know {', '.join(unknown)}; it can remove {', '.join(known)}"
-        )
-    return tuple(remove.get(each, 0.0) for each in known)
-
-
-def choose_intensities(
-    image: Any, layout: PlaneLayout, intensity: str | tuple[IntensityMap, ...] = "auto"
-) -> tuple[IntensityMap, ...]:
-    """Choose one map per channel, over all planes of the channel where `intensity` is a mode."""
-    if not isinstance(intensity, str):
-        return intensity
-    return tuple(
-        choose_intensity(
-            layout.channel_values(image, channel),
-            rgb=layout.rgb,
-            mode=intensity,  # type: ignore[arg-type]  # choose_intensity checks it
-        )
-        for channel in range(layout.channels)
-    )
-
-
 def _check_strength(strength: Any) -> float:
     if isinstance(strength, numbers.Real) and 0 <= float(strength) <= 1:
         return float(strength)
     raise InputError(f"strength is {strength!r}; give a number from 0 (input) to 1 (restored)")
+
+
+def _check_ensemble(ensemble: Any) -> bool:
+    if isinstance(ensemble, bool | np.bool_ | int):
+        return bool(ensemble)
+    raise InputError(f"ensemble is {ensemble!r}; give True or False")
 
 
 def _check_tiling(tile: Any, overlap: Any) -> None:
@@ -195,14 +151,9 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
-def _check_intensity(intensity: Any, channels: int) -> str | tuple[IntensityMap, ...]:
+def _check_intensity(intensity: Any, channels: int) -> IntensityMode | tuple[IntensityMap, ...]:
     if isinstance(intensity, str):
-        if intensity not in get_args(IntensityMode):
-            modes = ", ".join(get_args(IntensityMode))
-            raise InputError(
-                f"intensity {intensity!r} is unknown; use one of {modes}, or a pair (low, high)"
-            )
-        return intensity
+        return check_mode(intensity)
     if isinstance(intensity, np.ndarray):
         intensity = intensity.tolist()
     alone = _as_map(intensity)
@@ -253,68 +204,3 @@ def _check_out(out: Any, image: Any) -> None:
     both = isinstance(out, np.ndarray) and isinstance(image, np.ndarray)
     if both and np.may_share_memory(out, image):
         raise InputError("out shares memory with the image, which must not change; give another")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The decisions that need the network and the image: tiles, intensity maps, amounts."""
-
-    options: Options
-    model: PortableModel
-    grid: TileGrid
-    intensities: tuple[IntensityMap, ...]
-    removed: tuple[float, ...] | None
-    """Amount of each of the network's degradations to remove; None for all of all."""
-    started: datetime
-    begin: float
-
-    @property
-    def denoises(self) -> bool:
-        """Return whether noise is to be removed."""
-        return self.options.remove is None or self.options.remove.get("noise", 0) > 0
-
-    @property
-    def layout(self) -> PlaneLayout:
-        """Return the planes of the image."""
-        return self.options.layout
-
-    def provenance(self, tile: int | None) -> dict[str, Any]:
-        """Return the fields of a `Provenance`; `tile`: greatest side that fitted, if known."""
-        options, grid = self.options, self.grid
-        return {
-            "axes_guessed": options.axes_guessed,
-            "model": self.model.name,
-            "weights_hash": self.model.weights_hash,
-            "intensity": self.intensities,
-            "device": str(options.device),
-            "precision": options.precision,
-            "tile": min(grid.tile, tile or grid.tile),
-            "overlap": grid.overlap,
-            "seconds": time.perf_counter() - self.begin,
-            "started": self.started.isoformat(timespec="seconds"),
-            "version": __version__,
-        }
-
-    @classmethod
-    def of(cls, options: Options) -> Plan:
-        """Load the network, look at the image, and lay out the tiles."""
-        started, begin = datetime.now(UTC), time.perf_counter()
-        layout = options.layout
-        model = find_model(options.asked.model, rgb=layout.rgb)
-        removed = removed_amounts(options.remove, model.module, model.name)
-        height, width = layout.height, layout.width
-        multiple = int(cast(Any, model.module).size_multiple)
-        tile = options.asked.tile
-        if tile == "auto":
-            tile = choose_tile(height, width, model.module, options.device)
-        # Whole cells of the network's grid; the last one of a plane may lie partly outside.
-        if tile == "whole" or int(tile) >= max(height, width):
-            tile = -(-max(height, width) // multiple) * multiple
-        tile = max(2, int(tile) // multiple) * multiple
-        if options.asked.overlap == "auto":
-            overlap = min(OVERLAP, tile // 2 if tile >= 2 * OVERLAP else tile * 3 // 8)
-        else:
-            overlap = min(int(options.asked.overlap), tile // 2)
-        intensities = choose_intensities(options.image, layout, options.intensity)
-        grid = TileGrid(height, width, tile, overlap, multiple)
-        return cls(options, model, grid, intensities, removed, started, begin)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from napari_baryir.errors import InputError
 from napari_baryir.imaging.axes import PlaneLayout
 from napari_baryir.imaging.tiles import Span, pad_to
-from napari_baryir.restoration.engine import TileEngine
-from napari_baryir.restoration.options import Plan, RestoreOptions, check_options
+from napari_baryir.restoration.options import RestoreOptions, check_options
+from napari_baryir.restoration.plan import Plan
 from napari_baryir.restoration.planes import add_change, look_at, to_unit, without_hot_pixels
 from napari_baryir.restoration.restoration import result_of
 from napari_baryir.restoration.results import Restoration
@@ -59,30 +59,23 @@ def restore_part(image: Any, part: Sequence[slice], asked: RestoreOptions) -> Re
     change, intensity = _change(plan, plane, rows, columns), plan.intensities[layout.channel(plane)]
     if change is not None:
         values = inside.read(restored, 0).copy()
-        colours = values[..., : layout.colours]
+        colours, strength = values[..., : layout.colours], options.asked.strength
         if plan.denoises:
-            colours = without_hot_pixels(colours, intensity, options.strength)
-        values[..., : layout.colours] = add_change(colours, change, intensity, options.strength)
+            colours = without_hot_pixels(colours, intensity, strength)
+        values[..., : layout.colours] = add_change(colours, change, intensity, strength)
         inside.write(restored, 0, slice(None), values)
     return result_of(plan, restored, plan.grid.tile, 0)
 
 
 def _change(plan: Plan, plane: int, rows: Span, columns: Span) -> NDArray[np.float32] | None:
     """Return what the network changes in a part of a plane, (H, W, C); None for a flat plane."""
-    options, layout = plan.options, plan.options.layout
+    layout, engine = plan.layout, plan.engine()
     intensity = plan.intensities[layout.channel(plane)]
-    engine = TileEngine(
-        plan.model.load(),
-        options.device,
-        options.precision,
-        ensemble=bool(options.asked.ensemble),
-        removed=plan.removed,
-    )
     if not look_at(plan, plane, intensity, engine):
         return None
     tall = _with_surroundings(rows, layout.height, engine.multiple)
     wide = _with_surroundings(columns, layout.width, engine.multiple)
-    shown = layout.read(options.image, plane, tall.within(layout.height))
+    shown = layout.read(plan.options.image, plane, tall.within(layout.height))
     shown = shown[:, wide.within(layout.width), : layout.colours]
     if plan.denoises:
         shown = without_hot_pixels(shown, intensity)

@@ -14,7 +14,7 @@ from napari_baryir.imaging.reduction import Reduction
 from napari_baryir.imaging.tiles import fill_invalid, pad_to
 from napari_baryir.network.scene import scene_size
 from napari_baryir.restoration.engine import MemoryAware, TileEngine
-from napari_baryir.restoration.options import Plan
+from napari_baryir.restoration.plan import Plan
 from napari_baryir.restoration.results import Progress
 
 HOT_NEIGHBOURS = 2
@@ -153,7 +153,7 @@ class PlaneRestorer:
                 self._blend_tile(band, unit, number, column)
                 if column < len(columns) - 1:
                     yield
-            done, strength = finished.stop - finished.start, plan.options.strength
+            done, strength = finished.stop - finished.start, plan.options.asked.strength
             values = colours[:done]
             if plan.denoises:
                 values = without_hot_pixels(values, intensity, strength)

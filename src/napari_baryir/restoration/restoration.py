@@ -15,17 +15,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from napari_baryir.imaging.checks import is_dask
-from napari_baryir.imaging.labelled import is_labelled, named_axes, values_of
-from napari_baryir.restoration.engine import TileEngine
+from napari_baryir.imaging.checks import is_dask, is_labelled
 from napari_baryir.restoration.options import (
     Intensity,
     Options,
-    Plan,
     Remove,
     RestoreOptions,
     check_options,
 )
+from napari_baryir.restoration.plan import Plan
 from napari_baryir.restoration.planes import PlaneRestorer, iter_planes
 from napari_baryir.restoration.results import Progress, Restoration
 from napari_baryir.steps import finish
@@ -147,9 +145,7 @@ def start_restoring(
     first: int | Sequence[int | None] | None = None,
 ) -> Generator[Progress, None, Restoration]:
     """Restore step by step as `iter_restore`, with the options in one record."""
-    if asked.axes is None:
-        asked = replace(asked, axes=named_axes(image))
-    options = check_options(values_of(image), asked, out, first)
+    options = check_options(image, asked, out, first)
     steps = _lazily(options) if out is None and is_dask(options.image) else _at_once(options)
     return _labelled(steps, image) if out is None and is_labelled(image) else steps
 
@@ -168,8 +164,8 @@ def result_of(plan: Plan, image: Any, tile: int | None, non_finite: int | None) 
     return Restoration(
         image=image,
         axes=plan.layout.axes,
-        strength=options.strength,
-        ensemble=bool(options.asked.ensemble),
+        strength=options.asked.strength,
+        ensemble=options.asked.ensemble,
         remove="auto" if options.remove is None else options.remove,
         non_finite=non_finite,
         **plan.provenance(tile),
@@ -179,14 +175,7 @@ def result_of(plan: Plan, image: Any, tile: int | None, non_finite: int | None) 
 def _at_once(options: Options) -> Generator[Progress, None, Restoration]:
     """Restore into an array, yielding after every tile."""
     plan = Plan.of(options)
-    engine = TileEngine(
-        plan.model.load(),
-        options.device,
-        options.precision,
-        ensemble=bool(options.asked.ensemble),
-        removed=plan.removed,
-        overlap=plan.grid.overlap,
-    )
+    engine = plan.engine()
     steps = iter_planes(plan, lambda plane, intensity: restorer.restore(plane, intensity))
     yield next(steps)
     image = options.image

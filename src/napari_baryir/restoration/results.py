@@ -110,7 +110,7 @@ class Restoration(Provenance):
         from PIL import Image
 
         from napari_baryir.imaging.axes import PlaneLayout
-        from napari_baryir.imaging.labelled import values_of
+        from napari_baryir.imaging.checks import values_of
 
         array = values_of(self.image)
         layout = PlaneLayout.of(array, self.axes)

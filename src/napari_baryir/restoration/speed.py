@@ -44,30 +44,11 @@ class Speed:
 def iter_speeds(
     models: list[tuple[str, bool]], device: str, side: int, runs: int
 ) -> Generator[Speed, None, None]:
-    """Measure models in each precision that a device has.
+    """Measure models, given by name or path and whether they restore RGB, in each precision.
 
-    Parameters
-    ----------
-    models
-        Names or paths, and whether each restores RGB.
-    device
-        As of `napari_baryir.restore`.
-    side
-        Height and width of the picture, pixels.
-    runs
-        The fastest of so many counts.
-
-    Yields
-    ------
-    Speed
-        float32 first for each model.
-
-    Raises
-    ------
-    DeviceError
-        If the device is not there, or out of memory.
-    WeightsError
-        If a model is unknown or damaged.
+    The picture is `side` pixels high and wide; the fastest of `runs` counts. Yields float32 first
+    for each model. Raises `DeviceError` if the device is not there or out of memory, and
+    `WeightsError` if a model is unknown or damaged.
     """
     chosen = choose_device(device)
     auto = choose_precision("auto", chosen)

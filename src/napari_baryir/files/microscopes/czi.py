@@ -28,11 +28,6 @@ PIXELS = {"Gray8": "uint8", "Gray16": "uint16", "Gray32Float": "float32", "Bgr24
 """Zeiss's types of pixels that can be read, and NumPy's of a value."""
 
 
-def open_file(path: Path) -> CziReader:
-    """Open a CZI."""
-    return CziReader(path)
-
-
 class CziReader:
     """An open CZI."""
 
@@ -56,9 +51,10 @@ class CziReader:
     def image(self, number: int) -> Stored:
         """Return a scene, its tiles put together; it is read when needed if it is large."""
         scene = list(self._scenes)[number]
-        place = self._scenes[scene] or self._file.total_bounding_rectangle
+        bounds = self._scenes[scene] or self._file.total_bounding_rectangle
         kinds = set(self._file.pixel_types.values())
         colours = any(kind.startswith("Bgr") for kind in kinds)
+        samples = (3,) if colours else ()
         if kinds.difference(PIXELS) or (colours and len(kinds) > 1):
             raise InputError(
                 f"{self._path}: it holds pixels of the types {', '.join(sorted(kinds))}, which "
@@ -75,9 +71,9 @@ class CziReader:
 
         def read(block: tuple[slice, ...]) -> NDArray[Any]:
             planes, rows = block[: len(order)], block[len(order)]
-            roi = (place.x, place.y + rows.start, place.w, rows.stop - rows.start)
+            roi = (bounds.x, bounds.y + rows.start, bounds.w, rows.stop - rows.start)
             shape = [part.stop - part.start for part in planes]
-            found = np.empty((*shape, roi[3], roi[2], *((3,) if colours else ())), dtype)
+            found = np.empty((*shape, roi[3], roi[2], *samples), dtype)
             for index in np.ndindex(*shape):
                 at = {
                     dim: lengths[dim][part.start + i]
@@ -88,24 +84,18 @@ class CziReader:
                 found[index] = values[..., ::-1] if colours else values[..., 0]
             return found
 
-        shape = (
-            *(len(lengths[dim]) for dim in order),
-            place.h,
-            place.w,
-            *((3,) if colours else ()),
-        )
+        shape = (*(len(lengths[dim]) for dim in order), bounds.h, bounds.w, *samples)
         if math.prod(shape) * dtype.itemsize <= IN_MEMORY:
             data = read(tuple(slice(0, n) for n in shape))
         else:
-            strips = [min(ROWS, place.h - top) for top in range(0, place.h, ROWS)]
-            blocks = [[1] * n for n in shape[: len(order)]]
-            blocks += [strips, [place.w], *([[3]] if colours else [])]
+            strips = [min(ROWS, bounds.h - top) for top in range(0, bounds.h, ROWS)]
+            blocks = [*([1] * n for n in shape[: len(order)]), strips, [bounds.w]]
+            blocks += [[n] for n in samples]
             data = read_lazily(read, blocks, dtype)
-        dims = (*order, "Y", "X", *(("S",) if colours else ()))
+        dims = (*order, "Y", "X", *("S" for _ in samples))
         return Stored(data, dims, self._steps(), self._channel_names())
 
     def close(self) -> None:
-        """Let go of the file."""
         self._open.close()
 
     def _dimension(self, dim: str) -> Any:
@@ -119,11 +109,11 @@ class CziReader:
         """Return micrometers, and seconds of a time series."""
         distances = _listed(self._about.get("Scaling"), "Items", "Distance")
         steps = {each["@Id"]: float(each["Value"]) * MICROMETERS for each in distances}
-        places = (self._dimension("T") or {}).get("Positions") or {}
-        if "Interval" in places:
-            steps["T"] = float(places["Interval"]["Increment"])
-        elif "List" in places:
-            times = [float(each) for each in str(places["List"]["Offsets"]).split()]
+        positions = (self._dimension("T") or {}).get("Positions") or {}
+        if "Interval" in positions:
+            steps["T"] = float(positions["Interval"]["Increment"])
+        elif "List" in positions:
+            times = [float(each) for each in str(positions["List"]["Offsets"]).split()]
             gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
             steps["T"] = float(np.median(gaps)) if gaps else 0.0
         return steps

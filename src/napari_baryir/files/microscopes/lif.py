@@ -11,11 +11,6 @@ MICROMETERS = 1e6
 """Liffile gives meters, and seconds."""
 
 
-def open_file(path: Path) -> LifReader:
-    """Open a LIF."""
-    return LifReader(path)
-
-
 class LifReader:
     """An open LIF."""
 
@@ -33,9 +28,9 @@ class LifReader:
         """Return an image; a large one is mapped from the file."""
         image = self._file.images[number]
         steps = {}
-        for dim, places in image.coords.items():
-            if len(places) > 1 and places.dtype.kind in "uif":
-                step = abs(float(places[-1] - places[0])) / (len(places) - 1)
+        for dim, at in image.coords.items():
+            if len(at) > 1 and at.dtype.kind in "uif":
+                step = abs(float(at[-1] - at[0])) / (len(at) - 1)
                 steps[dim] = step if dim == "T" else step * MICROMETERS
         channels = image.xml_element.iter("ChannelDescription")
         return Stored(
@@ -46,5 +41,4 @@ class LifReader:
         )
 
     def close(self) -> None:
-        """Let go of the file."""
         self._file.close()

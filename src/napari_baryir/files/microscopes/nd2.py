@@ -9,12 +9,7 @@ from napari_baryir.files.microscopes.stored import Stored
 from napari_baryir.files.waiting import IN_MEMORY
 
 POSITIONS = "P"
-"""Nd2's name of the axis whose places are images of their own."""
-
-
-def open_file(path: Path) -> Nd2Reader:
-    """Open an ND2."""
-    return Nd2Reader(path)
+"""Nd2's name of the axis whose positions are images of their own."""
 
 
 class Nd2Reader:
@@ -47,7 +42,6 @@ class Nd2Reader:
         return Stored(data, dims, self._steps(channels), names)
 
     def close(self) -> None:
-        """Let go of the file."""
         self._file.close()
 
     def _loops(self, kind: str) -> list[Any]:

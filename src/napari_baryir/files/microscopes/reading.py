@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,12 +18,8 @@ from napari_baryir.files.formats import extra_needed, require_format, split_scen
 from napari_baryir.files.image_file import ImageFile
 from napari_baryir.files.microscopes.stored import Reader
 
-READERS: dict[str, str] = {
-    "czi": "napari_baryir.files.microscopes.czi",
-    "nd2": "napari_baryir.files.microscopes.nd2",
-    "lif": "napari_baryir.files.microscopes.lif",
-}
-"""Format to the module whose ``open_file(path)`` gives a `Reader`; imported when used."""
+READERS = {"czi": "CziReader", "nd2": "Nd2Reader", "lif": "LifReader"}
+"""Format to its `Reader`, in the module that is named as the format; imported when used."""
 
 SPECTRAL = ("λ", "Λ")
 """Axes of emission and excitation wavelengths, which are channels."""
@@ -35,7 +30,6 @@ class InstrumentDetails:
     """The settings of the microscope, which are not read."""
 
     def only_here(self) -> tuple[str, ...]:
-        """Name what another format cannot keep."""
         return ("settings of the microscope",)
 
 
@@ -44,7 +38,8 @@ def read(path: Path) -> ImageFile:
     where, scene = split_scene(path)
     name = require_format(where)
     reader = _open(where, name)
-    with _closed_on_error(reader):
+    with contextlib.ExitStack() as reading:
+        reading.callback(reader.close)
         scenes = _scenes(reader)
         stored = reader.image(_number(where, scene, scenes))
         picture = (stored.dims.index("S") if "S" in stored.dims else len(stored.dims)) - 2
@@ -52,9 +47,9 @@ def read(path: Path) -> ImageFile:
         dims = [stored.dims[i] for i in kept]
         axes = _our_axes(where, dims)
         data = stored.data[tuple(slice(None) if i in kept else 0 for i in range(len(stored.dims)))]
-    in_memory = isinstance(data, np.ndarray)  # or mapped, which needs no open file either
-    if in_memory:
-        reader.close()
+        in_memory = isinstance(data, np.ndarray)  # or mapped, which needs no open file either
+        if not in_memory:
+            reading.pop_all()
     scale = {
         letter: float(f"{stored.steps[dim]:.12g}")  # 1e-7 m are 0.1 micrometers
         for letter, dim in zip(axes, dims, strict=True)
@@ -93,19 +88,11 @@ def scene_names(path: Path) -> tuple[str, ...]:
 
 def _open(path: Path, name: str) -> Reader:
     try:
-        reader: Reader = importlib.import_module(READERS[name]).open_file(path)
+        module = importlib.import_module(f"{__package__}.{name}")
+        reader: Reader = getattr(module, READERS[name])(path)
     except ModuleNotFoundError as error:
         raise extra_needed(path, name) from error
     return reader
-
-
-@contextlib.contextmanager
-def _closed_on_error(reader: Reader) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        reader.close()
-        raise
 
 
 def _scenes(reader: Reader) -> tuple[str, ...]:

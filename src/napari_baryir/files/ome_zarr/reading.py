@@ -11,14 +11,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 import zarr
-from pydantic import BaseModel, Field, FiniteFloat, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    FiniteFloat,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from zarr.storage import ZipStore
 
 from napari_baryir.errors import InputError
 from napari_baryir.files.formats import holds_ome_zarr, require_format
 from napari_baryir.files.image_file import ImageFile
 from napari_baryir.files.lazy import lazy_array
-from napari_baryir.files.units import SPELLINGS
+from napari_baryir.files.units import UNITS
 
 VERSIONS: dict[str, Literal[2, 3]] = {"0.1": 2, "0.2": 2, "0.3": 2, "0.4": 2, "0.5": 3}
 """Version of OME-Zarr to the version of zarr that it is stored in."""
@@ -44,11 +51,17 @@ class _Axis(BaseModel):
     name: str
     unit: str | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, axis: Any) -> Any:
+        return {"name": axis} if isinstance(axis, str) else axis  # as version 0.3 has it
+
 
 class _Multiscale(BaseModel):
-    axes: list[str | _Axis] | None = None
+    axes: list[_Axis] | None = None
     datasets: list[_Dataset] = Field(min_length=1)
     coordinateTransformations: list[_Scaling] = []
+    version: Any = "0.4"
 
     @field_validator("datasets")
     @classmethod
@@ -69,8 +82,9 @@ class _Omero(BaseModel):
 class _Metadata(BaseModel):
     """What we read of an image's JSON, which may hold anything; other keys are left alone."""
 
-    multiscales: list[_Multiscale]
+    multiscales: list[_Multiscale] = Field(min_length=1)
     omero: _Omero | None = None
+    version: Any = None
 
 
 @dataclass(frozen=True)
@@ -125,19 +139,22 @@ def _read(path: Path, name: str, group: zarr.Group, store: ZipStore | None) -> I
     if not isinstance(metadata, dict) or not metadata.get("multiscales"):
         raise InputError(f"{path}: it has no image at its root; {_advice(path)}")
     try:
-        _Metadata.model_validate(metadata)
+        known = _Metadata.model_validate(metadata)
     except ValidationError as error:
         what = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:3])
         raise InputError(f"{path}: its metadata is not that of an OME-Zarr: {what}") from None
-    multiscales = metadata["multiscales"]
-    first = multiscales[0]
-    version = _version(path, metadata, first)
-    levels = tuple(_level(group, dataset["path"]) for dataset in first["datasets"])
+    first = known.multiscales[0]
+    version = str(first.version if known.version is None else known.version)
+    if version not in VERSIONS:
+        raise InputError(f"{path}: OME-Zarr {version} is not known; versions up to {CURRENT} are")
+    levels = tuple(_level(group, dataset.path) for dataset in first.datasets)
+    channels = known.omero.channels if known.omero is not None else None
+    names = tuple(str(channel.label) for channel in channels or ())
     axes = _axes(path, first, len(levels[0].shape))
-    scale, units = _calibration(first, axes)
+    scale, units = _spacing(first, axes)
     notes = []
-    if len(multiscales) > 1:
-        notes.append(f"it describes {len(multiscales)} images; only the first is used")
+    if len(known.multiscales) > 1:
+        notes.append(f"it describes {len(known.multiscales)} images; only the first is used")
     if "labels" in group:
         notes.append("its labels are not copied")
     return ImageFile(
@@ -147,7 +164,7 @@ def _read(path: Path, name: str, group: zarr.Group, store: ZipStore | None) -> I
         axes,
         scale=scale,
         units=units,
-        channel_names=_channel_names(metadata),
+        channel_names=names if any(names) else (),
         details=ZarrDetails(version, axes, _only_first(attributes), levels),
         notes=tuple(notes),
         resource=store,
@@ -193,13 +210,6 @@ def _images_inside(folder: Path, deeper: int = 3) -> Iterator[Path]:
             yield from _images_inside(child, deeper - 1)
 
 
-def _version(path: Path, metadata: Mapping[str, Any], first: Mapping[str, Any]) -> str:
-    version = str(metadata.get("version", first.get("version", "0.4")))
-    if version not in VERSIONS:
-        raise InputError(f"{path}: OME-Zarr {version} is not known; versions up to {CURRENT} are")
-    return version
-
-
 def _level(group: zarr.Group, path: str) -> Level:
     try:
         array = group[path]
@@ -225,42 +235,32 @@ def _level(group: zarr.Group, path: str) -> Level:
     return Level(path, tuple(array.shape), storage)
 
 
-def _axes(path: Path, multiscale: Mapping[str, Any], ndim: int) -> str:
-    listed = multiscale.get("axes")
-    if listed is None:
+def _axes(path: Path, multiscale: _Multiscale, ndim: int) -> str:
+    if multiscale.axes is None:
         return WITHOUT_AXES[-ndim:]
-    # Version 0.3 lists names, later ones name and type.
-    names = [axis if isinstance(axis, str) else axis["name"] for axis in listed]
-    axes = "".join(name.upper() for name in names)
-    if len(axes) != ndim or any(letter not in WITHOUT_AXES for letter in axes):
+    names = [axis.name for axis in multiscale.axes]
+    axes = "".join(names).upper()
+    if len(names) != ndim or len(axes) != ndim or not set(axes) <= set(WITHOUT_AXES):
         raise InputError(
             f"{path}: axes {', '.join(names)} are not supported; expected {ndim} of t, c, z, y, x"
         )
     return axes
 
 
-def _calibration(
-    multiscale: Mapping[str, Any], axes: str
-) -> tuple[dict[str, float], dict[str, str]]:
+def _spacing(multiscale: _Multiscale, axes: str) -> tuple[dict[str, float], dict[str, str]]:
+    """Return steps and units by axis, as far as they are known."""
+    changes = multiscale.datasets[0].coordinateTransformations
+    scales = [
+        change.scale or ()
+        for change in (*changes, *multiscale.coordinateTransformations)
+        if change.type == "scale"
+    ]
     steps = [1.0] * len(axes)
-    transformed = False
-    for holder in (multiscale["datasets"][0], multiscale):
-        for transformation in holder.get("coordinateTransformations", ()):
-            if transformation.get("type") == "scale":
-                transformed = True
-                steps = [a * b for a, b in zip(steps, transformation["scale"], strict=True)]
-    scale = {a: s for a, s in zip(axes, steps, strict=True) if a != "C"} if transformed else {}
-    units = {}
-    for letter, axis in zip(axes, multiscale.get("axes", ()), strict=False):
-        if not isinstance(axis, str) and axis.get("unit") in SPELLINGS:
-            units[letter] = axis["unit"]
-    return scale, units
-
-
-def _channel_names(metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    channels = (metadata.get("omero") or {}).get("channels") or ()
-    names = tuple(str(channel.get("label", "")) for channel in channels)
-    return names if any(names) else ()
+    for scale in scales:
+        steps = [a * b for a, b in zip(steps, scale, strict=True)]
+    named = zip(axes, multiscale.axes or (), strict=False)
+    units = {letter: axis.unit for letter, axis in named if axis.unit and axis.unit in UNITS}
+    return {a: s for a, s in zip(axes, steps, strict=True) if scales and a != "C"}, units
 
 
 def _only_first(attributes: Mapping[str, Any]) -> dict[str, Any]:

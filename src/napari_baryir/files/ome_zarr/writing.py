@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 import zarr
-from numpy.typing import NDArray
 
 from napari_baryir.atomic import beside, remove
 from napari_baryir.files.image_file import ImageFile
-from napari_baryir.files.lazy import averaged, lazy_array, store_lazily
+from napari_baryir.files.lazy import averaged, lazy_array, mapped_lazily, store_lazily
 from napari_baryir.files.ome_zarr.reading import CURRENT, WITHOUT_AXES, Level, ZarrDetails
 from napari_baryir.files.units import LENGTHS
 from napari_baryir.files.waiting import waiting_pixels
@@ -28,18 +27,10 @@ CHUNK = 1024
 SMALLEST = 1024
 """A new pyramid ends with the first level whose sides are at most this."""
 
-RGB_COLOURS: tuple[str, ...] = ("FF0000", "00FF00", "0000FF", "FFFFFF")
+RGB_COLOURS = ("FF0000", "00FF00", "0000FF", "FFFFFF")
 """Display colours of the channels that red, green, blue and alpha become."""
 
-CHANNEL_COLOURS: tuple[str, ...] = (
-    "FFFFFF",
-    "00FF00",
-    "FF00FF",
-    "00FFFF",
-    "FFFF00",
-    "FF0000",
-    "0000FF",
-)
+CHANNEL_COLOURS = ("FFFFFF", "00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
 
 
 @contextlib.contextmanager
@@ -84,7 +75,7 @@ def _folder(aside: Path, image: ImageFile) -> Iterator[Any]:
         # Planes that share a chunk would each make it be read, changed and written again.
         with waiting_pixels(image.shape, image.dtype, aside) as pixels:
             yield pixels
-            _copy(pixels.transpose(order), arrays[0])
+            store_lazily(mapped_lazily(pixels.transpose(order)), arrays[0])
     for finer, coarser in itertools.pairwise(arrays):
         store_lazily(averaged(lazy_array(finer), coarser.shape), coarser)
     group.attrs.put(dict(details.attributes))
@@ -116,8 +107,8 @@ def _full_index(key: Any, ndim: int) -> list[Any]:
     whole = [slice(None)] * missing
     if not any(item is Ellipsis for item in items):
         return items + whole
-    place = next(i for i, item in enumerate(items) if item is Ellipsis)
-    return items[:place] + whole + items[place + 1 :]
+    at = next(i for i, item in enumerate(items) if item is Ellipsis)
+    return items[:at] + whole + items[at + 1 :]
 
 
 def _store_order(ours: str, theirs: str) -> tuple[int, ...]:
@@ -206,12 +197,3 @@ def _channels(image: ImageFile, axes: str, shape: tuple[int, ...]) -> list[dict[
         {"label": name, "color": colours[i % len(colours)], "active": True, "window": window}
         for i, name in enumerate(names)
     ]
-
-
-def _copy(pixels: NDArray[Any], array: zarr.Array[Any]) -> None:
-    """Fill an array chunk by chunk (shard by shard), each written once."""
-    steps = array.shards or array.chunks
-    starts = [range(0, n, step) for n, step in zip(array.shape, steps, strict=True)]
-    for corner in itertools.product(*starts):
-        key = tuple(slice(a, a + step) for a, step in zip(corner, steps, strict=True))
-        array[key] = pixels[key]

@@ -8,21 +8,7 @@ from collections.abc import Iterable, Iterator
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
-KEPT = (
-    b"cHRM",
-    b"cICP",
-    b"gAMA",
-    b"iCCP",
-    b"sRGB",
-    b"mDCV",
-    b"cLLI",
-    b"eXIf",
-    b"pHYs",
-    b"tIME",
-    b"tEXt",
-    b"zTXt",
-    b"iTXt",
-)
+KEPT = b"cHRM cICP gAMA iCCP sRGB mDCV cLLI eXIf pHYs tIME tEXt zTXt iTXt".split()
 """Chunks that stay true when the pixels change. Not among them: palettes, transparent colours,
 backgrounds and significant bits, which are numbers in the old pixels' terms, and animations."""
 
@@ -33,35 +19,32 @@ Chunk = tuple[bytes, bytes]
 
 
 def read_chunks(png: bytes) -> Iterator[Chunk]:
-    """Go through the chunks of a PNG up to where its pixels end.
+    """Yield the chunks of a PNG, to the last.
 
-    Raises
-    ------
-    ValueError
-        If the file ends too early, or a checksum is wrong.
+    Raises `ValueError` if the file ends too early, or a checksum is wrong.
     """
     if not png.startswith(SIGNATURE):
         raise ValueError("it does not begin as a PNG does")
-    place = len(SIGNATURE)
+    at = len(SIGNATURE)
     while True:
-        head = png[place : place + 8]
+        head = png[at : at + 8]
         if len(head) < 8:
             raise ValueError("it ends before its last chunk")
         length, kind = struct.unpack(">I4s", head)
-        content = png[place + 8 : place + 8 + length]
-        check = png[place + 8 + length : place + 12 + length]
+        content = png[at + 8 : at + 8 + length]
+        check = png[at + 8 + length : at + 12 + length]
         if len(check) < 4 or zlib.crc32(kind + content) != int.from_bytes(check, "big"):
             raise ValueError(f"chunk {kind.decode('ascii', 'replace')} is damaged or cut off")
         yield kind, content
         if kind == b"IEND":
             return
-        place += 12 + length
+        at += 12 + length
 
 
 def insert_chunks(png: bytes, chunks: Iterable[Chunk]) -> bytes:
     """Put chunks right behind a PNG's header, where all of `KEPT` may stand."""
-    place = len(SIGNATURE) + 12 + 13  # IHDR's content is 13 bytes
-    return png[:place] + b"".join(_packed(*chunk) for chunk in chunks) + png[place:]
+    at = len(SIGNATURE) + 12 + 13  # IHDR's content is 13 bytes
+    return png[:at] + b"".join(_packed(*chunk) for chunk in chunks) + png[at:]
 
 
 def profile_chunk(icc_profile: bytes) -> Chunk:

@@ -29,7 +29,6 @@ class PngDetails:
     chunks: tuple[Chunk, ...]
 
     def only_here(self) -> tuple[str, ...]:
-        """Name what another format cannot keep."""
         texts = (b"tEXt", b"zTXt", b"iTXt")
         return tuple(
             data.split(b"\0")[0].decode("latin-1") for kind, data in self.chunks if kind in texts
@@ -44,7 +43,6 @@ class PhotoDetails:
     xmp: bytes | None
 
     def only_here(self) -> tuple[str, ...]:
-        """Name what another format cannot keep."""
         return tuple(name for name, value in vars(self).items() if value)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from napari_baryir.files.image_file import ImageFile, samples_last
+from napari_baryir.files.image_file import ImageFile
 from napari_baryir.files.photo.png_chunks import Chunk, density_chunk, insert_chunks, profile_chunk
 from napari_baryir.files.photo.reading import PhotoDetails, PngDetails, require_codec
 from napari_baryir.files.waiting import waiting_pixels
@@ -41,7 +41,8 @@ def output(aside: Path, image: ImageFile, name: str) -> Iterator[NDArray[Any]]:
     require_codec(aside, name)
     with waiting_pixels(image.shape, image.dtype, aside) as pixels:
         yield pixels
-        array = np.ascontiguousarray(samples_last(pixels, image.axes))
+        order = [image.axes.index(letter) for letter in "YXS" if letter in image.axes]
+        array = np.ascontiguousarray(pixels.transpose(order))
         if name == "png":
             png = bytes(imagecodecs.png_encode(array, level=PNG_LEVEL))
             aside.write_bytes(insert_chunks(png, _png_chunks(image)))
@@ -64,11 +65,7 @@ def _png_chunks(image: ImageFile) -> list[Chunk]:
 
 
 def _write_photo(aside: Path, array: NDArray[Any], image: ImageFile, name: str) -> None:
-    options: dict[str, Any] = {
-        "icc_profile": image.icc_profile,
-        "exif": image.exif,
-        "dpi": image.dpi,
-    }
+    options: dict[str, Any] = {key: getattr(image, key) for key in ("icc_profile", "exif", "dpi")}
     if isinstance(image.details, PhotoDetails):
         options |= {"comment": image.details.comment, "xmp": image.details.xmp}
     given = {key: value for key, value in options.items() if value is not None}

@@ -13,7 +13,6 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from napari_baryir.files.tiff.calibration import Resolution, stored_resolution
 from napari_baryir.files.tiff.opening import Opened, open_first
 
 KEPT_TAGS: dict[int, str] = {
@@ -44,7 +43,7 @@ KEPT_TAGS: dict[int, str] = {
 """Tags that are written back byte by byte: those that describe the image, hold no offsets into the
 file, and stay true when the pixels change. So do private tags that hold text."""
 
-DESCRIPTION, SOFTWARE, ORIENTATION, XMP = 270, 305, 274, 700
+DESCRIPTION, SOFTWARE, ORIENTATION, XMP, ICC_PROFILE = 270, 305, 274, 700, 34675
 
 LAYOUT_TAGS = {
     *range(254, 267), 273, *range(277, 285), 290, 291, 292, 293, 296, 297, 301, 317, 320, 321, 322,
@@ -57,14 +56,19 @@ TEXT = 2
 """TIFF's code of the data type of text."""
 
 FAMILIES = {
-    "ome": "ome",
-    "imagej": "imagej",
-    "shaped": "plain",
-    "uniform": "plain",
-    "generic": "plain",
-}
+    "ome": "ome", "imagej": "imagej", "shaped": "plain", "uniform": "plain", "generic": "plain",
+}  # fmt: skip
 """tifffile's kinds of series that can be written back as they are. Of the others (LSM, STK, ...)
 axes, steps, channels and the instrument's metadata are kept, in a new OME-XML."""
+
+Fraction = tuple[int, int]
+"""Numerator and denominator, as TIFF stores them."""
+
+Resolution = tuple[Fraction, Fraction]
+"""Dots per unit along X and Y."""
+
+INCH, CENTIMETER = 2, 3
+"""TIFF's codes of the units of resolution; 1 stands for none."""
 
 Tag = tuple[int, int, int, bytes]
 """Code, data type, count and raw bytes."""
@@ -108,8 +112,8 @@ class TiffDetails:
     """The metadata of an instrument whose format cannot be written."""
 
     def only_here(self) -> tuple[str, ...]:
-        """Name what another format cannot keep."""
-        names = [KEPT_TAGS.get(code, f"tag {code}") for code, *_ in self.tags if code != 34675]
+        codes = [code for code, *_ in self.tags if code != ICC_PROFILE]
+        names = [KEPT_TAGS.get(code, f"tag {code}") for code in codes]
         if self.description and not self.description.startswith(b'{"shape": '):
             titles = {"ome": "most of its OME-XML", "imagej": "ImageJ's description"}
             names.insert(0, titles.get(self.family, "description"))
@@ -123,7 +127,7 @@ def read_details(opened: Opened, path: Path, photometric: str) -> TiffDetails:
     family = FAMILIES.get(series.kind, "other")
     if series.kind == "scanimage" and series.axes[:1] in "IYQ":
         family = "plain"  # it keeps its settings in tags alone
-    resolution, unit = stored_resolution(page)
+    resolution, unit = _stored_resolution(page)
     turn = int(page.tags.valueof(ORIENTATION, 1))
     tile = (page.tilelength, page.tilewidth) if page.is_tiled else None
     if turn in range(5, 9):
@@ -156,6 +160,15 @@ def read_details(opened: Opened, path: Path, photometric: str) -> TiffDetails:
     )
 
 
+def dots_per_inch(resolution: Resolution | None, unit: int) -> tuple[float, float] | None:
+    """Return dots per inch along X and Y; None where the file has none."""
+    per_inch = {INCH: 1.0, CENTIMETER: 2.54}.get(unit)
+    if resolution is None or per_inch is None:
+        return None
+    x, y = (dots / per * per_inch if per else 0.0 for dots, per in resolution)
+    return (x, y) if min(x, y) > 0 else None
+
+
 def kept_tags(file: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[Tag, ...]:
     """Read the tags of a page that are written back byte by byte."""
     found = []
@@ -177,12 +190,7 @@ def page_description(file: tifffile.TiffFile, page: tifffile.TiffPage) -> bytes:
 def tags_of_pages(path: Path, count: int) -> list[tuple[bytes, tuple[Tag, ...]]] | None:
     """Read description and kept tags of each page; None if those after the first have none.
 
-    Parameters
-    ----------
-    path
-        A TIFF.
-    count
-        Number of planes of its first image. One page can hold many.
+    `count` is the number of planes of the first image; one page can hold many.
     """
     opened = open_first(path)
     with opened.file as file:
@@ -191,10 +199,17 @@ def tags_of_pages(path: Path, count: int) -> list[tuple[bytes, tuple[Tag, ...]]]
             return None
         whole = [page.aspage() for page in pages if page is not None]
         found = [(page_description(file, page), kept_tags(file, page)) for page in whole]
-        colours = {34675}
-        if any(text or {code for code, *_ in tags} - colours for text, tags in found[1:]):
-            return found
-    return None
+    return found if any(text or tags for text, tags in found[1:]) else None
+
+
+def _stored_resolution(page: tifffile.TiffPage) -> tuple[Resolution | None, int]:
+    """Return the resolution tags as they are stored, and the code of their unit."""
+    tags = page.tags
+    # TIFF 6.0: without a unit, it is the inch.
+    unit = int(tags[296].value) if 296 in tags else INCH
+    if 282 not in tags or 283 not in tags:
+        return None, unit
+    return (tags[282].value, tags[283].value), unit
 
 
 def _is_private_text(tag: tifffile.TiffTag) -> bool:

@@ -5,36 +5,20 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from xml.etree import ElementTree
 
 from napari_baryir.files.tiff.ome_xml import change_elements, remove_identifier
 
-Place = dict[str, int]
-"""Indices of a plane along C, Z and T."""
+Indices = dict[str, int]
+"""Those of a plane along C, Z and T."""
 
 
-@dataclass(frozen=True)
-class Part:
-    """The share of one file in an OME-TIFF of several files."""
-
-    xml: str
-    """The OME-XML of this share alone."""
-    note: str
-    """A sentence about it."""
-
-
-def own_part(xml: str, name: str, pages: int) -> Part | None:
+def own_part(xml: str, name: str, pages: int) -> tuple[str, str] | None:
     """Describe the planes that lie in a file itself; None unless other files hold some as well.
 
-    Parameters
-    ----------
-    xml
-        OME-XML of the file.
-    name
-        Name of the file, by which the XML refers to it where the files have no identifiers.
-    pages
-        Number of pages in the file.
+    `xml` is the file's OME-XML, `pages` how many it has, and `name` its name, by which the XML
+    refers to it where the files have no identifiers. Returns the OME-XML of its planes alone, and a
+    sentence about it.
     """
     root = ElementTree.fromstring(xml)
     images = root.findall("{*}Image")
@@ -46,41 +30,41 @@ def own_part(xml: str, name: str, pages: int) -> Part | None:
         return None
     samples, sizes, order = _shape(pixels)
     found = {
-        place: page
+        plane: page
         for block in own[number]
-        for place, page in _numbered(block, order, sizes, pages)
+        for plane, page in _numbered(block, order, sizes, pages)
     }
-    places = [_place(each, order, sizes) for each in sorted(found)]
-    held = {axis: sorted({place[axis] for place in places}) for axis in order}
-    whole = math.prod(map(len, held.values())) == len(places)
+    planes = [_indices(each, order, sizes) for each in sorted(found)]
+    held = {axis: sorted({plane[axis] for plane in planes}) for axis in order}
+    whole = math.prod(map(len, held.values())) == len(planes)
     if whole:
-        moved = [{axis: held[axis].index(place[axis]) for axis in order} for place in places]
+        moved = [{axis: held[axis].index(plane[axis]) for axis in order} for plane in planes]
         said = ", ".join(f"{axis} {len(held[axis])} of {sizes[axis]}" for axis in "CZT")
     else:
         # A set that was cut where a file was full: neither channels nor stacks are complete.
-        moved = [{"C": 0, "Z": 0, "T": i} for i in range(len(places))]
-        said = f"{len(places)} of {math.prod(sizes.values())}, which are no whole stack, read as T"
+        moved = [{"C": 0, "Z": 0, "T": i} for i in range(len(planes))]
+        said = f"{len(planes)} of {math.prod(sizes.values())}, which are no whole stack, read as T"
     xml = change_elements(xml, "Image", lambda i, text: text if i == number else "")
     for axis in "CZT":
-        length = (1 + max(place[axis] for place in moved)) * (samples if axis == "C" else 1)
+        length = (1 + max(plane[axis] for plane in moved)) * (samples if axis == "C" else 1)
         xml = re.sub(
             rf'(<[^<>]*\bPixels\b[^<>]*\bSize{axis}=")\d+', rf"\g<1>{length}", xml, count=1
         )
     kept = held["C"] if whole else [0]
     xml = change_elements(xml, "Channel", lambda i, text: text if i in kept else "")
-    new = {tuple(old.values()): place for old, place in zip(places, moved, strict=True)}
+    new = {tuple(old.values()): plane for old, plane in zip(planes, moved, strict=True)}
     xml = change_elements(xml, "Plane", lambda _, text: _moved_plane(text, tuple(order), new))
     data = "".join(
         f'<TiffData IFD="{found[n]}" PlaneCount="1" '
-        + " ".join(f'First{axis}="{index}"' for axis, index in place.items())
+        + " ".join(f'First{axis}="{index}"' for axis, index in plane.items())
         + "/>"
-        for n, place in zip(sorted(found), moved, strict=True)
+        for n, plane in zip(sorted(found), moved, strict=True)
     )
     prefix = re.search(r"<([\w.-]+:)?TiffData\b", xml)
     data = data.replace("<", f"<{prefix.group(1) or ''}" if prefix else "<")
     xml = change_elements(xml, "TiffData", lambda i, _: data if i == 0 else "")
     note = f"it is one of several files of an image; only its own planes are read ({said})"
-    return Part(remove_identifier(xml), note)
+    return remove_identifier(xml), note
 
 
 def _is_own(block: ElementTree.Element, identifier: str | None, name: str) -> bool:
@@ -102,7 +86,7 @@ def _shape(pixels: ElementTree.Element) -> tuple[int, dict[str, int], str]:
 
 
 def _numbered(
-    block: ElementTree.Element, order: str, sizes: Place, pages: int
+    block: ElementTree.Element, order: str, sizes: Indices, pages: int
 ) -> Iterator[tuple[int, int]]:
     """Go through the planes of a TiffData: their number in the whole image, and their page."""
     first = int(block.get("IFD", "0"))
@@ -117,19 +101,19 @@ def _numbered(
         yield start + i, first + i
 
 
-def _place(number: int, order: str, sizes: Place) -> Place:
-    place = {}
+def _indices(number: int, order: str, sizes: Indices) -> Indices:
+    plane = {}
     for axis in order:
-        number, place[axis] = divmod(number, sizes[axis])
-    return place
+        number, plane[axis] = divmod(number, sizes[axis])
+    return plane
 
 
-def _moved_plane(text: str, order: tuple[str, ...], new: dict[tuple[int, ...], Place]) -> str:
+def _moved_plane(text: str, order: tuple[str, ...], new: dict[tuple[int, ...], Indices]) -> str:
     """Give a Plane element its indices in the share, or nothing if it is not among it."""
     found = {axis: re.search(rf'\bThe{axis}="(\d+)"', text) for axis in order}
-    place = new.get(tuple(int(each.group(1)) if each else 0 for each in found.values()))
-    if place is None:
+    plane = new.get(tuple(int(each.group(1)) if each else 0 for each in found.values()))
+    if plane is None:
         return ""
-    for axis, index in place.items():
+    for axis, index in plane.items():
         text = re.sub(rf'\bThe{axis}="\d+"', f'The{axis}="{index}"', text, count=1)
     return text

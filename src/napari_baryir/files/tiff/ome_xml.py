@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from xml.etree import ElementTree
 
-from napari_baryir.files.units import LENGTHS, unit_name, unit_symbol
+from napari_baryir.files.units import LENGTHS, UNITS, unit_name
 
 _STEPS = {"X": "PhysicalSizeX", "Y": "PhysicalSizeY", "Z": "PhysicalSizeZ", "T": "TimeIncrement"}
 """Axis to the attribute of Pixels that holds its step."""
@@ -22,7 +22,7 @@ _PREFIX = r"(?:[A-Za-z_][\w.-]*:)?"
 
 
 @dataclass(frozen=True)
-class Calibration:
+class Spacing:
     """Steps between pixels, their units, and names of channels, as far as a file has them."""
 
     scale: dict[str, float] = field(default_factory=dict)
@@ -30,11 +30,11 @@ class Calibration:
     channel_names: tuple[str, ...] = ()
 
 
-def read_calibration(xml: str) -> Calibration:
+def read_spacing(xml: str) -> Spacing:
     """Read steps, units and channel names of the first image of an OME-XML."""
     pixels = ElementTree.fromstring(xml).find(".//{*}Pixels")
     if pixels is None:
-        return Calibration()
+        return Spacing()
     scale, units = {}, {}
     for axis, attribute in _STEPS.items():
         step = positive(pixels.get(attribute))
@@ -45,7 +45,7 @@ def read_calibration(xml: str) -> Calibration:
         if unit is not None:
             units[axis] = unit
     names = tuple(channel.get("Name", "") for channel in pixels.findall("{*}Channel"))
-    return Calibration(scale, units, names if any(names) else ())
+    return Spacing(scale, units, names if any(names) else ())
 
 
 def change_elements(xml: str, name: str, change: Callable[[int, str], str]) -> str:
@@ -86,16 +86,12 @@ def fresh_metadata(
     """Return what tifffile needs to make an OME-XML for an image that has none."""
     metadata: dict[str, Any] = {"axes": axes}
     for axis, attribute in _STEPS.items():
-        if axis in axes and axis in scale:
+        unit = units.get(axis, "")
+        fits = unit in UNITS and (unit in LENGTHS) == (axis != "T")
+        if axis in axes and axis in scale and (fits or axis != "T"):
             metadata[attribute] = scale[axis]
-            unit = units.get(axis)
             # Without a unit the schema would assume micrometers or seconds.
-            fits = unit is not None and (unit in LENGTHS) == (axis != "T")
-            metadata[f"{attribute}Unit"] = (
-                unit_symbol(unit) if fits and unit is not None else "pixel"
-            )
-            if not fits and axis == "T":
-                del metadata[attribute], metadata[f"{attribute}Unit"]
+            metadata[f"{attribute}Unit"] = UNITS[unit][0] if fits else "pixel"
     if names:
         metadata["Channel"] = {"Name": list(names)}
     return metadata

@@ -53,9 +53,7 @@ def _ome_part(file: tifffile.TiffFile) -> tuple[str, str] | None:
     if ("<UUID" not in xml and ":UUID" not in xml) or file.is_mmstack:
         return None
     with contextlib.suppress(ElementTree.ParseError, KeyError, ValueError):
-        part = own_part(xml, file.filename, len(file.pages))
-        if part is not None:
-            return part.xml, part.note
+        return own_part(xml, file.filename, len(file.pages))
     return None
 
 
@@ -69,8 +67,8 @@ def _own_pages(file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> Open
     leading = shape[: len(shape) - len(series.keyframe.shape)]
     while math.prod(leading) > len(series.pages):
         leading = leading[:-1]
-    places = np.unravel_index(own, leading)
-    lengths = tuple(len(np.unique(each)) for each in places)
+    indices = np.unravel_index(own, leading)
+    lengths = tuple(len(np.unique(each)) for each in indices)
     if math.prod(lengths) != len(own):
         # A set that was cut where a file was full: neither channels nor stacks are complete.
         axes, lengths = "T" + axes[len(leading) :], (len(own),)

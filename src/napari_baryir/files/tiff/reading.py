@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,8 @@ import tifffile
 
 from napari_baryir.errors import InputError
 from napari_baryir.files.image_file import ImageFile
-from napari_baryir.files.tiff.calibration import dots_per_inch
-from napari_baryir.files.tiff.details import TiffDetails, read_details
-from napari_baryir.files.tiff.instruments import calibration
+from napari_baryir.files.tiff.details import TiffDetails, dots_per_inch, read_details
+from napari_baryir.files.tiff.instruments import file_spacing
 from napari_baryir.files.tiff.opening import Opened, open_first
 from napari_baryir.files.tiff.pixels import as_shown, coloured, read_pixels, require_complete
 
@@ -33,13 +33,11 @@ UNSUPPORTED_COLOURS = {
 def read(path: Path) -> ImageFile:
     """Read the first image of a TIFF; see `reading.read_image`."""
     opened = open_first(path)
-    try:
+    with contextlib.ExitStack() as reading:
+        reading.callback(opened.file.close)
         image = _read(path, opened)
-    except BaseException:
-        opened.file.close()
-        raise
-    if image.resource is None:
-        opened.file.close()
+        if image.resource is not None:
+            reading.pop_all()
     return image
 
 
@@ -55,7 +53,7 @@ def _read(path: Path, opened: Opened) -> ImageFile:
     axes, guessed = _our_axes(path, series, details)
     stored, resource = read_pixels(path, file, series)
     data = as_shown(stored, axes, details)
-    steps = calibration(file, series, details)
+    steps = file_spacing(file, details)
     notes = [*opened.notes, *_notes(file, series, alone=not opened.notes)]
     if details.colormap is not None and details.family == "plain":
         # ImageJ and OME write intensities with a lookup table; elsewhere the numbers are only

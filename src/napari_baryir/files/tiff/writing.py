@@ -7,16 +7,14 @@ import logging
 import math
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
 from napari_baryir.files.image_file import ImageFile
-from napari_baryir.files.tiff.details import Tag, TiffDetails, tags_of_pages
+from napari_baryir.files.tiff.details import ICC_PROFILE, Tag, TiffDetails, tags_of_pages
 from napari_baryir.files.tiff.ome_xml import fresh_metadata, keep_first_image
 from napari_baryir.files.tiff.pixels import as_stored
 from napari_baryir.files.waiting import waiting_pixels
@@ -28,14 +26,9 @@ BIG = 2**32 - 2**25
 """Bytes of pixels beyond which the 32-bit offsets of a classic TIFF may not reach."""
 
 LOSSLESS = {
-    1: None,
-    5: "lzw",
-    8: "adobe_deflate",
-    32773: "packbits",
-    32946: "deflate",
-    34925: "lzma",
+    1: None, 5: "lzw", 8: "adobe_deflate", 32773: "packbits", 32946: "deflate", 34925: "lzma",
     50000: "zstd",
-}
+}  # fmt: skip
 """TIFF compression to tifffile's name for writing it. Others, the lossy ones among them, become
 deflate, so that nothing is lost after restoring."""
 
@@ -45,32 +38,11 @@ PREDICTABLE = {"lzw", "adobe_deflate", "deflate", "lzma", "zstd"}
 NAMESPACE = "napari-baryir/original-metadata"
 """Marks the instrument's metadata in a new OME-XML."""
 
-ICC_PROFILE = 34675
-"""TIFF's tag of the colour profile."""
-
 RATIONALS = {5: "I", 10: "i"}
 """TIFF's codes of the data types of fractions to the format of numerator and denominator."""
 
-_MIN_IS_BLACK = "minisblack"
-
 Page = tuple[bytes, tuple[Tag, ...]]
 """Description and tags of a page."""
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """Arguments of tifffile for the pixels."""
-
-    photometric: str
-    planarconfig: str | None = None
-    extrasamples: tuple[int, ...] | None = None
-    compression: str | None = None
-    predictor: int | None = None
-    tile: tuple[int, int] | None = None
-    colormap: NDArray[np.uint16] | None = None
-
-    def arguments(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 @contextlib.contextmanager
@@ -91,10 +63,8 @@ def _pages(image: ImageFile, details: TiffDetails | None) -> list[Page]:
     if details is None:
         return [(b"", ())]
     first = (details.description, details.tags)
-    axes = details.axes
-    planes = math.prod(
-        n for n, letter in zip(image.shape, axes, strict=True) if letter not in "YXS"
-    )
+    sides = zip(image.shape, details.axes, strict=True)
+    planes = math.prod(n for n, letter in sides if letter not in "YXS")
     try:
         pages = tags_of_pages(details.path, planes) if details.family != "imagej" else None
     except (OSError, tifffile.TiffFileError) as error:
@@ -117,7 +87,7 @@ def _write_back(
         xml = keep_first_image(details.description.decode("utf-8", "replace"))
         pages = [(xml.encode("utf-8"), details.tags), *pages[1:]]
     stored = as_stored(pixels, image.axes, details)
-    _write(aside, stored, pages, details, **_kept_layout(pixels, details).arguments())
+    _write(aside, stored, pages, details, **_kept_layout(pixels, details))
     if details.family == "ome" and not _reads_as(aside, image.shape, details.axes):
         # An XML that does not fit the pixels, for instance, cannot describe this file.
         logger.warning(
@@ -138,17 +108,18 @@ def _write_new(
     photo = set(image.axes) <= set("YXS") and not image.scale and details is None
     rgb = "S" in image.axes and image.samples >= 3
     planar = _planar(image.axes, pixels.ndim)
-    layout = _Layout(
-        photometric="rgb" if rgb else _MIN_IS_BLACK,
-        planarconfig=planar,
-        extrasamples=(2,) * (image.samples - (3 if rgb else 1)) or None,
-    )
+    layout: dict[str, Any] = {
+        "photometric": "rgb" if rgb else "minisblack",
+        "planarconfig": planar,
+        "extrasamples": (2,) * (image.samples - (3 if rgb else 1)) or None,
+    }
+    if image.dpi:
+        layout |= {"resolution": image.dpi, "resolutionunit": "inch"}
     xml = b"" if photo else _new_xml(pixels, image, details, planar)
     tags = pages[0][1] if details is not None else ()
-    dots: dict[str, Any] = {"resolution": image.dpi, "resolutionunit": "inch"} if image.dpi else {}
     if image.icc_profile is not None and all(code != ICC_PROFILE for code, *_ in tags):
-        dots["iccprofile"] = image.icc_profile
-    _write(aside, pixels, [(xml, tags), *pages[1:]], details, **layout.arguments(), **dots)
+        layout["iccprofile"] = image.icc_profile
+    _write(aside, pixels, [(xml, tags), *pages[1:]], details, **layout)
 
 
 def _new_xml(
@@ -169,13 +140,12 @@ def _new_xml(
 
 
 def _write(
-    aside: Path,
-    pixels: NDArray[Any],
-    pages: list[Page],
-    details: TiffDetails | None,
-    **arguments: Any,
+    aside: Path, pixels: NDArray[Any], pages: list[Page], details: TiffDetails | None, **layout: Any
 ) -> None:
-    """Write all planes, each with a description and tags of its own if there are several."""
+    """Write all planes, each with a description and tags of its own if there are several.
+
+    `layout` is what tifffile wants to know of the pixels.
+    """
     kept = sum(len(text) + sum(len(tag[3]) for tag in tags) for text, tags in pages)
     # Raw tags are in the byte order of the file that they come from.
     with tifffile.TiffWriter(
@@ -184,7 +154,7 @@ def _write(
         byteorder=details.byteorder if details is not None else "<",
         shaped=False,
     ) as file:
-        page = pixels.shape[-3 if "planarconfig" in arguments else -2 :]
+        page = pixels.shape[-3 if layout["planarconfig"] else -2 :]
         planes = pixels.reshape(-1, *page) if len(pages) > 1 else [pixels]
         for plane, (text, tags) in zip(planes, pages, strict=True):
             file.write(
@@ -195,21 +165,16 @@ def _write(
                 software=(details.software if details is not None else b"")
                 or f"napari-baryir {__version__}",
                 extratags=[_extra(tag, file.tiff.byteorder) for tag in tags],
-                **(_resolution(details) if details is not None else {}) | arguments,
+                **(_resolution(details) | layout),
             )
 
 
 def _extra(tag: Tag, byteorder: str) -> tuple[int, int, int, Any, bool]:
     code, kind, count, raw = tag
+    value: Any = raw
     if kind in RATIONALS:  # tifffile takes raw bytes for twice as many numbers as they are
-        return (
-            code,
-            kind,
-            count,
-            struct.unpack(f"{byteorder}{2 * count}{RATIONALS[kind]}", raw),
-            True,
-        )
-    return code, kind, count, raw, True
+        value = struct.unpack(f"{byteorder}{2 * count}{RATIONALS[kind]}", raw)
+    return code, kind, count, value, True
 
 
 def _planar(axes: str, ndim: int) -> str | None:
@@ -218,29 +183,29 @@ def _planar(axes: str, ndim: int) -> str | None:
     return "contig" if axes.index("S") == ndim - 1 else "separate"
 
 
-def _resolution(details: TiffDetails) -> dict[str, Any]:
-    if details.resolution is None:
+def _resolution(details: TiffDetails | None) -> dict[str, Any]:
+    if details is None or details.resolution is None:
         return {}
     return {"resolution": details.resolution, "resolutionunit": details.resolution_unit}
 
 
-def _kept_layout(pixels: NDArray[Any], details: TiffDetails) -> _Layout:
+def _kept_layout(pixels: NDArray[Any], details: TiffDetails) -> dict[str, Any]:
     compression = LOSSLESS.get(details.compression, "adobe_deflate")
     predictor = details.predictor if details.predictor in (2, 3) else None
     if compression not in PREDICTABLE or (predictor == 3) != (pixels.dtype.kind == "f"):
         predictor = None
     colours = details.photometric in ("RGB", "YCBCR")
-    samples = "S" in details.axes
-    return _Layout(
+    planar = "separate" if details.planar else "contig"
+    return {
         # JPEG's YCbCr is read as RGB.
-        photometric="rgb" if colours else details.photometric.lower(),
-        planarconfig=("separate" if details.planar else "contig") if samples else None,
-        extrasamples=details.extra_samples or None,
-        compression=compression,
-        predictor=predictor,
-        tile=details.tile,
-        colormap=details.colormap if details.photometric == "PALETTE" else None,
-    )
+        "photometric": "rgb" if colours else details.photometric.lower(),
+        "planarconfig": planar if "S" in details.axes else None,
+        "extrasamples": details.extra_samples or None,
+        "compression": compression,
+        "predictor": predictor,
+        "tile": details.tile,
+        "colormap": details.colormap if details.photometric == "PALETTE" else None,
+    }
 
 
 def _reads_as(path: Path, shape: tuple[int, ...], axes: str) -> bool:
