@@ -103,6 +103,16 @@ def test_results_of_an_earlier_run_are_left_out_unless_given_alone(inputs: str) 
     assert sources("in/first", out="other") == ["in/first/a.png", "in/first/b/c.png"]
 
 
+def test_results_of_files_that_are_only_read_are_left_out_too() -> None:
+    for name in ("a.czi", "b/c.lsm", "cells.lif"):
+        made(f"in/{name}")
+    for name in ("a.czi.tif", "b/c.lsm.tif", "cells.lif.2-tail.tif"):
+        made(f"in/first/{name}", "restored")
+    assert sources("in") == ["in/a.czi", "in/cells.lif", "in/b/c.lsm"]
+    made("in/first/z.czi.tif", "of another file")
+    assert len(sources("in")) == 7
+
+
 def test_the_output_within_a_pattern_is_no_input() -> None:
     made("in/a.png")
     made("in/out/a.png", "restored")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from types import SimpleNamespace
 from typing import Any
 
 import dask
@@ -63,6 +64,14 @@ def test_summaries_are_shares_of_each_plane_the_largest_first() -> None:
             assert share == pytest.approx(float(expected), abs=1e-5)
         severity = estimate.severity[np.unravel_index(number, (2, 3))]
         assert estimate.severities[number] == pytest.approx(float(severity.mean()), abs=1e-5)
+
+
+def test_dims_of_xarray_are_axes_as_for_restoring() -> None:
+    labelled = SimpleNamespace(data=picture(32, 3, 40), dims=("y", "bands", "x"))
+    estimate = estimate_degradation(labelled, model=LocalNetwork())
+    assert (estimate.image_axes, estimate.axes_guessed) == ("YCX", False)
+    with pytest.raises(InputError, match="dimension 'lat'"):
+        estimate_degradation(SimpleNamespace(data=picture(9, 9), dims=("lat", "x")))
 
 
 def test_leading_axes_are_those_of_the_image_in_its_order() -> None:

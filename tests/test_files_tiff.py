@@ -123,6 +123,16 @@ def test_a_photograph_keeps_resolution_description_profile_and_layout(
         np.testing.assert_array_equal(after.asarray(), data)
 
 
+def test_each_page_keeps_its_colour_profile(tmp_path: Path) -> None:
+    path, data = tmp_path / "pages.tif", pixels((3, 16, 17), "uint8")
+    with tifffile.TiffWriter(path) as file:
+        for page, profile in zip(data, (None, b"second", b"third"), strict=True):
+            file.write(page, iccprofile=profile, metadata=None, photometric="minisblack")
+    with tifffile.TiffFile(written_back(path)) as after:
+        assert [page.iccprofile for page in after.pages] == [None, b"second", b"third"]
+        np.testing.assert_array_equal(after.asarray(), data)
+
+
 def test_an_imagej_lookup_table_is_kept_and_its_numbers_stay_intensities(tmp_path: Path) -> None:
     path = tmp_path / "green.tif"
     table = np.zeros((3, 256), np.uint16)

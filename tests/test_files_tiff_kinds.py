@@ -312,7 +312,7 @@ def test_where_zero_is_white_is_seen_as_it_is_and_its_numbers_come_back(
 def test_large_turned_and_negative_pixels_stay_lazy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_baryir.files.tiff.pixels.LAZY_BYTES", 100)
+    monkeypatch.setattr("napari_baryir.files.tiff.pixels.IN_MEMORY", 100)
     for compression in (None, "zlib"):
         tifffile.imwrite(
             tmp_path / "a.tif", PLANES, photometric="miniswhite", metadata=None,

@@ -91,13 +91,27 @@ def test_pictures_use_their_full_range(array: Any, expected: tuple[float, float]
 
 @pytest.mark.parametrize(
     ("low", "high", "dtype"),
-    [(0, 5000, np.uint16), (0, 20000, np.uint16), (-1, 1, np.float32), (0, 2, np.float32)],
+    [
+        (0, 5000, np.uint16),
+        (0, 20000, np.uint16),
+        (-1, 1, np.float32),
+        (0, 2, np.float32),
+        (0, 1e-6, np.float32),
+    ],
 )
 def test_pictures_of_other_ranges_fill_theirs(low: float, high: float, dtype: Any) -> None:
     picture = (low + (high - low) * rng.random((64, 64, 3))).astype(dtype)
     chosen = choose_intensity(picture, rgb=True)
     assert chosen.low == pytest.approx(low, abs=0.01 * (high - low))
     assert chosen.high == pytest.approx(high, rel=0.01)
+
+
+def test_a_dark_picture_in_the_unit_range_stays_dark() -> None:
+    dark = 0.05 * rng.random((64, 64, 3))
+    stars = np.zeros((64, 64, 3))
+    stars[5, 5] = 0.5
+    for picture in (dark, stars, np.zeros((9, 9, 3))):
+        assert choose_intensity(picture, rgb=True) == IntensityMap(0, 1, "full")
 
 
 def test_no_single_value_decides_the_range_of_a_picture() -> None:

@@ -17,7 +17,8 @@ def test_recipes_of_other_editors_are_read_or_refused_in_words(tmp_path: Path) -
     path = tmp_path / "mine.toml"
     path.write_bytes(b"\xef\xbb\xbf" + text.encode())
     assert load_recipe(str(path)) == load_recipe("smoke")
-    for content in (text.encode("utf-16"), b"# f\xfcr mich\n" + text.encode()):
+    umlaut = b"# f\xfcr mich\n" + text.encode()
+    for content in (text.encode("utf-16"), text.encode("utf-16-be"), umlaut):
         path.write_bytes(content)
         with pytest.raises(InputError, match="save it as UTF-8"):
             load_recipe(str(path))

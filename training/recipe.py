@@ -293,9 +293,13 @@ def load_recipe(recipe: str, overrides: Iterable[str] = ()) -> Recipe:
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file; raise `InputError` if it is none."""
     try:
-        return tomllib.loads(path.read_text("utf-8-sig"))
+        text = path.read_text("utf-8-sig")
     except UnicodeDecodeError:
-        raise InputError(f"{path} is not text in UTF-8; save it as UTF-8 in the editor") from None
+        text = "\0"
+    if "\0" in text:  # UTF-16 without its mark can be read as UTF-8
+        raise InputError(f"{path} is not text in UTF-8; save it as UTF-8 in the editor")
+    try:
+        return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"{path} is not valid TOML: {error}") from None
 

@@ -70,7 +70,7 @@ def _prefix() -> str:
 
 @functools.cache
 def _sweep(folder: Path) -> None:
-    """Delete the parts of processes of this computer that are no more."""
+    """Delete the parts of processes of this computer that have ended."""
     for part in folder.glob(f"{_prefix()}*{PART}"):
         process = part.name.removeprefix(_prefix()).split("-")[0]
         # An image that was to be replaced is worth more than a tidy folder.

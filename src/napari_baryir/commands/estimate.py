@@ -90,17 +90,18 @@ def run(args: argparse.Namespace) -> int:
     voice, out = Voice(args), Path(args.output)
     tables = _tables(out, args)
     to_table = tables == [out]
-    plan = plan_jobs(args.inputs, args.output, apart=not to_table, to_folder=True)
+    found = plan_jobs(args.inputs, args.output, apart=not to_table, to_folder=True)
+    jobs = found.jobs
     if not to_table and not args.overwrite:
-        _check_none_there(plan.jobs)
-    for note in plan.notes:
+        _check_none_there(jobs)
+    for note in found.notes:
         voice.note(note)
     work = partial(_estimate, args=args, models=Models(args.model, args.device), maps=not to_table)
     entries: list[TableEntry] = []
     failed: list[dict[str, str]] = []
     try:
-        for news in follow(run_batch(plan.jobs, work, again=True), plan.jobs, voice):
-            job = plan.jobs[news.row]
+        for news in follow(run_batch(jobs, work, again=True), jobs, voice):
+            job = jobs[news.row]
             if news.error is not None:
                 failed.append({"file": str(job.source), "error": failure(job, news.error)})
             elif news.result is not None:
@@ -225,9 +226,9 @@ def _line(entry: TableEntry) -> str:
     """Return a line for the terminal: the mean over the planes, and how many there are."""
     count = len(entry.planes)
     sums: Counter[str] = Counter()
-    for _, summary, _ in entry.planes:
-        sums.update(summary)
-    severity = sum(each for _, _, each in entry.planes) / count
+    for plane in entry.planes:
+        sums.update(plane["shares"])
+    severity = sum(plane["severity"] for plane in entry.planes) / count
     means = [(name, total / count) for name, total in sums.most_common()]
     shares = ", ".join(f"{name} {share:.0%}" for name, share in means if share >= 0.05)
     planes = "" if count == 1 else f" (mean of {count} planes)"

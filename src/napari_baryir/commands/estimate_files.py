@@ -27,15 +27,15 @@ class TableEntry:
     file: str
     model: str
     domains: tuple[str, ...]
-    planes: tuple[tuple[str, Mapping[str, float], float], ...]
-    """For each plane where it is ("T3 C1", or "0"), its shares and its severity."""
+    planes: list[dict[str, Any]]
+    """For each plane where it is ("T3 C1", or "0"), its severity, and its shares by domain."""
     record: Mapping[str, Any]
     """The settings of the estimate."""
 
     @classmethod
     def of(cls, file: str, estimate: DegradationEstimate) -> TableEntry:
         """Return what the table says of an estimate."""
-        planes = tuple(_planes(estimate))
+        planes = list(_planes(estimate))
         return cls(file, estimate.model, tuple(estimate.domains), planes, estimate.record)
 
 
@@ -48,10 +48,11 @@ def write_csv(path: Path, entries: Sequence[TableEntry]) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["file", "plane", "model", "severity", "domain", *domains])
     for entry in entries:
-        for plane, summary, severity in entry.planes:
-            shares = [f"{summary[name]:.4f}" if name in summary else "" for name in domains]
-            top = next(iter(summary))
-            writer.writerow([entry.file, plane, entry.model, f"{severity:.4f}", top, *shares])
+        for plane in entry.planes:
+            shares = plane["shares"]
+            listed = [f"{shares[name]:.4f}" if name in shares else "" for name in domains]
+            severity, top = f"{plane['severity']:.4f}", next(iter(shares))
+            writer.writerow([entry.file, plane["plane"], entry.model, severity, top, *listed])
     with written_aside(path) as aside:
         # Names of files may hold bytes that are no text.
         aside.write_text(text.getvalue(), "utf-8", errors="backslashreplace", newline="")
@@ -65,17 +66,7 @@ def write_json(path: Path, entries: Sequence[TableEntry]) -> None:
 
 def as_json(entries: Sequence[TableEntry]) -> list[dict[str, Any]]:
     """Return the files, each with its planes and how it was estimated, as plain JSON values."""
-    return [
-        {
-            "file": entry.file,
-            "planes": [
-                {"plane": plane, "severity": severity, "shares": dict(summary)}
-                for plane, summary, severity in entry.planes
-            ],
-            **entry.record,
-        }
-        for entry in entries
-    ]
+    return [{"file": entry.file, "planes": entry.planes, **entry.record} for entry in entries]
 
 
 def write_maps(path: Path, estimate: DegradationEstimate, image: ImageFile) -> None:
@@ -117,14 +108,13 @@ def write_contributions(
         write_image(stem.with_name(name), values, like=like)
 
 
-def _planes(estimate: DegradationEstimate) -> Iterator[tuple[str, Mapping[str, float], float]]:
-    """Yield what `TableEntry.planes` holds."""
-    letters = estimate.axes[:-2]
-    shape = estimate.severity.shape[:-2]
+def _planes(estimate: DegradationEstimate) -> Iterator[dict[str, Any]]:
+    letters, shape = estimate.axes[:-2], estimate.severity.shape[:-2]
     for number, summary in enumerate(estimate.summary):
         index = np.unravel_index(number, shape) if shape else ()
         name = " ".join(f"{a}{int(i)}" for a, i in zip(letters, index, strict=True))
-        yield name or "0", dict(summary), float(estimate.severities[number])
+        severity = float(estimate.severities[number])
+        yield {"plane": name or "0", "severity": severity, "shares": dict(summary)}
 
 
 def _channel_names(image: ImageFile, count: int) -> Sequence[str]:

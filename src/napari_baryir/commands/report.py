@@ -51,7 +51,7 @@ def _planes(
     path: Path, models: Models, done: Restoration, *, keep_axes: bool
 ) -> Generator[Progress, None, list[dict[str, Any]] | None]:
     """Estimate a file as it was restored; None if the model is not calibrated."""
-    from napari_baryir.commands.estimate_files import TableEntry, as_json
+    from napari_baryir.commands.estimate_files import TableEntry
     from napari_baryir.degradation import iter_estimate
     from napari_baryir.files import read_image
 
@@ -64,9 +64,7 @@ def _planes(
         estimate = yield from iter_estimate(
             image.data, axes=axes, model=model, at_once=True, **settings
         )
-        (entry,) = as_json([TableEntry.of(str(path), estimate)])
-    planes: list[dict[str, Any]] = entry["planes"]
-    return planes
+    return TableEntry.of(str(path), estimate).planes
 
 
 class Report:

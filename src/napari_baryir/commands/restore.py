@@ -112,25 +112,25 @@ def run(args: argparse.Namespace) -> int:
     from napari_baryir.batch.models import Models
     from napari_baryir.batch.run import run_batch
 
-    voice, plan = Voice(args), plan_jobs(args.inputs, args.output)
-    report = Report(args.report, plan.jobs, sidecar=args.sidecar)
+    voice, found = Voice(args), plan_jobs(args.inputs, args.output)
+    jobs = found.jobs
+    report = Report(args.report, jobs, sidecar=args.sidecar)
     models = Models(args.model, args.device)
     if not args.overwrite:
-        _refuse_existing(plan.jobs, Path(args.output))
-    for note in plan.notes:
+        _refuse_existing(jobs, Path(args.output))
+    for note in found.notes:
         voice.note(note)
     work = partial(
         restore_and_estimate, estimating=report.wanted, models=models, axes=args.axes,
-        device=args.device,
-        precision=args.precision, tile=args.tile, overlap=args.overlap,
+        device=args.device, precision=args.precision, tile=args.tile, overlap=args.overlap,
         intensity=intensity_of(args), strength=args.strength, remove=args.remove,
         ensemble=args.ensemble,
     )  # fmt: skip
-    batch = run_batch(plan.jobs, work, again=args.overwrite)
+    batch = run_batch(jobs, work, again=args.overwrite)
     entries: list[dict[str, Any]] = []
     try:
-        for news in follow(batch, plan.jobs, voice):
-            entries.append(_entry(plan.jobs[news.row], news))
+        for news in follow(batch, jobs, voice):
+            entries.append(_entry(jobs[news.row], news))
             report.note(entries[-1])
             _say(entries[-1], news, voice)
     finally:  # whatever stops the rest, what is done is reported

@@ -121,7 +121,7 @@ def extra_needed(path: Path, name: str) -> InputError:
 
 
 def holds_ome_zarr(folder: Path) -> bool:
-    """Say whether the metadata of a folder lists an image of OME-Zarr."""
+    """Return whether the metadata of a folder lists an image of OME-Zarr."""
     for name in ("zarr.json", ".zattrs"):
         with contextlib.suppress(OSError, ValueError, AttributeError, TypeError, RecursionError):
             stored = json.loads((folder / name).read_bytes())
@@ -159,7 +159,7 @@ def possible_sources(result: Path) -> Iterator[Path]:
 
 
 def is_image_path(path: str | os.PathLike[str]) -> bool:
-    """Say whether a path is an image: by its name, and a file or a folder as its format has it.
+    """Return whether a path is an image: by its name, and a file or a folder as its format has it.
 
     Names that begin with a dot are none: hidden files, and outputs that are still being written.
     """

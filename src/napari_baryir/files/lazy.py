@@ -85,7 +85,7 @@ def read_lazily(
 
 def store_in_turn(lazy: Any, target: Any) -> None:
     """Compute a dask array into an array, some blocks at a time, which are written in turn."""
-    da.store(lazy, target, lock=True)  # type: ignore[no-untyped-call]
+    da.store(lazy, target, lock=True)
 
 
 def store_lazily(lazy: Any, stored: Any) -> None:

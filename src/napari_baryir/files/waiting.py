@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from napari_baryir.atomic import beside, remove
 
 IN_MEMORY = 256 * 2**20
-"""Bytes up to which pixels wait in memory to be written; larger ones wait in a file."""
+"""Bytes up to which pixels are read at once, and wait in memory to be written; larger images are
+mapped or read when needed, and wait in a file."""
 
 
 @contextlib.contextmanager

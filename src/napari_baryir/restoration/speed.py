@@ -26,7 +26,7 @@ MEGA = 1e6
 
 @dataclass(frozen=True)
 class Speed:
-    """What a model does on a device in a precision."""
+    """Speed and memory of a model on a device in a precision."""
 
     model: str
     device: str

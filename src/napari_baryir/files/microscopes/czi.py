@@ -14,11 +14,8 @@ from numpy.typing import NDArray
 
 from napari_baryir.errors import InputError
 from napari_baryir.files.lazy import read_lazily
-from napari_baryir.files.microscopes.stored import Stored
+from napari_baryir.files.microscopes.stored import MICROMETERS, Stored
 from napari_baryir.files.waiting import IN_MEMORY
-
-MICROMETERS = 1e6
-"""A CZI holds meters."""
 
 ROWS = 1024
 """Rows of a plane that are read at once from a large file."""

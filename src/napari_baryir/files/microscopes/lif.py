@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from napari_baryir.files.microscopes.stored import Stored
+from napari_baryir.files.microscopes.stored import MICROMETERS, Stored
 from napari_baryir.files.waiting import IN_MEMORY
-
-MICROMETERS = 1e6
-"""Liffile gives meters, and seconds."""
 
 
 class LifReader:

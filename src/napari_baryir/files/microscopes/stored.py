@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 
+MICROMETERS = 1e6
+"""In a meter, which CZI and LIF count in."""
+
+
 @dataclass(frozen=True)
 class Stored:
     """An image, with its axes as its file names them."""

@@ -80,7 +80,7 @@ class _Omero(BaseModel):
 
 
 class _Metadata(BaseModel):
-    """What we read of an image's JSON, which may hold anything; other keys are left alone."""
+    """The part of an image's JSON that we read; other keys, which may hold anything, stay."""
 
     multiscales: list[_Multiscale] = Field(min_length=1)
     omero: _Omero | None = None
@@ -178,7 +178,7 @@ def _open_group(path: Path, store: ZipStore | None) -> zarr.Group:
         try:
             return zarr.open_group(store, mode="r")
         except (FileNotFoundError, zarr.errors.GroupNotFoundError):
-            # Whoever zips a folder often has the folder's own name in the archive, too.
+            # A zipped folder often has the folder's own name in the archive, too.
             with zipfile.ZipFile(path) as archive:
                 (folder,) = {name.split("/")[0] for name in archive.namelist()}
             return zarr.open_group(store, path=folder, mode="r")
@@ -191,7 +191,7 @@ def _open_group(path: Path, store: ZipStore | None) -> zarr.Group:
 
 
 def _advice(path: Path) -> str:
-    """Say which images lie deeper, as in plates and in conversions of multi-image files."""
+    """Name images that lie deeper, as in plates and in conversions of multi-image files."""
     if path.is_file():
         return "unpack it and name the folder of one image inside"
     names = [str(each.relative_to(path)) for each in itertools.islice(_images_inside(path), 6)]

@@ -30,7 +30,15 @@ SMALLEST = 1024
 RGB_COLOURS = ("FF0000", "00FF00", "0000FF", "FFFFFF")
 """Display colours of the channels that red, green, blue and alpha become."""
 
-CHANNEL_COLOURS = ("FFFFFF", "00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
+CHANNEL_COLOURS: tuple[str, ...] = (
+    "FFFFFF",
+    "00FF00",
+    "FF00FF",
+    "00FFFF",
+    "FFFF00",
+    "FF0000",
+    "0000FF",
+)
 
 
 @contextlib.contextmanager
@@ -92,23 +100,13 @@ class _Reordered:
         self.ndim = len(order)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        index = _full_index(key, self.ndim)
+        given = key if isinstance(key, tuple) else () if key is Ellipsis else (key,)
+        index = [*given, *[slice(None)] * (self.ndim - len(given))]
         kept = [i for i, each in enumerate(index) if isinstance(each, slice)]
         shape = tuple(len(range(*index[i].indices(self.shape[i]))) for i in kept)
         block = np.broadcast_to(np.asarray(value, self.dtype), shape)
         turned = block.transpose([kept.index(i) for i in self._order if i in kept])
         self._array[tuple(index[i] for i in self._order)] = np.ascontiguousarray(turned)
-
-
-def _full_index(key: Any, ndim: int) -> list[Any]:
-    """Return integers and slices for every axis."""
-    items = list(key) if isinstance(key, tuple) else [key]
-    missing = ndim - sum(item is not Ellipsis for item in items)
-    whole = [slice(None)] * missing
-    if not any(item is Ellipsis for item in items):
-        return items + whole
-    at = next(i for i, item in enumerate(items) if item is Ellipsis)
-    return items[:at] + whole + items[at + 1 :]
 
 
 def _store_order(ours: str, theirs: str) -> tuple[int, ...]:

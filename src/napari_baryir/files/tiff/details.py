@@ -176,7 +176,7 @@ def kept_tags(file: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[Tag, ..
         if tag.code in KEPT_TAGS or _is_private_text(tag):
             raw = _raw(file, page, tag.code)
             if tag.code == XMP:
-                # The pixels are upright by then.
+                # The pixels are written upright.
                 raw = re.sub(rb'(tiff:Orientation(?:="|>))[2-8]', rb"\g<1>1", raw)
             found.append((int(tag.code), int(tag.dtype), int(tag.count), raw))
     return tuple(found)

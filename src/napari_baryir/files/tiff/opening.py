@@ -26,7 +26,7 @@ class Opened:
 
 
 def open_first(path: Path) -> Opened:
-    """Open a TIFF; whoever calls this closes its `file`."""
+    """Open a TIFF; the caller closes its `file`."""
     file = tifffile.TiffFile(path)
     try:
         if file.is_ome and (part := _ome_part(file)) is not None:

@@ -15,9 +15,7 @@ from napari_baryir.errors import InputError
 from napari_baryir.files.image_file import Resource, upright
 from napari_baryir.files.lazy import lazy_array, mapped_lazily
 from napari_baryir.files.tiff.details import TiffDetails
-
-LAZY_BYTES = 256 * 2**20
-"""Larger images are mapped or read when needed."""
+from napari_baryir.files.waiting import IN_MEMORY
 
 PREMULTIPLIED = (1,)
 """TIFF's code of samples besides the colours: an alpha that the colours are multiplied by."""
@@ -27,7 +25,7 @@ def read_pixels(
     path: Path, file: tifffile.TiffFile, series: tifffile.TiffPageSeries
 ) -> tuple[Any, Resource | None]:
     """Return the array and what must stay open behind it: small ones in memory, large ones lazy."""
-    if series.nbytes <= LAZY_BYTES:
+    if series.nbytes <= IN_MEMORY:
         array: NDArray[Any] = series.asarray()
         return array.astype(array.dtype.newbyteorder("="), copy=False), None
     native = np.dtype(series.dtype).newbyteorder(file.byteorder).isnative
@@ -35,7 +33,7 @@ def read_pixels(
         offset, shape = series.dataoffset, series.shape
         return np.memmap(path, series.dtype, "r", offset, shape), None
     # A page is a good piece of work unless it is itself too large.
-    mode = "page" if series.keyframe.nbytes <= LAZY_BYTES else None
+    mode = "page" if series.keyframe.nbytes <= IN_MEMORY else None
     stored = zarr.open(series.aszarr(level=0, chunkmode=mode), mode="r")
     return lazy_array(stored, path, "TIFF"), file
 

@@ -104,7 +104,7 @@ def _our_axes(
 
 
 def _holds_colours(series: tifffile.TiffPageSeries, details: TiffDetails) -> bool:
-    """Say whether axis S is RGB, RGBA, or grey with alpha."""
+    """Return whether axis S is RGB, RGBA, or grey with alpha."""
     samples = series.shape[series.axes.index("S")]
     if details.photometric in ("RGB", "YCBCR"):
         return samples in (3, 4)
