@@ -197,7 +197,7 @@ def test_tifffile_s_own_axes_are_read_and_kept(tmp_path: Path) -> None:
 def test_a_large_stack_is_read_when_needed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compression: str | None
 ) -> None:
-    monkeypatch.setattr(tiff_module, "LAZY_BYTES", 1000)
+    monkeypatch.setattr(tiff_module, "IN_MEMORY", 1000)
     path = tmp_path / "large.tif"
     data = pixels((5, 32, 32))
     tifffile.imwrite(path, data, metadata={"axes": "ZYX"}, compression=compression)

@@ -48,9 +48,11 @@ example:
 """
 
 COMMON = {
-    "-q": "quiet", "--quiet": "quiet", "-v": "verbose", "--verbose": "verbose", "--debug": "debug",
-}  # fmt: skip
-"""Options that every command has."""
+    ("-q", "--quiet"): "say nothing but errors",
+    ("-v", "--verbose"): "say more",
+    ("--debug",): "show where an error comes from",
+}
+"""Options that every command has, and what they do."""
 
 OUTPUTS = ("output", "out", "report")
 """Arguments that name what a command writes."""
@@ -149,9 +151,10 @@ def _run(argv: Sequence[str] | None) -> int:
 def _common_options(words: list[str]) -> tuple[list[str], dict[str, bool]]:
     """Take the options that all commands have out, wherever they stand before a ``--``."""
     end = words.index("--") if "--" in words else len(words)
-    given = {COMMON[word] for word in words[:end] if word in COMMON}
-    kept = [word for word in words[:end] if word not in COMMON]
-    return kept + words[end:], {option: option in given for option in COMMON.values()}
+    names = {word: each[-1][2:] for each in COMMON for word in each}
+    given = {names[word] for word in words[:end] if word in names}
+    kept = [word for word in words[:end] if word not in names]
+    return kept + words[end:], {name: name in given for name in names.values()}
 
 
 def _refuse_standard_output(args: argparse.Namespace) -> None:
@@ -204,11 +207,7 @@ def _parsers(*detailed: str) -> argparse.ArgumentParser:
 
 def _add_common(group: argparse._ArgumentGroup) -> None:
     """Add what `_common_options` takes out, so that help shows it."""
-    for words, text in (
-        (("-q", "--quiet"), "say nothing but errors"),
-        (("-v", "--verbose"), "say more"),
-        (("--debug",), "show where an error comes from"),
-    ):
+    for words, text in COMMON.items():
         group.add_argument(*words, action="store_true", default=argparse.SUPPRESS, help=text)
 
 

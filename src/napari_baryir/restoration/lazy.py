@@ -31,7 +31,7 @@ from napari_baryir.restoration.lazy_tiles import (
     planes_in_order,
 )
 from napari_baryir.restoration.plan import Plan
-from napari_baryir.restoration.planes import add_change, to_unit, without_hot_pixels
+from napari_baryir.restoration.planes import add_change, to_unit
 from napari_baryir.restoration.portable_model import PortableModel
 
 da: Any = dask.array
@@ -109,9 +109,7 @@ class TileWork:
         assert block_id is not None
         h, w, colours = block.shape[-3:]
         row, column = self.grid.rows[block_id[-3]], self.grid.columns[block_id[-2]]
-        values = block.reshape(h, w, colours)
-        mended = without_hot_pixels(values, self.intensity) if self.denoise else values
-        unit = to_unit(mended, self.intensity)
+        unit = to_unit(block.reshape(h, w, colours), self.intensity, denoise=self.denoise)
         padded = pad_to(unit, self.grid.rows[0].size, self.grid.columns[0].size)
         with one_tile:
             engine = self.tiles.engine()
@@ -217,12 +215,11 @@ def _add_change(
     strength: float,
     denoise: bool,
 ) -> NDArray[Any]:
-    """Add changes to blocks (..., h, w, C), whose hot pixels go where asked."""
-    if denoise:
-        planes = colours.reshape(-1, *colours.shape[-3:])
-        mended = [without_hot_pixels(plane, intensity, strength) for plane in planes]
-        colours = np.stack(mended).reshape(colours.shape)
-    return add_change(colours, change, intensity, strength)
+    """Add changes to a block (..., h, w, C)."""
+    planes, changes = (each.reshape(-1, *each.shape[-3:]) for each in (colours, change))
+    pairs = zip(planes, changes, strict=True)
+    restored = [add_change(*pair, intensity, strength, denoise) for pair in pairs]
+    return np.stack(restored).reshape(colours.shape).astype(colours.dtype, copy=False)
 
 
 def _to_unit_of_block(block: NDArray[Any], intensity: IntensityMap) -> NDArray[np.float32]:

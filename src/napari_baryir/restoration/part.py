@@ -13,7 +13,7 @@ from napari_baryir.imaging.axes import PlaneLayout
 from napari_baryir.imaging.tiles import Span, pad_to
 from napari_baryir.restoration.options import RestoreOptions, check_options
 from napari_baryir.restoration.plan import Plan
-from napari_baryir.restoration.planes import add_change, look_at, to_unit, without_hot_pixels
+from napari_baryir.restoration.planes import add_change, look_at, to_unit
 from napari_baryir.restoration.restoration import result_of
 from napari_baryir.restoration.results import Restoration
 
@@ -59,10 +59,9 @@ def restore_part(image: Any, part: Sequence[slice], asked: RestoreOptions) -> Re
     change, intensity = _change(plan, plane, rows, columns), plan.intensities[layout.channel(plane)]
     if change is not None:
         values = inside.read(restored, 0).copy()
-        colours, strength = values[..., : layout.colours], options.asked.strength
-        if plan.denoises:
-            colours = without_hot_pixels(colours, intensity, strength)
-        values[..., : layout.colours] = add_change(colours, change, intensity, strength)
+        colours = values[..., : layout.colours]
+        strength = options.asked.strength
+        colours[...] = add_change(colours, change, intensity, strength, plan.denoises)
         inside.write(restored, 0, slice(None), values)
     return result_of(plan, restored, plan.grid.tile, 0)
 
@@ -77,10 +76,9 @@ def _change(plan: Plan, plane: int, rows: Span, columns: Span) -> NDArray[np.flo
     wide = _with_surroundings(columns, layout.width, engine.multiple)
     shown = layout.read(plan.options.image, plane, tall.within(layout.height))
     shown = shown[:, wide.within(layout.width), : layout.colours]
-    if plan.denoises:
-        shown = without_hot_pixels(shown, intensity)
+    unit = to_unit(shown, intensity, denoise=plan.denoises)
     engine.corner = tall.start, wide.start
-    change = engine.change(pad_to(to_unit(shown, intensity), tall.size, wide.size))
+    change = engine.change(pad_to(unit, tall.size, wide.size))
     top, left = rows.start - tall.start, columns.start - wide.start
     return change[top : top + rows.size, left : left + columns.size]
 

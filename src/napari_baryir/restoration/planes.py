@@ -21,11 +21,16 @@ HOT_NEIGHBOURS = 2
 """Largest number of bright pixels in a square of 3 for one of them to be hot."""
 
 
-def to_unit(colours: NDArray[Any], intensity: IntensityMap) -> NDArray[np.float32]:
+def to_unit(
+    colours: NDArray[Any], intensity: IntensityMap, *, denoise: bool = False
+) -> NDArray[np.float32]:
     """Map (H, W, C) to what a network is shown: about [0, 1], float32.
 
     Held within `NETWORK_LOW` and `NETWORK_HIGH`; NaN and inf are filled from their surroundings.
+    `denoise`: mend hot pixels first.
     """
+    if denoise:
+        colours = without_hot_pixels(colours, intensity)
     unit = np.clip(intensity.apply(colours), NETWORK_LOW, NETWORK_HIGH)
     if colours.dtype.kind != "f":
         return unit
@@ -66,9 +71,18 @@ def without_hot_pixels(
 
 
 def add_change(
-    colours: NDArray[Any], change: NDArray[np.float32], intensity: IntensityMap, strength: float
+    colours: NDArray[Any],
+    change: NDArray[np.float32],
+    intensity: IntensityMap,
+    strength: float,
+    denoise: bool,
 ) -> NDArray[Any]:
-    """Add `strength` times a change in [0, 1] to (H, W, C) values; NaN and inf stay."""
+    """Add `strength` times a change in [0, 1] to (H, W, C) values; NaN and inf stay.
+
+    `denoise`: mend hot pixels first, as far.
+    """
+    if denoise:
+        colours = without_hot_pixels(colours, intensity, strength)
     restored = intensity.add_change(colours, change * np.float32(strength))
     if colours.dtype.kind != "f":
         return restored
@@ -147,17 +161,14 @@ class PlaneRestorer:
         for number, (row, finished) in enumerate(zip(grid.rows, grid.bands, strict=True)):
             original = layout.read(plan.options.image, plane, row.within(layout.height))
             colours = original[..., : layout.colours]
-            shown = without_hot_pixels(colours, intensity) if plan.denoises else colours
-            unit = to_unit(shown, intensity)
+            unit = to_unit(colours, intensity, denoise=plan.denoises)
             for column in range(len(columns)):
                 self._blend_tile(band, unit, number, column)
                 if column < len(columns) - 1:
                     yield
             done, strength = finished.stop - finished.start, plan.options.asked.strength
-            values = colours[:done]
-            if plan.denoises:
-                values = without_hot_pixels(values, intensity, strength)
-            restored = add_change(values, band[:done, : layout.width], intensity, strength)
+            change = band[:done, : layout.width]
+            restored = add_change(colours[:done], change, intensity, strength, plan.denoises)
             self._write(plane, row.start, original[:done], restored)
             band[:-done] = band[done:].copy()
             band[-done:] = 0

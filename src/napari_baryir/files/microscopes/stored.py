@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-
 MICROMETERS = 1e6
 """In a meter, which CZI and LIF count in."""
 
