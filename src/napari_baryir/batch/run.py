@@ -97,7 +97,6 @@ class RestoredFile:
     """The result of restoring one file."""
 
     restoration: Restoration
-    model: str
     notes: tuple[str, ...]
     """Remarks on the file and its result; one sentence each."""
 
@@ -126,7 +125,7 @@ def iter_restore_file(
     notes = notes_of(image, axes)
     if done.non_finite:
         notes += (f"{done.non_finite} values are not finite numbers and stay as they are",)
-    return RestoredFile(replace(done, image=None, model=name), name, notes)
+    return RestoredFile(replace(done, image=None, model=name), notes)
 
 
 def restore_file(

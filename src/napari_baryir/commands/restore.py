@@ -167,7 +167,7 @@ def _say(entry: Mapping[str, Any], news: News[Reported], voice: Voice) -> None:
     for note in file.notes:
         voice.note(f"{entry['file']}: {note}")
     done = file.restoration
-    how = f"{done.axes}, {file.model}, {done.seconds:.1f} s"
+    how = f"{done.axes}, {done.model}, {done.seconds:.1f} s"
     voice.line(f"{entry['file']} -> {entry['result']}  ({how})")
     voice.detail(entry["file"], done.settings)
 

@@ -64,9 +64,9 @@ def lazy_array(stored: Any, path: Path | None = None, title: str = "") -> Any:
     return da.from_array(_Pixels(stored, path, title), chunks=stored.chunks)  # type: ignore[no-untyped-call]
 
 
-def mapped_lazily(mapped: Any) -> Any:
+def mapped_lazily(mapped: Any, chunks: Any = "auto") -> Any:
     """Return a dask array over an array that is in memory or mapped from a file."""
-    return da.from_array(mapped, name=False)  # type: ignore[no-untyped-call]
+    return da.from_array(mapped, chunks=chunks, name=False)  # type: ignore[no-untyped-call]
 
 
 def read_lazily(

@@ -83,7 +83,8 @@ def _folder(aside: Path, image: ImageFile) -> Iterator[Any]:
         # Planes that share a chunk would each make it be read, changed and written again.
         with waiting_pixels(image.shape, image.dtype, aside) as pixels:
             yield pixels
-            store_lazily(mapped_lazily(pixels.transpose(order)), arrays[0])
+            largest, pieces = arrays[0], arrays[0].shards or arrays[0].chunks
+            store_lazily(mapped_lazily(pixels.transpose(order), pieces), largest)
     for finer, coarser in itertools.pairwise(arrays):
         store_lazily(averaged(lazy_array(finer), coarser.shape), coarser)
     group.attrs.put(dict(details.attributes))
@@ -100,8 +101,10 @@ class _Reordered:
         self.ndim = len(order)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        given = key if isinstance(key, tuple) else () if key is Ellipsis else (key,)
-        index = [*given, *[slice(None)] * (self.ndim - len(given))]
+        given = key if isinstance(key, tuple) else (key,)
+        at = given.index(Ellipsis) if Ellipsis in given else len(given)
+        whole = [slice(None)] * (self.ndim - sum(each is not Ellipsis for each in given))
+        index = [*given[:at], *whole, *given[at + 1 :]]
         kept = [i for i, each in enumerate(index) if isinstance(each, slice)]
         shape = tuple(len(range(*index[i].indices(self.shape[i]))) for i in kept)
         block = np.broadcast_to(np.asarray(value, self.dtype), shape)
