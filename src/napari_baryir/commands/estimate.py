@@ -212,12 +212,10 @@ def _write_maps(
         write_maps(stem.with_name(f"{stem.name}-degradation.{suffix}"), estimate, image)
         write_contributions(stem, suffix, estimate, image)
     if not args.no_figures:
-        import numpy as np
-
         from napari_baryir.commands.estimate_figure import write_figure
         from napari_baryir.imaging.axes import PlaneLayout
 
-        plane = np.asarray(PlaneLayout.of(image.data, args.axes or image.axes).read(image.data, 0))
+        plane = PlaneLayout.of(image.data, args.axes or image.axes).read(image.data, 0)
         path = stem.with_name(f"{stem.name}-degradation.png")
         write_figure(path, estimate, plane, job.name)
 

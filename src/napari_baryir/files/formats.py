@@ -8,9 +8,6 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from napari_baryir.errors import InputError
 
@@ -183,25 +180,3 @@ def require_format(path: str | os.PathLike[str]) -> str:
         came = f"files that end in {suffix}" if suffix else "files without a suffix"
         raise InputError(f"{path}: {came} are not supported; use one of {known_suffixes()}")
     return name
-
-
-def require_fit(path: Path, name: str, dtype: np.dtype[Any], axes: str, samples: int) -> None:
-    """Raise `InputError` unless an image fits into a format, before any time is spent on it.
-
-    `name` is a key of `FORMATS`; `samples` is the length of axis S, 1 without one.
-    """
-    target = FORMATS[name]
-    advice = "write a .tif instead"
-    if path.suffix.lower() in target.read_only:
-        raise InputError(f"{path}: {path.suffix} files can be read but not written; {advice}")
-    if dtype.kind not in "uif":
-        raise InputError(f"{path}: dtype {dtype} is not an integer or a float; convert it first")
-    if target.dtypes and dtype.name not in target.dtypes:
-        held = " or ".join(target.dtypes)
-        raise InputError(f"{path}: {target.title} holds {held}, not {dtype}; {advice}")
-    if not target.photo_only:
-        return
-    if "".join(sorted(axes)) not in ("XY", "SXY"):
-        raise InputError(f"{path}: {target.title} holds one plane, not axes {axes}; {advice}")
-    if samples > 4 or (samples in (2, 4) and not target.alpha):
-        raise InputError(f"{path}: {target.title} cannot hold {samples} values per pixel; {advice}")

@@ -15,9 +15,9 @@ import numpy as np
 
 from napari_baryir.atomic import written_aside
 from napari_baryir.errors import InputError
-from napari_baryir.files.formats import FORMATS, image_name, require_fit, require_format
+from napari_baryir.files.formats import FORMATS, image_name, require_format
 from napari_baryir.files.image_file import ImageFile
-from napari_baryir.imaging.axes import guess_axes
+from napari_baryir.imaging.axes import check_axes, guess_axes
 from napari_baryir.imaging.checks import is_dask
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def open_output(path: str | os.PathLike[str], image: ImageFile) -> Iterator[Any]
     where = Path(path)
     name = require_format(where)
     _refuse_overwriting(where, image.path)
-    require_fit(where, name, image.dtype, image.axes, image.samples)
+    _require_fit(where, name, image)
     output = importlib.import_module(f"napari_baryir.files.{FORMATS[name].room}.writing").output
     with written_aside(where) as aside, output(aside, image, name) as pixels:
         yield pixels
@@ -99,14 +99,28 @@ def _described(path: Path, array: Any, like: ImageFile | None, axes: str | None)
                 "its metadata fits only an array of the same shape"
             )
         return replace(like, data=array, axes=axes or like.axes)
-    if axes is None:
-        axes = guess_axes(shape)
-    if len(axes) != len(shape):
-        raise InputError(
-            f"axes {axes!r} has {len(axes)} letters but the image has {len(shape)} dimensions"
-        )
     # No path of its own: nothing that writing could overwrite.
+    axes = guess_axes(shape) if axes is None else check_axes(axes, shape)
     return ImageFile(Path(), "", array, axes)
+
+
+def _require_fit(path: Path, name: str, image: ImageFile) -> None:
+    """Raise `InputError` unless an image fits into a format, before any time is spent on it."""
+    target, dtype, axes, samples = FORMATS[name], image.dtype, image.axes, image.samples
+    advice = "write a .tif instead"
+    if path.suffix.lower() in target.read_only:
+        raise InputError(f"{path}: {path.suffix} files can be read but not written; {advice}")
+    if dtype.kind not in "uif":
+        raise InputError(f"{path}: dtype {dtype} is not an integer or a float; convert it first")
+    if target.dtypes and dtype.name not in target.dtypes:
+        held = " or ".join(target.dtypes)
+        raise InputError(f"{path}: {target.title} holds {held}, not {dtype}; {advice}")
+    if not target.photo_only:
+        return
+    if "".join(sorted(axes)) not in ("XY", "SXY"):
+        raise InputError(f"{path}: {target.title} holds one plane, not axes {axes}; {advice}")
+    if samples > 4 or (samples in (2, 4) and not target.alpha):
+        raise InputError(f"{path}: {target.title} cannot hold {samples} values per pixel; {advice}")
 
 
 def _say_what_is_lost(path: Path, name: str, image: ImageFile) -> None:
