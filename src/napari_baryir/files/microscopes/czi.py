@@ -49,15 +49,7 @@ class CziReader:
         """Return a scene, its tiles put together; it is read when needed if it is large."""
         scene = list(self._scenes)[number]
         bounds = self._scenes[scene] or self._file.total_bounding_rectangle
-        kinds = set(self._file.pixel_types.values())
-        colours = any(kind.startswith("Bgr") for kind in kinds)
-        samples = (3,) if colours else ()
-        if kinds.difference(PIXELS) or (colours and len(kinds) > 1):
-            raise InputError(
-                f"{self._path}: it holds pixels of the types {', '.join(sorted(kinds))}, which "
-                "cannot be read together; save each channel as a file of its own"
-            )
-        dtype = np.result_type(*(PIXELS[kind] for kind in kinds))
+        dtype, samples = self._pixels()
         box = self._file.total_bounding_box
         lengths = {
             dim: range(*ends)
@@ -78,7 +70,7 @@ class CziReader:
                 }
                 with self._lock:
                     values = self._file.read(roi=roi, plane=at, scene=scene)
-                found[index] = values[..., ::-1] if colours else values[..., 0]
+                found[index] = values[..., ::-1] if samples else values[..., 0]
             return found
 
         shape = (*(len(lengths[dim]) for dim in order), bounds.h, bounds.w, *samples)
@@ -94,6 +86,17 @@ class CziReader:
 
     def close(self) -> None:
         self._open.close()
+
+    def _pixels(self) -> tuple[np.dtype[Any], tuple[int, ...]]:
+        """Return the type of a value, and the length of axis S where there are colours."""
+        kinds = set(self._file.pixel_types.values())
+        colours = any(kind.startswith("Bgr") for kind in kinds)
+        if kinds.difference(PIXELS) or (colours and len(kinds) > 1):
+            raise InputError(
+                f"{self._path}: it holds pixels of the types {', '.join(sorted(kinds))}, which "
+                "cannot be read together; save each channel as a file of its own"
+            )
+        return np.result_type(*(PIXELS[kind] for kind in kinds)), (3,) if colours else ()
 
     def _dimension(self, dim: str) -> Any:
         return (self._about["Information"]["Image"].get("Dimensions") or {}).get(dim)

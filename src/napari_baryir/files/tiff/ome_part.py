@@ -54,15 +54,7 @@ def own_part(xml: str, name: str, pages: int) -> tuple[str, str] | None:
     xml = change_elements(xml, "Channel", lambda i, text: text if i in kept else "")
     new = {tuple(old.values()): plane for old, plane in zip(planes, moved, strict=True)}
     xml = change_elements(xml, "Plane", lambda _, text: _moved_plane(text, tuple(order), new))
-    data = "".join(
-        f'<TiffData IFD="{found[n]}" PlaneCount="1" '
-        + " ".join(f'First{axis}="{index}"' for axis, index in plane.items())
-        + "/>"
-        for n, plane in zip(sorted(found), moved, strict=True)
-    )
-    prefix = re.search(r"<([\w.-]+:)?TiffData\b", xml)
-    data = data.replace("<", f"<{prefix.group(1) or ''}" if prefix else "<")
-    xml = change_elements(xml, "TiffData", lambda i, _: data if i == 0 else "")
+    xml = _with_pages(xml, [found[each] for each in sorted(found)], moved)
     note = f"it is one of several files of an image; only its own planes are read ({said})"
     return remove_identifier(xml), note
 
@@ -106,6 +98,19 @@ def _indices(number: int, order: str, sizes: Indices) -> Indices:
     for axis in order:
         number, plane[axis] = divmod(number, sizes[axis])
     return plane
+
+
+def _with_pages(xml: str, pages: list[int], planes: list[Indices]) -> str:
+    """Say in the TiffData of an OME-XML on which page each plane lies."""
+    data = "".join(
+        f'<TiffData IFD="{page}" PlaneCount="1" '
+        + " ".join(f'First{axis}="{index}"' for axis, index in plane.items())
+        + "/>"
+        for page, plane in zip(pages, planes, strict=True)
+    )
+    prefix = re.search(r"<([\w.-]+:)?TiffData\b", xml)
+    data = data.replace("<", f"<{prefix.group(1) or ''}" if prefix else "<")
+    return change_elements(xml, "TiffData", lambda i, _: data if i == 0 else "")
 
 
 def _moved_plane(text: str, order: tuple[str, ...], new: dict[tuple[int, ...], Indices]) -> str:
