@@ -100,10 +100,12 @@ def restore(
     DeviceError
         If the device is not there, or out of memory with the smallest tile.
     """
-    asked = RestoreOptions(
-        axes, model, device, precision, tile, overlap, intensity, strength, ensemble, remove
-    )
-    return finish(start_restoring(image, asked, out), progress=progress)
+    steps = iter_restore(
+        image, axes=axes, model=model, device=device, precision=precision, tile=tile,
+        overlap=overlap, intensity=intensity, strength=strength, ensemble=ensemble, remove=remove,
+        out=out,
+    )  # fmt: skip
+    return finish(steps, progress=progress)
 
 
 def iter_restore(
@@ -135,16 +137,6 @@ def iter_restore(
     asked = RestoreOptions(
         axes, model, device, precision, tile, overlap, intensity, strength, ensemble, remove
     )
-    return start_restoring(image, asked, out, first)
-
-
-def start_restoring(
-    image: Any,
-    asked: RestoreOptions,
-    out: Any = None,
-    first: int | Sequence[int | None] | None = None,
-) -> Generator[Progress, None, Restoration]:
-    """Restore step by step as `iter_restore`, with the options in one record."""
     options = check_options(image, asked, out, first)
     steps = _lazily(options) if out is None and is_dask(options.image) else _at_once(options)
     return _labelled(steps, image) if out is None and is_labelled(image) else steps
