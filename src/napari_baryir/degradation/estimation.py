@@ -49,7 +49,7 @@ def estimate_degradation(
     ----------
     image
         NumPy, dask or zarr array of 2 or more dimensions, 8 to 64 bit integer or float; each RGB(A)
-        or single-channel plane is judged by itself. Never changed.
+        or single-channel plane is judged by itself. Never changed. Or a DataArray of xarray.
     axes, model, device, precision, tile, overlap, intensity
         As for `napari_baryir.restore`.
     contributions
