@@ -13,6 +13,7 @@ from dask.base import normalize_token
 
 from napari_baryir.errors import InputError
 from napari_baryir.files.reading import damage_reported
+from napari_baryir.imaging.checks import is_dask
 
 MOST_CHUNKS = 10**7
 """Along all axes together; dask lists them, and a file may claim any number."""
@@ -60,13 +61,13 @@ def lazy_array(stored: Any, path: Path | None = None, title: str = "") -> Any:
             "store it in larger chunks"
         )
     if path is None:
-        return da.from_zarr(stored)  # type: ignore[no-untyped-call]
-    return da.from_array(_Pixels(stored, path, title), chunks=stored.chunks)  # type: ignore[no-untyped-call]
+        return da.from_zarr(stored)
+    return da.from_array(_Pixels(stored, path, title), chunks=stored.chunks)
 
 
-def mapped_lazily(mapped: Any, chunks: Any = "auto") -> Any:
-    """Return a dask array over an array that is in memory or mapped from a file."""
-    return da.from_array(mapped, chunks=chunks, name=False)  # type: ignore[no-untyped-call]
+def mapped_lazily(mapped: Any) -> Any:
+    """Return a dask array over an array that is mapped from a file."""
+    return da.from_array(mapped, name=False)
 
 
 def read_lazily(
@@ -78,9 +79,7 @@ def read_lazily(
         return read(tuple(slice(*ends) for ends in block_info[None]["array-location"]))
 
     empty = np.empty((0,) * len(blocks), dtype)
-    return da.map_blocks(  # type: ignore[no-untyped-call]
-        block, chunks=tuple(map(tuple, blocks)), dtype=dtype, meta=empty
-    )
+    return da.map_blocks(block, chunks=tuple(map(tuple, blocks)), dtype=dtype, meta=empty)
 
 
 def store_in_turn(lazy: Any, target: Any) -> None:
@@ -88,11 +87,12 @@ def store_in_turn(lazy: Any, target: Any) -> None:
     da.store(lazy, target, lock=True)
 
 
-def store_lazily(lazy: Any, stored: Any) -> None:
-    """Compute a dask array into a zarr array, some chunks at a time."""
+def store_lazily(values: Any, stored: Any) -> None:
+    """Write an array, NumPy or dask, into a zarr array, some chunks at a time."""
+    pieces = stored.shards or stored.chunks
+    lazy = values if is_dask(values) else da.from_array(values, chunks=pieces, name=False)
     # Blocks that are whole chunks (shards) never meet in one file, so no lock is needed.
-    blocks = lazy.rechunk(stored.shards or stored.chunks)
-    da.store(blocks, stored, lock=False)
+    da.store(lazy.rechunk(pieces), stored, lock=False)
 
 
 def averaged(lazy: Any, shape: Sequence[int]) -> Any:

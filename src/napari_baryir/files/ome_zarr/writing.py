@@ -16,7 +16,7 @@ import zarr
 
 from napari_baryir.atomic import beside, remove
 from napari_baryir.files.image_file import ImageFile
-from napari_baryir.files.lazy import averaged, lazy_array, mapped_lazily, store_lazily
+from napari_baryir.files.lazy import averaged, lazy_array, store_lazily
 from napari_baryir.files.ome_zarr.reading import CURRENT, WITHOUT_AXES, Level, ZarrDetails
 from napari_baryir.files.units import LENGTHS
 from napari_baryir.files.waiting import waiting_pixels
@@ -83,8 +83,7 @@ def _folder(aside: Path, image: ImageFile) -> Iterator[Any]:
         # Planes that share a chunk would each make it be read, changed and written again.
         with waiting_pixels(image.shape, image.dtype, aside) as pixels:
             yield pixels
-            largest, pieces = arrays[0], arrays[0].shards or arrays[0].chunks
-            store_lazily(mapped_lazily(pixels.transpose(order), pieces), largest)
+            store_lazily(pixels.transpose(order), arrays[0])
     for finer, coarser in itertools.pairwise(arrays):
         store_lazily(averaged(lazy_array(finer), coarser.shape), coarser)
     group.attrs.put(dict(details.attributes))
