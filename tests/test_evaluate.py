@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 from skimage import data, io, metrics
 
-from napari_baryir import steps
+from napari_baryir import cli, steps
 from napari_baryir.commands import evaluate as command
 from napari_baryir.errors import DataError, InputError
 from napari_baryir.network import BaryIR
@@ -380,7 +380,7 @@ def test_the_command_measures_what_was_never_trained_on(
 
 def test_the_help_states_the_protocol(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        run_command("--help")
+        cli.main(["evaluate", "--help"])
     text = capsys.readouterr().out
     for stated in (
         "data_range=1",
