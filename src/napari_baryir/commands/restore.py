@@ -15,7 +15,13 @@ from napari_baryir.commands.arguments import (
     intensity_of,
 )
 from napari_baryir.commands.console import Voice, failure, follow
-from napari_baryir.commands.report import FAILED, RESTORED, SKIPPED, Report, restore_and_estimate
+from napari_baryir.commands.report import (
+    FAILED,
+    RESTORED,
+    SKIPPED,
+    Report,
+    restore_and_estimate,
+)
 from napari_baryir.errors import InputError
 
 if TYPE_CHECKING:
