@@ -30,7 +30,7 @@ from napari_baryir.training.evaluate import (
     map_planes,
     score_plane,
 )
-from napari_baryir.training.evaluate.cases import FilePair, list_pairs, list_synthetic
+from napari_baryir.training.evaluate.cases import FileCase, list_pairs, list_synthetic
 from napari_baryir.training.evaluate.peers import PEERS
 from napari_baryir.training.evaluate.report import to_csv, to_markdown, write_report
 from napari_baryir.weights.files import save_weights
@@ -180,7 +180,7 @@ def test_microscopy_stacks_are_cut_into_planes(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"profile": "radar"}, "no degradation profile 'radar'"),
-        ({"domains": ["snow"]}, "no domain snow"),
+        ({"domains": ["snow"]}, "no domain 'snow'"),
         ({"level": 1.5}, "level 1.5 is outside"),
         ({"sigmas": [90]}, "sigma 90 is outside"),
     ],
@@ -241,7 +241,7 @@ def test_pairs_are_not_degraded_again(photos: Path, arguments: list[str]) -> Non
 
 def test_a_pair_must_agree_in_shape(photos: Path) -> None:
     with pytest.raises(DataError, match="a pair must agree"):
-        FilePair("x", photos / "cup.png", photos / "face.png").load()
+        FileCase("x", photos / "cup.png", photos / "face.png").load()
 
 
 @pytest.mark.usefixtures("identity_restore")

@@ -96,7 +96,7 @@ def test_all_that_is_missing_or_half_there_is_listed_at_once(tmp_path: Path) -> 
         "dehaze/input has no images",
         "1 files without a clean one",
         "002.png",
-        "Rain100L has 1 images; the test set has 100",
+        "Rain100L: 1 files; the published set has 100",
         "deblur/input/001.png is 24 x 16 pixels, but",
         "lowlight/low/001.png cannot be read",
         "denoise/bsd68/001.png is not an RGB image",

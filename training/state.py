@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from napari_baryir.errors import DataError
 from napari_baryir.network import BaryIR
@@ -171,12 +172,10 @@ def set_rates(state: TrainingState, settings: OptimizerSettings, steps: int) -> 
         group["lr"] = rate
 
 
-@torch.no_grad()
 def average_weights(averaged: nn.Module, model: nn.Module, decay: float) -> None:
     """Move `averaged` towards `model` by ``1 - decay``."""
-    torch._foreach_lerp_(
-        list(averaged.parameters()), [p.detach() for p in model.parameters()], 1 - decay
-    )
+    step = get_ema_multi_avg_fn(decay)
+    step(list(averaged.parameters()), list(model.parameters()), 0)
 
 
 @torch.no_grad()

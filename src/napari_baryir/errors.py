@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
 
 class BaryIRError(Exception):
     """Base of all errors raised on purpose by napari-baryir."""
@@ -33,3 +38,8 @@ class DataError(BaryIRError, ValueError):
 
 class VersionError(BaryIRError, ImportError):
     """Libraries that are installed in versions that do not work together."""
+
+
+def in_words(error: ValidationError) -> str:
+    """List the fields that pydantic refused, each with its reason."""
+    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())

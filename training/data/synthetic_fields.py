@@ -8,16 +8,12 @@ a handful of files cannot: that soft textures exist, and are not blurred.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage, spatial
 
-from napari_baryir.training.degradations.fields import log_between
+from napari_baryir.training.degradations.fields import AnyArray, Array, log_between
 
-Array = NDArray[np.float32]
-AnyArray = NDArray[Any]
 Structure = Callable[[int, np.random.Generator], AnyArray]
 """Side in pixels and a generator to a layer of objects, (side, side), 0 or more."""
 

@@ -61,8 +61,7 @@ def stripes(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
     axis = int(rng.integers(2))
     lines = rng.standard_normal(image.shape[axis])
     lines = ndimage.gaussian_filter1d(lines, rng.uniform(0.01, 1.0), mode="reflect")
-    lines = amplitude * lines / max(float(lines.std()), 1e-6)
-    profile = lines[:, None] if axis == 0 else lines[None, :]
+    profile = _along(axis, amplitude, lines)
     gain = rng.uniform(0, 1)
     return np.asarray(image * (1 + gain * profile) + profile)
 
@@ -92,9 +91,13 @@ def scanned(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
     if rng.random() < 0.5:
         period = rng.uniform(2, 12)
         lines = np.sin(2 * np.pi * np.arange(image.shape[axis]) / period) + 0.3 * lines
-    lines = amplitude * lines / max(float(lines.std()), 1e-6)
-    profile = lines[:, None] if axis == 0 else lines[None, :]
+    profile = _along(axis, amplitude, lines)
     return np.asarray(image * (1 + profile) + rng.uniform(0, 0.5) * profile)
+
+
+def _along(axis: int, amplitude: float, lines: AnyArray) -> AnyArray:
+    """Give the values of lines a standard deviation, and the shape to broadcast along an axis."""
+    return np.expand_dims(amplitude * lines / max(float(lines.std()), 1e-6), 1 - axis)
 
 
 def uneven_background(image: Array, level: float, rng: np.random.Generator) -> AnyArray:

@@ -37,14 +37,17 @@ def noise_level(sigma: float) -> float:
 
 def noise(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
     """White Gaussian noise, standard deviation 5 to 50 of 255."""
-    sigma = between(SIGMA_MIN, SIGMA_MAX, level) / 255
-    return image + np.float32(sigma) * rng.standard_normal(image.shape, dtype=np.float32)
+    return _noisy(image, between(SIGMA_MIN, SIGMA_MAX, level), rng)
 
 
 def faint_noise(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
     """White Gaussian noise, standard deviation 1 to 8 of 255."""
-    sigma = log_between(1, 8, level) / 255
-    return image + np.float32(sigma) * rng.standard_normal(image.shape, dtype=np.float32)
+    return _noisy(image, log_between(1, 8, level), rng)
+
+
+def _noisy(image: Array, sigma: float, rng: np.random.Generator) -> Array:
+    """Add white noise of a standard deviation of 255."""
+    return image + np.float32(sigma / 255) * rng.standard_normal(image.shape, dtype=np.float32)
 
 
 def rain(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
@@ -145,8 +148,7 @@ def low_light(image: Array, level: float, rng: np.random.Generator) -> Array:
     A narrow range, since a dark photograph does not say how bright its scene was.
     """
     dark = log_between(0.24, 0.13, level) * image ** rng.uniform(1.0, 1.2)
-    sigma = rng.uniform(1.0, 2.5) / 255
-    return dark + np.float32(sigma) * rng.standard_normal(image.shape, dtype=np.float32)
+    return _noisy(dark, rng.uniform(1.0, 2.5), rng)
 
 
 def underexposed(image: Array, level: float, rng: np.random.Generator) -> AnyArray:

@@ -8,12 +8,11 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import skimage
-from numpy.typing import NDArray
 
 from napari_baryir.errors import DataError
 from napari_baryir.training.data.images import three_colours
+from napari_baryir.training.degradations.fields import Array
 
-Array = NDArray[np.float32]
 PlaneDistance = Callable[[Array, Array], float]
 """Two planes, (H, W) or (H, W, 3) in [0, 1], to their distance."""
 

@@ -218,11 +218,12 @@ def _finish(run: TuningRun) -> Generator[FinetuneProgress, None, FinetuneResult]
     assert run.best is not None
     if not run.best_step:
         remove_checkpoint(run.folder)
+        pairs = " and check that the images of each pair lie pixel on pixel"
         raise DataError(
-            f"none of the {run.state.step} steps made the model better on the validation images "
-            f"({run.before.restored[YOURS]:.2f} dB before) without losing as much on its old "
-            "domains, so that nothing was written; try more steps or mode full, and check that "
-            "the images lie pixel on pixel"
+            f"none of the {run.state.step} steps made the model better than it was (PSNR of the "
+            f"validation images {run.before.restored[YOURS]:.2f} dB) without losing as much on its "
+            "old domains, so that nothing was written; try more steps or mode full"
+            f"{pairs if run.material.kind == 'pairs' else ''}"
         )
     calibration = Steps(write_calibrated(run))
     try:

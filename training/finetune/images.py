@@ -18,12 +18,7 @@ from numpy.typing import NDArray
 
 from napari_baryir.errors import BaryIRError, DataError
 from napari_baryir.imaging.axes import PlaneLayout, guess_axes
-from napari_baryir.training.data.images import (
-    find_images,
-    listed,
-    pair_by_key,
-    read_pixels,
-)
+from napari_baryir.training.data.images import find_images, listed, pair_by_key, read_pixels
 from napari_baryir.training.names import SMALLEST_SIDE
 
 PARTS = 5

@@ -18,6 +18,7 @@ from napari_baryir.errors import DataError, InputError
 from napari_baryir.network import BaryIR
 from napari_baryir.steps import finish
 from napari_baryir.training.checkpoint import changed_keys, load_checkpoint, save_checkpoint
+from napari_baryir.training.data.made_pairs import plane_of
 from napari_baryir.training.finetune.low_rank import add_low_rank, merged_state
 from napari_baryir.training.finetune.material import Material
 from napari_baryir.training.finetune.plan import TuningPlan, make_plan
@@ -126,9 +127,9 @@ class TuningRun:
         tuned = (self.state.averaged if model is None else model.to(self.device)).eval()
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
             answers = [model(x).restored for model in (self.start, tuned)]
-        before, after = (_picture(answer) for answer in answers)
-        truth = None if clean is None else _picture(clean)
-        return Comparison(_picture(degraded), before, after, truth)
+        before, after = map(plane_of, answers)
+        truth = None if clean is None else plane_of(clean)
+        return Comparison(plane_of(degraded), before, after, truth)
 
     def best_model(self) -> BaryIR:
         """Build the network of the best weights, or that `share` of the way to them."""
@@ -251,9 +252,9 @@ def tuned_copy(start: BaryIR, domains: tuple[str, ...], settings: FinetuneSettin
     return model
 
 
-def merit(scores: Scores, before: Scores) -> float:
-    """Compute mean PSNR of the user's images, less the loss of the old domains, dB."""
-    return scores.restored[YOURS] - forgotten(scores, before)
+def merit(scores: Scores, before: Scores, price: float = 1.0) -> float:
+    """Compute mean PSNR of the user's images, less the `price` of what was forgotten, dB."""
+    return scores.restored[YOURS] - price * forgotten(scores, before)
 
 
 def forgotten(scores: Scores, before: Scores) -> float:
@@ -292,7 +293,3 @@ def check_not_start(path: Path, start: Path) -> None:
     """Refuse to replace the starting model by its own offspring."""
     if path.exists() and start.exists() and path.samefile(start):
         raise InputError(f"output {path} is the starting model; choose another file")
-
-
-def _picture(image: Tensor) -> NDArray[np.float32]:
-    return np.asarray(image[0].float().permute(1, 2, 0).cpu().numpy(), np.float32)
