@@ -23,7 +23,7 @@ BACKGROUND = 0.06
 
 
 def fluorescence_stack(seed: int = 0, *, shape: tuple[int, int, int] = (12, 256, 256)) -> Sample:
-    """A stack of cell nuclei and filaments with few photons: ZYX, uint16.
+    """Make a stack of cell nuclei and filaments with few photons: ZYX, uint16.
 
     `shape` is planes, height and width. `clean` is what the camera would show without noise.
     """
@@ -40,7 +40,7 @@ def fluorescence_stack(seed: int = 0, *, shape: tuple[int, int, int] = (12, 256,
 def blurred_timelapse(
     seed: int = 0, *, shape: tuple[int, int, int] = (8, 256, 256), radius: float = 3.0
 ) -> Sample:
-    """Drifting nuclei, out of focus by the same `radius` in pixels in every frame: TYX, uint16.
+    """Make drifting nuclei, out of focus by `radius` pixels in every frame: TYX, uint16.
 
     `shape` is frames, height and width. `clean` is in focus and without noise.
     """

@@ -16,25 +16,25 @@ from napari_baryir.training.degradations.photo import noise_level
 
 
 def photo_noise_haze(seed: int = 0) -> Sample:
-    """An astronaut behind haze, with noise of standard deviation 25 (of 255); (512, 512, 3)."""
+    """Make an astronaut behind haze, with noise of sigma 25 (of 255); (512, 512, 3)."""
     steps = [("haze", 0.5), ("noise", noise_level(25.0))]
     clean = skimage.data.astronaut()
     return _photo(clean, steps, seed, "photo-noise-haze", "Astronaut, hazy and noisy")
 
 
 def photo_noise(seed: int = 0) -> Sample:
-    """A cup of coffee with noise of standard deviation 25 (of 255); (400, 600, 3)."""
+    """Make a cup of coffee with noise of sigma 25 (of 255); (400, 600, 3)."""
     steps = [("noise", noise_level(25.0))]
     return _photo(skimage.data.coffee(), steps, seed, "photo-noise", "Coffee, noisy")
 
 
 def photo_rain(seed: int = 0) -> Sample:
-    """A cat in the rain; (300, 451, 3)."""
+    """Make a cat in the rain; (300, 451, 3)."""
     return _photo(skimage.data.chelsea(), [("rain", 0.6)], seed, "photo-rain", "Cat, in the rain")
 
 
 def dark_photo(seed: int = 0) -> Sample:
-    """A cup of coffee in low light; (400, 600, 3)."""
+    """Make a cup of coffee in low light; (400, 600, 3)."""
     clean = skimage.data.coffee()
     return _photo(clean, [("low light", 0.5)], seed, "dark-photo", "Coffee, in low light")
 

@@ -30,10 +30,10 @@ NEW_PARTS = {
     "scene": ("decoder.head.", "decoder.gate.", "decoder.coarse."),
     "steering": ("subspaces.",),
 }
-"""Settings of a compact network that another one can be given, and what the names of the parameters
-that come or go with them have in common."""
+"""Settings of a compact network that another one can be given, and what stands in the names of the
+parameters that come with them."""
 _NOT_OF_RESULT = {"output", "device", "workers", "resume", "pictures"}
-"""Keys of a recipe that say nothing of what comes out."""
+"""Keys of a recipe that do not change the weights."""
 PROTOTYPE_DECAY = 0.99
 """Per step: prototypes average the last few hundred batches."""
 

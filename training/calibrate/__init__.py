@@ -70,8 +70,7 @@ def calibration_domains(model: BaryIR, profile: str) -> tuple[str, ...]:
 def calibrate(
     model: BaryIR, files: Files, profile: Profile, *, scenes: int = SCENES, seed: int = 0
 ) -> Generator[CalibrationProgress, None, Calibration]:
-    """Calibrate a network in evaluation mode: sets its domains, prototypes, subspace and
-    calibration.
+    """Set domains, prototypes, subspace and calibration of a network in evaluation mode.
 
     `files` are clean planes by file, as `load_clean_files` gives them; they may be those of
     training. With at least 8 files, whole files are held out; with fewer, single planes, at least 8
@@ -104,7 +103,7 @@ def calibrate(
 def _scenes(
     files: Files, domains: tuple[str, ...], profile: Profile, count: int, seed: int
 ) -> Iterator[tuple[bool, KnownScene]]:
-    """Degraded pictures, each with whether it is held out.
+    """Yield degraded pictures, each with whether it is held out.
 
     Each domain alone, and the first of those side by side, comes equally often; in discs, clean
     comes more often than the others.

@@ -187,5 +187,5 @@ def _rows(matrix: Array64) -> tuple[tuple[float, ...], ...]:
 
 
 def _short(values: Array64 | list[float]) -> list[float]:
-    """Six digits: more than is known, and a short header."""
+    """Round to six digits: more than is known, and a short header."""
     return [float(f"{value:.6g}") for value in values]

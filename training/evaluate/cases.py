@@ -53,7 +53,7 @@ class Case(Protocol):
         """Return whether denoisers make sense as peers."""
 
     def load(self) -> Pair:
-        """Read, and degrade where that is to be done."""
+        """Return the pair; it is read here, and degraded where it has to be."""
 
 
 @dataclass(frozen=True)

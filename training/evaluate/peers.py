@@ -65,7 +65,7 @@ def check_peers() -> None:
 
 
 def load_lpips() -> PlaneDistance:
-    """LPIPS (Zhang et al., CVPR 2018), version 0.1 with AlexNet, as the package lpips has it.
+    """Load LPIPS (Zhang et al., CVPR 2018), version 0.1 with AlexNet, from the package lpips.
 
     NaN for images with a side below 32 pixels. Raises `DataError` if the package is not installed,
     or AlexNet's weights can be neither found nor fetched.

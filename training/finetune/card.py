@@ -33,10 +33,10 @@ gain of 4 dB does not pay for 1 dB, one of 13 dB pays for 2."""
 
 
 def choose_share(run: TuningRun) -> Generator[float, None, None]:
-    """Set the `share` of a run to what is worth most, and its `best` to the scores of that.
+    """Set `share` and `best` of a run to the share that is worth most, and its scores.
 
     The run is over, with a best step. Where it forgets little enough, nothing is tried. Yields each
-    share once it is measured; left there, the best so far is set.
+    share once it is measured; closed early, it sets the best so far.
     """
     assert run.before is not None
     assert run.best is not None
@@ -65,7 +65,7 @@ def write_calibrated(run: TuningRun) -> Generator[CalibrationProgress, None, Pat
     """Calibrate the estimates of the best weights, and write them; returns the card beside them.
 
     The run is over, with a best step. Yields after every picture that the estimates are calibrated
-    on. Left there, it writes nothing.
+    on; closed early, it writes nothing.
     """
     model = run.best_model()
     calibrated = yield from _calibrated_for(model, run)

@@ -44,7 +44,7 @@ class PromptGeneration(nn.Module):
         return torch.softmax(self.choose(features.mean((2, 3))), dim=1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Prompt for ``features``: (B, C, H, W) to (B, P, H, W)."""
+        """Make the prompt for ``features``: (B, C, H, W) to (B, P, H, W)."""
         # Mixed before it is resized: both are linear, and the components are small.
         mixed = self.weights(features) @ self.components.flatten(1)  # (B, P S S)
         mixed = mixed.unflatten(1, self.components.shape[1:])  # (B, P, S, S)

@@ -164,7 +164,7 @@ class Decoder(nn.Module):
 
 
 def _prompt_blocks(config: RestormerConfig, features: tuple[int, int, int]) -> list[nn.Module]:
-    """Prompt blocks at H/8, H/4 and H/2; what changes nothing where there are none."""
+    """Make the prompt blocks at H/8, H/4 and H/2; without prompts they change nothing."""
     prompts = config.prompts
     if prompts is None:
         return [nn.Identity() for _ in features]

@@ -15,12 +15,12 @@ NORM_FLOOR = 1e-12
 
 
 def conv1x1(channels_in: int, channels_out: int) -> nn.Conv2d:
-    """1x1 convolution without bias."""
+    """Make a 1x1 convolution without bias."""
     return nn.Conv2d(channels_in, channels_out, 1, bias=False)
 
 
 def conv3x3(channels_in: int, channels_out: int, *, depthwise: bool = False) -> nn.Conv2d:
-    """3x3 convolution without bias that keeps the size."""
+    """Make a 3x3 convolution without bias that keeps the size."""
     groups = channels_in if depthwise else 1
     return nn.Conv2d(channels_in, channels_out, 3, padding=1, groups=groups, bias=False)
 
@@ -76,7 +76,7 @@ class ChannelAttention(nn.Module):
         return rows.view(batch, pixels, self.heads, -1).permute(0, 2, 3, 1)
 
     def _norms(self, rows: Tensor, dtype: torch.dtype) -> Tensor:
-        """L2 norm of each channel over the pixels, (B, heads, C/heads, 1)."""
+        """Return the L2 norm of each channel over the pixels, (B, heads, C/heads, 1)."""
         # Squares and a sum run three times as fast here as linalg.vector_norm along dimension 1.
         squares = rows.square().sum(1, dtype=torch.promote_types(rows.dtype, torch.float32))
         norms = squares.clamp_min(NORM_FLOOR**2).sqrt()

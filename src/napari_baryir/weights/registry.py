@@ -57,7 +57,7 @@ class ModelCard:
 
     @property
     def removable(self) -> tuple[str, ...]:
-        """The degradations that it can remove one by one, as `removable_by` says."""
+        """Return the degradations that it can remove one by one, as `removable_by` says."""
         return removable_by(self.path)
 
     @property
