@@ -103,7 +103,7 @@ class DataSettings(Frozen):
         return self.shuffled or sum(self.batch.values()) + self.in_turn + self.side_by_side
 
     @property
-    def samples(self) -> list[int]:
+    def counts(self) -> list[int]:
         """Return n_k in the order of the domains; lambda_k is proportional to 1 / n_k."""
         return [(self.epoch or self.batch)[domain] for domain in self.batch]
 

@@ -90,13 +90,13 @@ def start_state(recipe: Recipe, device: torch.device) -> TrainingState:
         if new and recipe.init_share:
             raise DataError(f"init_share: {recipe.init} has no {', '.join(new)} to share")
     return state_around(
-        model, recipe.data.samples, recipe.optimizer, device, congruence=recipe.losses.congruence
+        model, recipe.data.counts, recipe.optimizer, device, congruence=recipe.losses.congruence
     )
 
 
 def state_around(
     model: BaryIR,
-    samples: Sequence[float],
+    counts: Sequence[float],
     optimizer: OptimizerSettings,
     device: torch.device,
     *,
@@ -104,12 +104,12 @@ def state_around(
 ) -> TrainingState:
     """Give a network potentials, optimisers and averages, all of them new.
 
-    Those parameters of the model that require a gradient are trained. `samples` are n_k, the
+    Those parameters of the model that require a gradient are trained. `counts` are n_k, the
     samples of each of the model's domains per step (or in proportion to them).
     """
     channels = model.embedding_width
-    counts = torch.tensor(samples, dtype=torch.float32)
-    weights = (1 / counts) / (1 / counts).sum()
+    inverse = 1 / torch.tensor(counts, dtype=torch.float32)
+    weights = inverse / inverse.sum()
     potentials = Potentials(channels, weights, congruent=congruence == "exact").to(device)
     # Torch's annotations leave out the documented argument memory_format.
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -119,7 +119,7 @@ def state_around(
         potentials=potentials,
         model_optimizer=_optimizer(model, optimizer, optimizer.rate),
         potentials_optimizer=_optimizer(potentials, optimizer, optimizer.potentials_rate),
-        prototypes=torch.zeros(len(samples), channels, device=device),
+        prototypes=torch.zeros(len(counts), channels, device=device),
     )
 
 

@@ -41,5 +41,7 @@ class VersionError(BaryIRError, ImportError):
 
 
 def in_words(error: ValidationError) -> str:
-    """List the fields that pydantic refused, each with its reason."""
-    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+    """List the fields that pydantic refused, each with its reason; some reasons are of no field."""
+    found = [(".".join(map(str, each["loc"])), each["msg"]) for each in error.errors()]
+    reasons = [(field, reason.removeprefix("Value error, ")) for field, reason in found]
+    return "; ".join(f"{field}: {reason}" if field else reason for field, reason in reasons)

@@ -91,7 +91,8 @@ class CleanImages:
         profile, _, domain = degradation.partition(":")
         if profile not in DEGRADATIONS:
             problems.append(
-                f"there is no degradation profile {profile!r}; use {' or '.join(DEGRADATIONS)}"
+                f"there is no degradation profile {profile!r}; use {' or '.join(DEGRADATIONS)}, "
+                "alone or with the name of a degradation: microscopy:noise"
             )
             profile = "photo"
         elif domain and domain not in DEGRADATIONS[profile]:

@@ -47,13 +47,13 @@ class TuningPlan:
     """The samples and the validation pairs of one fine-tuning."""
 
     dataset: FinetuneDataset
-    samples: list[float]
+    counts: list[float]
     """n_k of each domain, per step."""
     pairs: dict[str, list[ValidationPair]]
     """Validation: `YOURS`, then the old domains that can be made."""
     rows: list[int]
     """Row of the domains' prototypes for each entry of `pairs`."""
-    sample: tuple[Tensor, Tensor | None]
+    shown: tuple[Tensor, Tensor | None]
     """A degraded validation image (1, 3, H, W) to look at, and the truth where it is known."""
     unrehearsed: tuple[str, ...]
     """Old domains that cannot be made, and so may be forgotten."""
@@ -83,12 +83,12 @@ def make_plan(
     dataset = FinetuneDataset(
         Rotation(own, batch - count), Rotation(rehearsed, count, distilled=True)
     )
-    samples = [0.0] * len(domains)
+    counts = [0.0] * len(domains)
     for rotation in (dataset.own, dataset.rehearsed):
         for index, _ in rotation.domains:
-            samples[index] += rotation.count / len(rotation.domains)
+            counts[index] += rotation.count / len(rotation.domains)
     # What never comes must not weigh in the game: lambda is 1 / n.
-    samples = [n or max(samples) for n in samples]
+    counts = [n or max(counts) for n in counts]
     pairs = {YOURS: _own_pairs(material, validation, settings.seed)}
     clean = [plane for planes in validation.clean for plane in planes]
     for number, domain in enumerate(old):
@@ -99,10 +99,10 @@ def make_plan(
         ]  # fmt: skip
     return TuningPlan(
         dataset,
-        samples,
+        counts,
         pairs,
         [domains.index(material.targets[0]), *(domains.index(d) for d in old)],
-        _sample(material, pairs[YOURS]),
+        _shown(material, pairs[YOURS]),
         tuple(d for d in start.domains if d not in known),
     )
 
@@ -187,7 +187,7 @@ def _made_pair(
     return ValidationPair.of(degraded, truth)
 
 
-def _sample(material: Material, pairs: list[ValidationPair]) -> tuple[Tensor, Tensor | None]:
+def _shown(material: Material, pairs: list[ValidationPair]) -> tuple[Tensor, Tensor | None]:
     if not pairs[0].noisy_truth:
         return pairs[0].degraded, pairs[0].clean
     plane = material.validation.files[0].degraded[0]

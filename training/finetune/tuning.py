@@ -85,6 +85,8 @@ class TuningRun:
     unimproved: int = 0
     """Validations since the best."""
 
+    _KEPT = ("best_step", "best_weights", "best_prototypes", "unimproved")
+
     @property
     def folder(self) -> Path:
         """Return the folder of log and checkpoint: ``worms.run`` beside ``worms.safetensors``."""
@@ -121,8 +123,8 @@ class TuningRun:
 
     @torch.inference_mode()
     def look(self, model: BaryIR | None = None) -> Comparison:
-        """Restore the validation sample with the starting model and another; None: as `measure`."""
-        degraded, clean = self.plan.sample
+        """Restore a validation image with the starting model and another; None: as `measure`."""
+        degraded, clean = self.plan.shown
         x = degraded.to(self.device)
         tuned = (self.state.averaged if model is None else model.to(self.device)).eval()
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
@@ -170,11 +172,8 @@ class TuningRun:
                 "finetune": self.identity(),
                 "before": asdict(self.before),
                 "best": asdict(self.best),
-                "best_step": self.best_step,
-                "best_weights": self.best_weights,
-                "best_prototypes": self.best_prototypes,
-                "unimproved": self.unimproved,
-            },
+            }
+            | {name: getattr(self, name) for name in self._KEPT},
         )
         self.state.saved = self.state.step
 
@@ -193,8 +192,8 @@ class TuningRun:
             )
         self.state.load_dict(saved)
         self.before, self.best = Scores(**saved["before"]), Scores(**saved["best"])
-        self.best_step, self.unimproved = saved["best_step"], saved["unimproved"]
-        self.best_weights, self.best_prototypes = saved["best_weights"], saved["best_prototypes"]
+        for name in self._KEPT:
+            setattr(self, name, saved[name])
 
 
 def begin(
@@ -214,7 +213,7 @@ def begin(
     plan = make_plan(material, start, settings, *sizes)
     torch.manual_seed(settings.seed)
     model = tuned_copy(start, material.domains, settings)
-    state = state_around(model, plan.samples, settings.optimizer, device)
+    state = state_around(model, plan.counts, settings.optimizer, device)
     if start.prototypes is not None:
         for row, name in enumerate(start.domains):
             state.prototypes[material.domains.index(name)] = start.prototypes[row]

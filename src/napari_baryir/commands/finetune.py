@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from napari_baryir.commands.console import StepsShown, Voice
-from napari_baryir.errors import InputError
+from napari_baryir.errors import InputError, in_words
 from napari_baryir.steps import Steps
 
 if TYPE_CHECKING:
@@ -125,10 +125,7 @@ def _settings(args: argparse.Namespace) -> FinetuneSettings:
     try:
         return FinetuneSettings(**given, resume=args.resume, turn=not args.no_turn)
     except ValidationError as error:
-        problems = "; ".join(
-            f"--{'.'.join(map(str, e['loc'])) or 'options'}: {e['msg']}" for e in error.errors()
-        )
-        raise InputError(problems) from None
+        raise InputError(in_words(error)) from None
 
 
 def _source(args: argparse.Namespace) -> GivenImages:
