@@ -28,7 +28,7 @@ clean smooth fields alone would have none, and faint noise would be taken for a 
 BEND = 1.7
 """Largest exponent of the contrast, and the inverse of the smallest."""
 
-WHOLE = 0.4
+UNCUT = 0.4
 """Share of the fields that show as much of a picture as fits."""
 LEAST_SCALE = 0.5
 """Pictures are reduced by up to this factor."""
@@ -83,7 +83,7 @@ def photo_field(files: Files, height: int, width: int, rng: np.random.Generator)
         image = image[:, ::-1]
     # The largest crop of that shape, or one that is reduced by less.
     largest = min(image.shape[0] / height, image.shape[1] / width)
-    scale = largest if rng.random() < WHOLE else rng.uniform(1, max(1, 1 / LEAST_SCALE))
+    scale = largest if rng.random() < UNCUT else rng.uniform(1, max(1, 1 / LEAST_SCALE))
     scale = min(scale, largest)
     side = max(1, round(height * scale)), max(1, round(width * scale))
     top, left = (int(rng.integers(s - c + 1)) for s, c in zip(image.shape, side, strict=False))

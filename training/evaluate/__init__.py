@@ -127,7 +127,7 @@ def score_plane(image: NDArray[Any], clean: NDArray[Any]) -> tuple[float, float]
     return psnr(b, a), ssim
 
 
-def map_planes(image: NDArray[Any], axes: str, maps: Sequence[IntensityMap]) -> Planes:
+def clamped_planes(image: NDArray[Any], axes: str, maps: Sequence[IntensityMap]) -> Planes:
     """Cut an image of any axes into planes, each mapped by its channel's map and clamped."""
     return [np.clip(plane, 0, 1) for plane in images.map_planes(image, axes, maps)]
 
@@ -175,7 +175,9 @@ def _case_scores(
 
     pair = case.load()
     maps = images.channel_maps(pair.degraded, pair.axes)
-    degraded, clean = (map_planes(image, pair.axes, maps) for image in (pair.degraded, pair.clean))
+    degraded, clean = (
+        clamped_planes(image, pair.axes, maps) for image in (pair.degraded, pair.clean)
+    )
     sigma = _true_sigma(pair, degraded, clean) if case.noisy else None
 
     def timed(method: str, make: Callable[[], Planes]) -> ImageScore:
@@ -193,7 +195,7 @@ def _case_scores(
 
     def restored() -> Planes:
         result = restore(pair.degraded, axes=pair.axes, model=model, intensity=maps, **options)
-        return map_planes(np.asarray(result.image), pair.axes, maps)
+        return clamped_planes(np.asarray(result.image), pair.axes, maps)
 
     yield timed(INPUT, lambda: degraded)
     yield timed(model_name, restored)

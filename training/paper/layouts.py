@@ -12,7 +12,7 @@ from pathlib import Path
 
 from napari_baryir.training.data.images import image_paths, listed
 
-SMALLEST_SIDE = 8
+SHORTEST_SIDE = 8
 """Pixels; one cell of the latent grid."""
 LISTED = 5
 """Files of one kind of mistake that a message names before it counts the rest."""
@@ -155,8 +155,8 @@ def _size(path: Path) -> tuple[int, int] | str:
         return f"{path} cannot be read ({' '.join(str(error).split())}); repair it or take it out"
     if mode not in ("RGB", "RGBA", "P"):
         return f"{path} is not an RGB image but {mode!r}; give the colour version of the data set"
-    if min(size) < SMALLEST_SIDE:
+    if min(size) < SHORTEST_SIDE:
         return (
-            f"{path} is {size[0]} x {size[1]} pixels; every side must have {SMALLEST_SIDE} or more"
+            f"{path} is {size[0]} x {size[1]} pixels; every side must have {SHORTEST_SIDE} or more"
         )
     return size
