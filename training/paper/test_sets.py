@@ -38,6 +38,10 @@ LAYOUTS: dict[str, tuple[Layout, ...]] = {
         Layout("Rain100L/input", "../target", after_rain),
         Layout("Rain100L/rainy", "..", after_rain),
     ),
+    BSD68: tuple(
+        Layout(folder, ".")
+        for folder in ("denoise/bsd68", "denoise/BSD68", "CBSD68", "testsets/CBSD68")
+    ),
     "GoPro": (
         Layout("deblur/input", "../target"),
         Layout("GoPro/test/*/blur", "../sharp"),
@@ -50,14 +54,10 @@ LAYOUTS: dict[str, tuple[Layout, ...]] = {
         Layout("eval15/low", "../high"),
         Layout("*/eval15/low", "../high"),
     ),
-    BSD68: tuple(
-        Layout(folder, ".")
-        for folder in ("denoise/bsd68", "denoise/BSD68", "CBSD68", "testsets/CBSD68")
-    ),
 }
 """Name of a test set to its layouts. BSD68 are clean images in colour; their noise is seeded."""
 
-SETS = ("SOTS outdoor", "Rain100L", BSD68, "GoPro", "LOL-v1")
+SETS = tuple(LAYOUTS)
 """In the order of the paper."""
 
 
