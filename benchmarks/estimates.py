@@ -27,7 +27,7 @@ from skimage import filters
 from napari_baryir import estimate_degradation, load_model, restore
 from napari_baryir.degradation import DegradationEstimate
 from napari_baryir.domains import CLEAN
-from napari_baryir.training.calibrate.scenes import Scene, as_chosen, make_scene
+from napari_baryir.training.calibrate.scenes import KnownScene, as_chosen, make_scene
 from napari_baryir.training.data.images import Profile, load_clean_images
 from napari_baryir.training.evaluate.unseen import DRAWN
 
@@ -63,7 +63,7 @@ class Bench:
         axes = "YXS" if image.ndim == 3 else "YX"
         return estimate_degradation(image, axes=axes, model=self.model)
 
-    def scene(self, number: int, domains: Sequence[str], **options: Any) -> Scene:
+    def scene(self, number: int, domains: Sequence[str], **options: Any) -> KnownScene:
         """Return a seeded scene of a clean image."""
         key = zlib.crc32(repr((number, tuple(domains), sorted(options.items()))).encode())
         rng = np.random.default_rng((2027, key))
@@ -247,7 +247,7 @@ def _ladder(bench: Bench, domain: str) -> float:
     return float(np.mean(found))
 
 
-def _windows(scene: Scene) -> NDArray[np.float32]:
+def _windows(scene: KnownScene) -> NDArray[np.float32]:
     """Return the local error as the network sees it, averaged over the window of the estimates."""
     from napari_baryir.degradation.calibration import pool
     from napari_baryir.training.calibrate import WINDOW

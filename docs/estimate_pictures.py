@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from napari_baryir import DegradationEstimate, estimate_degradation
 from napari_baryir.commands.estimate_figure import draw_domains, draw_image, draw_severity
 from napari_baryir.sample_data import fluorescence_stack, photo_noise
-from napari_baryir.training.calibrate.scenes import Scene, make_scene
+from napari_baryir.training.calibrate.scenes import KnownScene, make_scene
 
 DPI = 80
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -124,7 +124,7 @@ def draw_contributions(path: Path, clean: Any, model: str) -> None:
     _save(figure, path)
 
 
-def _draw_row(figure: Figure, row: Any, scene: Scene, model: str) -> DegradationEstimate:
+def _draw_row(figure: Figure, row: Any, scene: KnownScene, model: str) -> DegradationEstimate:
     axes = "YXS" if scene.degraded.ndim == 3 else "YX"
     estimate = estimate_degradation(scene.degraded, axes=axes, model=model)
     draw_image(row[0], np.atleast_3d(scene.degraded), estimate)

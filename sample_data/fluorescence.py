@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_baryir.sample_data.sample import Sample
-from napari_baryir.training.degradations.fields import convolve, disc_kernel
-
-Volume = NDArray[np.float32]
+from napari_baryir.training.degradations.fields import Array, convolve, disc_kernel
 
 PHOTONS = 40.0
 """Mean photons in the brightest pixels: a fast or gentle exposure."""
@@ -25,45 +23,26 @@ BACKGROUND = 0.06
 
 
 def fluorescence_stack(seed: int = 0, *, shape: tuple[int, int, int] = (12, 256, 256)) -> Sample:
-    """A stack of cell nuclei and filaments with few photons.
+    """Make a stack of cell nuclei and filaments with few photons: ZYX, uint16.
 
-    Parameters
-    ----------
-    seed
-        Seed of the scene and of the noise.
-    shape
-        Planes, height, width.
-
-    Returns
-    -------
-    Sample
-        ZYX, uint16. `clean` is what the camera would show without noise.
+    `shape` is planes, height and width. `clean` is what the camera would show without noise.
     """
     rng = np.random.default_rng(seed)
     scene = _nuclei(shape, rng) + 0.5 * _filaments(shape, rng)
     scene = scene / max(float(np.percentile(scene, 99.9)), 1e-6) + _glow(shape, rng)
     scene = ndimage.gaussian_filter(scene, (0.7, 1.0, 1.0))
-    return _photographed(scene, rng, "ZYX", "fluorescence-stack", "Nuclei and filaments, noisy")
+    return Sample(
+        _detected(scene, rng, PHOTONS), _grey_values(scene * PHOTONS), "ZYX",
+        "fluorescence-stack", "Nuclei and filaments, noisy",
+    )  # fmt: skip
 
 
 def blurred_timelapse(
     seed: int = 0, *, shape: tuple[int, int, int] = (8, 256, 256), radius: float = 3.0
 ) -> Sample:
-    """Drifting nuclei, out of focus by the same amount in every frame.
+    """Make drifting nuclei, out of focus by `radius` pixels in every frame: TYX, uint16.
 
-    Parameters
-    ----------
-    seed
-        Seed of the scene and of the noise.
-    shape
-        Frames, height, width.
-    radius
-        Radius of the defocus, in pixels.
-
-    Returns
-    -------
-    Sample
-        TYX, uint16. `clean` is in focus and without noise.
+    `shape` is frames, height and width. `clean` is in focus and without noise.
     """
     rng = np.random.default_rng(seed)
     frames, height, width = shape
@@ -86,14 +65,8 @@ def blurred_timelapse(
     )  # fmt: skip
 
 
-def _photographed(
-    scene: NDArray[Any], rng: np.random.Generator, axes: str, name: str, title: str
-) -> Sample:
-    return Sample(_detected(scene, rng, PHOTONS), _grey_values(scene * PHOTONS), axes, name, title)
-
-
 def _detected(scene: NDArray[Any], rng: np.random.Generator, photons: float) -> NDArray[np.uint16]:
-    """Poisson noise of the light and Gaussian noise of the camera."""
+    """Return grey values with the Poisson noise of light and the Gaussian noise of a camera."""
     detected = rng.poisson(np.maximum(scene, 0) * photons) + rng.normal(0, READ_NOISE, scene.shape)
     return _grey_values(detected)
 
@@ -102,8 +75,8 @@ def _grey_values(photons: NDArray[Any]) -> NDArray[np.uint16]:
     return np.clip(np.rint(GAIN * photons + OFFSET), 0, 65535).astype(np.uint16)
 
 
-def _nuclei(shape: tuple[int, int, int], rng: np.random.Generator) -> Volume:
-    """Ellipsoids with soft rims and a grainy inside, one for about every 55 x 55 pixels."""
+def _nuclei(shape: tuple[int, int, int], rng: np.random.Generator) -> Array:
+    """Draw ellipsoids with soft rims and a grainy inside, about one in 55 x 55 pixels."""
     depth, height, width = shape
     volume = np.zeros(shape, np.float32)
     grain = ndimage.gaussian_filter(rng.standard_normal(shape), (1.0, 2.5, 2.5))
@@ -120,12 +93,12 @@ def _nuclei(shape: tuple[int, int, int], rng: np.random.Generator) -> Volume:
         distance = np.sqrt(along**2 + across**2 + (up**2 if depth > 1 else 0))
         rim = 1 / (1 + np.exp(np.clip(12 * (distance - 1), -30, 30)))
         volume = np.maximum(volume, (brightness * rim).astype(np.float32))
-    grained: Volume = volume * np.clip(grain, 0.1, None).astype(np.float32)
+    grained: Array = volume * np.clip(grain, 0.1, None).astype(np.float32)
     return grained
 
 
-def _filaments(shape: tuple[int, int, int], rng: np.random.Generator) -> Volume:
-    """Thin curves that wander through the volume; brightest about 1."""
+def _filaments(shape: tuple[int, int, int], rng: np.random.Generator) -> Array:
+    """Draw thin curves that wander through the volume; brightest about 1."""
     depth, height, width = shape
     volume = np.zeros(shape, np.float32)
     steps = 2 * max(height, width)
@@ -138,15 +111,15 @@ def _filaments(shape: tuple[int, int, int], rng: np.random.Generator) -> Volume:
         inside = np.all((points >= 0) & (points < np.array(shape)[:, None]), axis=0)
         volume[tuple(points[:, inside])] = 1.0
     blurred = ndimage.gaussian_filter(volume, (0.6, 0.9, 0.9))
-    brightest: Volume = blurred / max(float(blurred.max()), 1e-6)
+    brightest: Array = blurred / max(float(blurred.max()), 1e-6)
     return brightest
 
 
-def _glow(shape: tuple[int, int, int], rng: np.random.Generator) -> Volume:
-    """Smooth uneven background of `BACKGROUND` on average."""
+def _glow(shape: tuple[int, int, int], rng: np.random.Generator) -> Array:
+    """Draw a smooth uneven background of `BACKGROUND` on average."""
     coarse = rng.uniform(0.4, 1.6, (1, 4, 4))
     zoom = (1, shape[1] / 4, shape[2] / 4)
     smooth = ndimage.zoom(coarse, zoom, order=3, mode="nearest", grid_mode=True)
     glow = (BACKGROUND * np.clip(smooth, 0, None)).astype(np.float32)
-    whole: Volume = np.broadcast_to(glow[:, : shape[1], : shape[2]], shape)
+    whole: Array = np.broadcast_to(glow[:, : shape[1], : shape[2]], shape)
     return whole

@@ -18,7 +18,7 @@ from napari_baryir.domains import CLEAN
 from napari_baryir.errors import DataError
 from napari_baryir.network import BaryIR
 from napari_baryir.training.calibrate import calibrate
-from napari_baryir.training.calibrate.scenes import Scene, make_scene
+from napari_baryir.training.calibrate.scenes import KnownScene, make_scene
 from napari_baryir.weights import registry
 from napari_baryir.weights.files import save_weights
 
@@ -68,9 +68,9 @@ def test_a_calibration_comes_back_from_the_weights_file(model: BaryIR, tmp_path:
 
 
 def test_microscopy_is_calibrated_on_scenes_of_all_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[Scene] = []
+    made: list[KnownScene] = []
 
-    def remembered(*args: Any, **options: Any) -> Scene:
+    def remembered(*args: Any, **options: Any) -> KnownScene:
         made.append(make_scene(*args, **options))
         return made[-1]
 
@@ -90,7 +90,7 @@ def test_microscopy_is_calibrated_on_scenes_of_all_kinds(monkeypatch: pytest.Mon
         assert (scene.labels == 1).any(), "a disc with no cell inside that is sure"
 
 
-def _is_disc(scene: Scene) -> bool:
+def _is_disc(scene: KnownScene) -> bool:
     """Whether the second domain lies inside of the first."""
     edge = np.concatenate([scene.second[0], scene.second[-1]])
     return bool(scene.second.any() and not edge.any())

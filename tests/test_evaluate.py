@@ -26,11 +26,11 @@ from napari_baryir.training.evaluate import (
     INPUT,
     Evaluation,
     ImageScore,
+    clamped_planes,
     iter_evaluate,
-    map_planes,
     score_plane,
 )
-from napari_baryir.training.evaluate.cases import FilePair, list_pairs, list_synthetic
+from napari_baryir.training.evaluate.cases import FileCase, list_pairs, list_synthetic
 from napari_baryir.training.evaluate.peers import PEERS
 from napari_baryir.training.evaluate.report import to_csv, to_markdown, write_report
 from napari_baryir.weights.files import save_weights
@@ -118,7 +118,7 @@ def test_microscopy_is_compared_in_the_map_of_the_degraded_image() -> None:
     degraded = (clean + rng.integers(0, 300, clean.shape)).astype(np.uint16)
     low, high = np.percentile(degraded, [0.1, 99.9])
     maps = channel_maps(degraded, "TYX")
-    mapped, truth = (map_planes(image, "TYX", maps) for image in (degraded, clean))
+    mapped, truth = (clamped_planes(image, "TYX", maps) for image in (degraded, clean))
     assert len(truth) == 3
     np.testing.assert_allclose(truth, np.clip((clean - low) / (high - low), 0, 1), atol=1e-5)
     np.testing.assert_allclose(mapped, np.clip((degraded - low) / (high - low), 0, 1), atol=1e-5)
@@ -127,10 +127,10 @@ def test_microscopy_is_compared_in_the_map_of_the_degraded_image() -> None:
 def test_each_channel_has_its_own_map_and_alpha_is_left_out() -> None:
     rng = np.random.default_rng(2)
     channels = np.stack([rng.random((9, 9)), 1000 * rng.random((9, 9))]).astype(np.float32)
-    first, second = map_planes(channels, "CYX", channel_maps(channels, "CYX"))
+    first, second = clamped_planes(channels, "CYX", channel_maps(channels, "CYX"))
     assert first.max() == second.max() == 1
     rgba = rng.integers(0, 256, (9, 9, 4)).astype(np.uint8)
-    (plane,) = map_planes(rgba, "YXS", channel_maps(rgba, "YXS"))
+    (plane,) = clamped_planes(rgba, "YXS", channel_maps(rgba, "YXS"))
     np.testing.assert_allclose(plane, rgba[..., :3] / 255, atol=1e-6)
 
 
@@ -180,7 +180,7 @@ def test_microscopy_stacks_are_cut_into_planes(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"profile": "radar"}, "no degradation profile 'radar'"),
-        ({"domains": ["snow"]}, "no domain snow"),
+        ({"domains": ["snow"]}, "no domain 'snow'"),
         ({"level": 1.5}, "level 1.5 is outside"),
         ({"sigmas": [90]}, "sigma 90 is outside"),
     ],
@@ -241,7 +241,7 @@ def test_pairs_are_not_degraded_again(photos: Path, arguments: list[str]) -> Non
 
 def test_a_pair_must_agree_in_shape(photos: Path) -> None:
     with pytest.raises(DataError, match="a pair must agree"):
-        FilePair("x", photos / "cup.png", photos / "face.png").load()
+        FileCase("x", photos / "cup.png", photos / "face.png").load()
 
 
 @pytest.mark.usefixtures("identity_restore")

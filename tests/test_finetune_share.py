@@ -96,7 +96,7 @@ def test_cancelling_while_shares_are_tried_writes_the_best_so_far(
     measured(steps)
     worth = count(0, -1)
     monkeypatch.setattr(finetune_card, "forgotten", lambda *_: 1.0)
-    monkeypatch.setattr(finetune_card, "worth", lambda *_: next(worth))
+    monkeypatch.setattr(finetune_card, "merit", lambda *_: next(worth))
     reached = next(progress for progress in steps if progress.share is not None)
     assert reached.share == SHARES[0]
     steps.close()
@@ -117,7 +117,7 @@ def test_written_weights_lie_on_the_way(
     worth = count(0, -1)  # what is asked first is worth more: that of the share
     monkeypatch.setattr(finetune_card, "forgotten", lambda *_: 1.0)
     monkeypatch.setattr(finetune_card, "LEAST_GAIN", -1000.0)
-    monkeypatch.setattr(finetune_card, "worth", lambda *_: next(worth))
+    monkeypatch.setattr(finetune_card, "merit", lambda *_: next(worth))
     monkeypatch.setattr(finetune_card, "SHARES", (0.5,))
     result = finish(iter_finetune(start, source, paths[1], settings))
     first, whole, part = (load_file(path) for path in (start, *paths))

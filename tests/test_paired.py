@@ -143,7 +143,7 @@ def test_the_published_numbers_are_in_the_recipe(name: str) -> None:
     last = samples // 3 * fall  # the first step after this many epochs
     assert last - 1 < settings.optimizer.constant * settings.steps <= last
     for domain, each in settings.data.epoch.items():
-        assert each % TRAINING_SETS[domain].files == 0
+        assert each % TRAINING_SETS[domain].count == 0
     assert settings.losses.fidelity_weight == 1e4
     assert settings.network == load_recipe(f"{name}_ours").network.model_copy(
         update={"shared_norm": True}
@@ -217,7 +217,7 @@ def test_missing_and_half_present_data_are_listed_before_training(root: Path) ->
         "rain-2.png",
         "0003.png cannot be read",
         "GOPR1-0000.png is 40 x 40 pixels, but",
-        "low light: there is nothing to train on",
+        "low light: there is nothing in it",
         "training/README.md",
     ):
         assert expected in str(caught.value)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_baryir.training.calibrate.scenes import CELL, UNDECIDED, as_chosen, as_seen, make_scene
+from napari_baryir.network.layers import CELL
+from napari_baryir.training.calibrate.scenes import UNDECIDED, as_chosen, as_seen, make_scene
 
 
 def clean(*shape: int) -> Any:

@@ -13,13 +13,18 @@ from napari_baryir.network.spectrum import (
     BINS,
     FEATURES,
     SIDE,
+    LogSpectrum,
     SpectrumReader,
-    log_spectrum,
     mirrored,
 )
 from napari_baryir.training.degradations.fields import convolve, line_kernel
 
 SMALL = {"width": 8, "encoder_blocks": (1, 1, 1), "decoder_blocks": (1, 1, 1), "context": 2}
+
+
+def log_spectrum(image: Tensor, half_width: int) -> Tensor:
+    spectrum: Tensor = LogSpectrum(half_width)(image)
+    return spectrum
 
 
 def noise(*shape: int) -> Tensor:

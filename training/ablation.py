@@ -21,7 +21,8 @@ from pydantic import Field, PositiveInt, ValidationError
 
 from napari_baryir.atomic import written_aside
 from napari_baryir.domains import CLEAN
-from napari_baryir.errors import BaryIRError, DataError, InputError
+from napari_baryir.errors import BaryIRError, DataError, InputError, in_words
+from napari_baryir.network.config import Frozen
 from napari_baryir.steps import Steps
 from napari_baryir.training import loop
 from napari_baryir.training.checkpoint import changed_keys, identity
@@ -30,7 +31,7 @@ from napari_baryir.training.evaluate.cases import Case, list_synthetic
 from napari_baryir.training.evaluate.report import markdown_table, to_csv
 from napari_baryir.training.evaluate.unseen import list_unseen
 from napari_baryir.training.processes import refuse_several
-from napari_baryir.training.recipe import Frozen, Recipe, load_recipe, read_toml
+from napari_baryir.training.recipe import Recipe, load_recipe, read_toml
 from napari_baryir.training.state import end_of
 from napari_baryir.weights.registry import load_model
 
@@ -121,7 +122,7 @@ def load_ablation(path: Path, overrides: Iterable[str] = ()) -> Ablation:
     try:
         ablation = Ablation.model_validate(values)
     except ValidationError as error:
-        raise InputError(f"{path} does not fit: {error}") from None
+        raise InputError(f"{path} does not fit: {in_words(error)}") from None
     folders = {ablation.recipe_of(variant, 0).output for variant in ablation.variants}
     if len(folders) < len(ablation.variants):
         raise InputError(f"{path}: names of variants must differ in more than signs and case")

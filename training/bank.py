@@ -11,7 +11,6 @@ whole network, what it gains is small beside what the other parts gain.
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -27,10 +26,11 @@ from napari_baryir.errors import DataError
 from napari_baryir.network import BaryIR
 from napari_baryir.network.banks import DeblurringBank
 from napari_baryir.network.config import GatedConfig
-from napari_baryir.network.spectrum import SpectrumReader, log_spectrum
+from napari_baryir.network.spectrum import LogSpectrum, SpectrumReader
 from napari_baryir.training.data.made_pairs import PairDataset
 from napari_baryir.training.data.scene_pairs import ScenePairs
 from napari_baryir.training.degradations import random_blur
+from napari_baryir.training.degradations.fields import Array
 from napari_baryir.training.processes import WHOLE
 from napari_baryir.training.recipe import Recipe
 
@@ -62,7 +62,7 @@ NOISE = 1.2e-3
 MEAN, CONTRAST = 0.5, 0.25
 """Mean and standard deviation of the images allowed for."""
 
-Kernel = Callable[[np.random.Generator], NDArray[np.float32]]
+Kernel = Callable[[np.random.Generator], Array]
 
 
 def seed_bank(model: BaryIR, profile: str) -> None:
@@ -93,7 +93,7 @@ def deblurring_filters(random_kernel: Kernel, count: int, size: int) -> Tensor:
     return torch.from_numpy(bank.reshape(count, size, size)).float()
 
 
-def wiener_filter(kernel: NDArray[np.float32], size: int) -> NDArray[np.float64]:
+def wiener_filter(kernel: Array, size: int) -> NDArray[np.float64]:
     """Compute the filter, (size, size), that best undoes a blur in natural images (least squares).
 
     Natural images have a power that falls with the square of the frequency (Field, J. Opt. Soc. Am.
@@ -129,8 +129,10 @@ def start_bank(
     if not (isinstance(dataset, PairDataset) and BLUR in dataset.composition):
         raise DataError('bank_steps: give "blur" samples in data.batch')
     bank, reader = network.decoder.deblurring, network.encoder.spectrum
+    log_spectrum = network.encoder.log_spectrum
     assert isinstance(bank, DeblurringBank)
     assert isinstance(reader, SpectrumReader)
+    assert isinstance(log_spectrum, LogSpectrum)
     alone = replace(
         dataset,
         composition=bank_composition(list(dataset.composition)),
@@ -139,7 +141,7 @@ def start_bank(
         side_by_side=0,
         share=WHOLE,
     )
-    teach_bank(bank, alone, config.context, recipe.bank_steps, device)
+    teach_bank(bank, alone, log_spectrum, recipe.bank_steps, device)
     usual = {"mean": bank.spectrum.mean, "spread": bank.spectrum.spread}
     reader.load_state_dict({**reader.state_dict(), **usual})
     state.averaged.load_state_dict(network.state_dict())
@@ -151,17 +153,20 @@ def bank_composition(domains: list[str]) -> dict[str, int]:
 
 
 def teach_bank(
-    bank: DeblurringBank, dataset: PairDataset, half_width: int, steps: int, device: torch.device
-) -> float:
-    """Train the filters of a bank, and what of it reads the spectrum.
+    bank: DeblurringBank,
+    dataset: PairDataset,
+    log_spectrum: LogSpectrum,
+    steps: int,
+    device: torch.device,
+) -> None:
+    """Train the filters of a bank, and its reader of the spectrum, which the network takes.
 
-    `dataset` has batches with blurred samples, as `bank_composition`; `half_width` is that of
-    `log_spectrum`, as the network has it. Returns the gain of blurred samples over the last hundred
-    steps, in dB.
+    `dataset` has batches with blurred samples, as `bank_composition`. Logs the gain of blurred
+    samples every hundred steps, in dB.
     """
     with torch.no_grad():
         seen = [dataset[step].degraded.to(device) for step in range(LOOKED_AT)]
-        bank.spectrum.standardise(torch.cat([log_spectrum(x, half_width) for x in seen]))
+        bank.spectrum.standardise(torch.cat([log_spectrum(x) for x in seen]))
     blurred_source = list(dataset.composition).index(BLUR)
     filters = list(bank.filters.parameters())
     optimizer = torch.optim.Adam(
@@ -177,7 +182,7 @@ def teach_bank(
         batch = dataset[step]
         x, clean = batch.degraded.to(device), batch.clean.to(device)
         blurred = (batch.labels[:, 0, 0] == blurred_source).to(device)
-        change = bank(x, log_spectrum(x, half_width))
+        change = bank(x, log_spectrum(x))
         wanted = torch.where(blurred[:, None, None, None], clean - x, 0.0)
         error = (change - wanted).square().mean(dim=(1, 2, 3))
         # At first blur alone counts: a bank that has learnt nothing yet harms what it must leave
@@ -197,9 +202,4 @@ def teach_bank(
         ratio = torch.log10((before + 1e-8) / (error[blurred].detach() + 1e-8)).mean()
         gains.append(10 * float(ratio))
         if step % 100 == 99:
-            logger.info("bank: step %d of %d, %.2f dB", step + 1, steps, _last(gains))
-    return _last(gains)
-
-
-def _last(gains: list[float]) -> float:
-    return math.fsum(gains[-100:]) / max(len(gains[-100:]), 1)
+            logger.info("bank: step %d of %d, %.2f dB", step + 1, steps, np.mean(gains[-100:]))

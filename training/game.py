@@ -40,7 +40,7 @@ class Potentials(nn.Module):
         self.score = nn.Conv2d(sources * hidden, sources, 1, groups=sources)
 
     def forward(self, b: Tensor) -> Tensor:
-        """Barycenter embeddings (B, D, h, w) to potentials f (B, K)."""
+        """Map barycenter embeddings (B, D, h, w) to potentials f (B, K)."""
         y = F.leaky_relu(self.embed(b), 0.2)
         y = F.leaky_relu(self.spatial(y), 0.2).mean(dim=(2, 3), keepdim=True)
         g: Tensor = self.score(F.leaky_relu(self.mix(y), 0.2)).flatten(1)

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from napari_baryir.atomic import written_aside
 from napari_baryir.network import BaryIR
+from napari_baryir.training.data.made_pairs import plane_of
+from napari_baryir.training.degradations.files import to_bytes
 from napari_baryir.training.recipe import Recipe
 from napari_baryir.training.validation import Scores, ValidationPair
 
@@ -196,7 +197,7 @@ def sample_pictures(
         x = pair.degraded.to(device, memory_format=torch.channels_last)
         with torch.autocast(device.type, autocast, enabled=autocast is not None):
             restored = model(x).restored
-        three = [_picture(image) for image in (pair.degraded, restored, pair.clean)]
+        three = [to_bytes(plane_of(image)) for image in (pair.degraded, restored, pair.clean)]
         gap = np.full((three[0].shape[0], GAP, 3), 255, np.uint8)
         pictures[domain] = np.concatenate((three[0], gap, three[1], gap, three[2]), axis=1)
     return pictures
@@ -206,9 +207,3 @@ def pictures_every(steps: int, validate_every: int, most: int) -> int:
     """Choose the steps between validations that show one of `most` pictures; 0: never."""
     validations = -(-steps // validate_every)
     return -(-validations // most) * validate_every if most else 0
-
-
-def _picture(image: Tensor) -> NDArray[np.uint8]:
-    """Convert (1, 3, H, W), about [0, 1], to (H, W, 3)."""
-    values = image[0].float().clamp(0, 1).permute(1, 2, 0).cpu().numpy()
-    return np.asarray(np.rint(255 * values), np.uint8)

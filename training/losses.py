@@ -104,7 +104,7 @@ def congruence_penalty(potentials: Tensor, weights: Tensor) -> Tensor:
 
 
 def pooled_windows(r: Tensor, grid: int) -> Tensor:
-    """Average r over a grid x grid division of the map: (B, D, h, w) to (B * grid * grid, D).
+    """Average r over a grid x grid division of the map: (B, D, h, w) to (B grid^2, D).
 
     The published loss flattens the map instead, which compares pictures position by position and
     ties the embedding to the picture's content.
@@ -114,7 +114,7 @@ def pooled_windows(r: Tensor, grid: int) -> Tensor:
 
 
 def window_sources(labels: Tensor, grid: int) -> Tensor:
-    """Source of each window of `pooled_windows`: (B, G, G), int64, to (B * grid * grid,), int64.
+    """Return the source of each window of `pooled_windows`: (B, G, G) to (B grid^2,), int64.
 
     A window that holds parts of several sources, or of none (-1), has -1. `grid` divides G.
     """
@@ -126,8 +126,8 @@ def window_sources(labels: Tensor, grid: int) -> Tensor:
 def whole_labels(labels: Tensor) -> Tensor:
     """Return the source of whole fields, from the `labels` of their patches, (B, G, G), int64.
 
-    Of that of the patch if it is everywhere there, else of none (-1): beside a patch with two there
-    are two, and where degradations join outside of it, its field still has one in the main.
+    It is the source of the patch, or none (-1) where the patch has two. Where degradations join
+    outside of the patch, most of the field still has that of the patch.
     """
     whole = window_sources(labels, 1)
     return whole[:, None, None].expand_as(labels).contiguous()
@@ -136,7 +136,7 @@ def whole_labels(labels: Tensor) -> Tensor:
 def inter_residual_contrast(
     embeddings: Tensor, sources: Tensor, temperature: float = 0.07
 ) -> Tensor:
-    """IRC: residuals (N, D) of one source attract each other and repel those of the others.
+    """Compute IRC: residuals (N, D) of one source attract each other and repel the others'.
 
     For each embedding i: ``-log(sum_{j != i, same source} exp(cos_ij / tau) / sum_{j != i}
     exp(cos_ij / tau))``, averaged over the embeddings that have a positive. An embedding is never
@@ -157,6 +157,6 @@ def inter_residual_contrast(
 
 
 def barycenter_residual_orthogonality(b: Tensor, r: Tensor) -> Tensor:
-    """BRO: mean of ``cos^2(b_i, r_j)`` over all pairs of pooled embeddings, (N, D) each."""
+    """Compute BRO, the mean of ``cos^2(b_i, r_j)`` over all pairs of embeddings, (N, D) each."""
     cosines = F.normalize(b.float(), dim=1, eps=1e-8) @ F.normalize(r.float(), dim=1, eps=1e-8).T
     return cosines.square().mean()

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from napari_baryir.devices import choose_device
 from napari_baryir.errors import DataError, DeviceError, InputError
-from napari_baryir.training.recipe import DeviceSettings
+from napari_baryir.training.recipe import TrainingSettings
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -184,7 +184,7 @@ def join(device: torch.device, batch: int) -> Processes:
     return Processes(fabric)
 
 
-def training_device(settings: DeviceSettings) -> tuple[torch.device, torch.dtype | None]:
+def training_device(settings: TrainingSettings) -> tuple[torch.device, torch.dtype | None]:
     """Choose the device of this process and the dtype of autocast (None: float32 throughout).
 
     Raises `DeviceError` if the device is not there, or cannot be shared.

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     NonNegativeFloat,
     PositiveFloat,
@@ -20,19 +18,13 @@ from pydantic import (
 )
 
 from napari_baryir.domains import CLEAN
-from napari_baryir.errors import InputError
-from napari_baryir.network.config import BaryIRConfig
+from napari_baryir.errors import InputError, in_words
+from napari_baryir.network.config import BaryIRConfig, Frozen
 from napari_baryir.training.degradations import DEGRADATIONS
 from napari_baryir.training.losses import Congruence, Fidelity
 
 HELD_OUT = "held out"
 """Stands for a part of the training data as the validation data."""
-
-
-class Frozen(BaseModel):
-    """Settings that do not change and know no further keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class DataSettings(Frozen):
@@ -65,7 +57,7 @@ class DataSettings(Frozen):
     "held out" from them."""
     sigmas: tuple[Annotated[float, Field(gt=0)], ...] = (15.0, 25.0, 50.0)
     """Standard deviations of the noise in the paper's layout, of 255."""
-    epoch: dict[str, PositiveInt] = {}
+    epoch: dict[str, PositiveInt] = Field(default_factory=dict)
     """In the paper's layout: domain to its samples per epoch (files times repetitions), which
     decide lambda. Empty: those of a batch do."""
     shuffled: PositiveInt | None = None
@@ -111,7 +103,7 @@ class DataSettings(Frozen):
         return self.shuffled or sum(self.batch.values()) + self.in_turn + self.side_by_side
 
     @property
-    def samples(self) -> list[int]:
+    def counts(self) -> list[int]:
         """Return n_k in the order of the domains; lambda_k is proportional to 1 / n_k."""
         return [(self.epoch or self.batch)[domain] for domain in self.batch]
 
@@ -184,7 +176,18 @@ class LossSettings(Frozen):
     square over the whole batch (the published code adds it for one sample of the batch)."""
 
 
-class Recipe(Frozen):
+class TrainingSettings(Frozen):
+    """The settings that a recipe and a fine-tuning share."""
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of everything random."""
+    device: str = "auto"
+    """"auto", "cpu", "cuda", "cuda:1", "mps"."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """"auto": bfloat16 where the CPU or GPU computes in it."""
+
+
+class Recipe(TrainingSettings):
     """One training run."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
@@ -203,12 +206,6 @@ class Recipe(Frozen):
     output: str
     """Folder for checkpoint, log and final weights."""
     steps: PositiveInt
-    seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of everything random."""
-    device: str = "auto"
-    """"auto", "cpu", "cuda", "cuda:1", "mps"."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """"auto": bfloat16 where the CPU or GPU computes in it."""
     bank_steps: Annotated[int, Field(ge=0)] = 0
     """Steps in which the bank of large filters learns alone, before the first of `steps`."""
     checkpoint_every: PositiveInt = 200
@@ -248,15 +245,6 @@ class StepSettings(Protocol):
     def ema(self) -> float: ...
 
 
-class DeviceSettings(Protocol):
-    """Device and precision of a training."""
-
-    @property
-    def device(self) -> str: ...
-    @property
-    def precision(self) -> Literal["auto", "float32", "bfloat16"]: ...
-
-
 def shipped_recipes() -> dict[str, Path]:
     """Map the names of the recipes that come with the package to their paths."""
     folder = Path(str(resources.files("napari_baryir.training") / "recipes"))
@@ -284,10 +272,7 @@ def load_recipe(recipe: str, overrides: Iterable[str] = ()) -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()
-        )
-        raise InputError(f"recipe {recipe!r} does not fit: {problems}") from None
+        raise InputError(f"recipe {recipe!r} does not fit: {in_words(error)}") from None
 
 
 def read_toml(path: Path) -> dict[str, Any]:

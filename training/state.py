@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from napari_baryir.errors import DataError
 from napari_baryir.network import BaryIR
@@ -29,10 +30,10 @@ NEW_PARTS = {
     "scene": ("decoder.head.", "decoder.gate.", "decoder.coarse."),
     "steering": ("subspaces.",),
 }
-"""Settings of a compact network that another one can be given, and what the names of the parameters
-that come or go with them have in common."""
+"""Settings of a compact network that another one can be given, and what stands in the names of the
+parameters that come with them."""
 _NOT_OF_RESULT = {"output", "device", "workers", "resume", "pictures"}
-"""Keys of a recipe that say nothing of what comes out."""
+"""Keys of a recipe that do not change the weights."""
 PROTOTYPE_DECAY = 0.99
 """Per step: prototypes average the last few hundred batches."""
 
@@ -89,13 +90,13 @@ def start_state(recipe: Recipe, device: torch.device) -> TrainingState:
         if new and recipe.init_share:
             raise DataError(f"init_share: {recipe.init} has no {', '.join(new)} to share")
     return state_around(
-        model, recipe.data.samples, recipe.optimizer, device, congruence=recipe.losses.congruence
+        model, recipe.data.counts, recipe.optimizer, device, congruence=recipe.losses.congruence
     )
 
 
 def state_around(
     model: BaryIR,
-    samples: Sequence[float],
+    counts: Sequence[float],
     optimizer: OptimizerSettings,
     device: torch.device,
     *,
@@ -103,12 +104,12 @@ def state_around(
 ) -> TrainingState:
     """Give a network potentials, optimisers and averages, all of them new.
 
-    Those parameters of the model that require a gradient are trained. `samples` are n_k, the
+    Those parameters of the model that require a gradient are trained. `counts` are n_k, the
     samples of each of the model's domains per step (or in proportion to them).
     """
     channels = model.embedding_width
-    counts = torch.tensor(samples, dtype=torch.float32)
-    weights = (1 / counts) / (1 / counts).sum()
+    inverse = 1 / torch.tensor(counts, dtype=torch.float32)
+    weights = inverse / inverse.sum()
     potentials = Potentials(channels, weights, congruent=congruence == "exact").to(device)
     # Torch's annotations leave out the documented argument memory_format.
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -118,7 +119,7 @@ def state_around(
         potentials=potentials,
         model_optimizer=_optimizer(model, optimizer, optimizer.rate),
         potentials_optimizer=_optimizer(potentials, optimizer, optimizer.potentials_rate),
-        prototypes=torch.zeros(len(samples), channels, device=device),
+        prototypes=torch.zeros(len(counts), channels, device=device),
     )
 
 
@@ -171,12 +172,10 @@ def set_rates(state: TrainingState, settings: OptimizerSettings, steps: int) -> 
         group["lr"] = rate
 
 
-@torch.no_grad()
 def average_weights(averaged: nn.Module, model: nn.Module, decay: float) -> None:
     """Move `averaged` towards `model` by ``1 - decay``."""
-    torch._foreach_lerp_(
-        list(averaged.parameters()), [p.detach() for p in model.parameters()], 1 - decay
-    )
+    step = get_ema_multi_avg_fn(decay)
+    step(list(averaged.parameters()), list(model.parameters()), 0)
 
 
 @torch.no_grad()

@@ -16,6 +16,7 @@ from napari_baryir.network import BaryIR
 from napari_baryir.training.data.images import Profile, load_clean_images, middle, spread
 from napari_baryir.training.data.made_pairs import microscopy_pair, plane_tensor
 from napari_baryir.training.degradations import degrade
+from napari_baryir.training.degradations.files import from_bytes
 from napari_baryir.training.evaluate import psnr
 from napari_baryir.training.recipe import DataSettings
 
@@ -47,11 +48,6 @@ class Scores:
     """Share of images whose pooled residual lies nearest to their own domain's prototype."""
     residual_length: float
     """rms(r) / rms(z): a residual that dies goes to 0."""
-
-    @property
-    def mean(self) -> float:
-        """Return the average PSNR over the domains, dB."""
-        return float(np.mean(list(self.restored.values())))
 
 
 def validation_pairs(settings: DataSettings) -> dict[str, list[ValidationPair]]:
@@ -118,12 +114,11 @@ def make_pair(
     image: NDArray[np.generic], domain: str, rng: np.random.Generator, profile: Profile, side: int
 ) -> ValidationPair:
     """Degrade the middle of a clean image, `side` pixels at most; as `PairDataset` has images."""
-    crop = image[middle(image.shape, side)].astype(np.float32)
+    clean = from_bytes(image[middle(image.shape, side)])
     if profile == "photo":
-        clean = crop / np.float32(255)
         degraded = degrade(clean, domain, rng).image
     else:
-        degraded, clean = microscopy_pair(crop, domain, rng)
+        degraded, clean = microscopy_pair(clean, domain, rng)
     return ValidationPair.of(degraded, clean)
 
 

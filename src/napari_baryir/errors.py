@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
 
 class BaryIRError(Exception):
     """Base of all errors raised on purpose by napari-baryir."""
@@ -33,3 +38,10 @@ class DataError(BaryIRError, ValueError):
 
 class VersionError(BaryIRError, ImportError):
     """Libraries that are installed in versions that do not work together."""
+
+
+def in_words(error: ValidationError) -> str:
+    """List the fields that pydantic refused, each with its reason; some reasons are of no field."""
+    found = [(".".join(map(str, each["loc"])), each["msg"]) for each in error.errors()]
+    reasons = [(field, reason.removeprefix("Value error, ")) for field, reason in found]
+    return "; ".join(f"{field}: {reason}" if field else reason for field, reason in reasons)

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 
 from napari_baryir.degradation.calibration import Calibration, pool
 from napari_baryir.domains import CLEAN
 from napari_baryir.errors import DataError
 from napari_baryir.network import BaryIR
 from napari_baryir.training.calibrate.discriminants import Cells, Fitted, fit
-from napari_baryir.training.calibrate.scenes import UNDECIDED, Kind, Scene, as_seen, make_scene
-from napari_baryir.training.data.images import Profile, random_square, turn
+from napari_baryir.training.calibrate.scenes import UNDECIDED, Kind, KnownScene, as_seen, make_scene
+from napari_baryir.training.data.images import Files, Profile, random_patch, random_plane
+from napari_baryir.training.data.made_pairs import plane_tensor
 from napari_baryir.training.data.variety import varied_field
 from napari_baryir.training.degradations import DEGRADATIONS
-from napari_baryir.training.degradations.files import draw_file, through_file
+from napari_baryir.training.degradations.files import draw_file, from_bytes, through_file
 
 WINDOW = 5
 """Cells a side over which residuals are averaged: 40 pixels. Single cells of flat picture say
@@ -68,15 +68,9 @@ def calibration_domains(model: BaryIR, profile: str) -> tuple[str, ...]:
 
 
 def calibrate(
-    model: BaryIR,
-    files: Sequence[Sequence[NDArray[np.generic]]],
-    profile: Profile,
-    *,
-    scenes: int = SCENES,
-    seed: int = 0,
+    model: BaryIR, files: Files, profile: Profile, *, scenes: int = SCENES, seed: int = 0
 ) -> Generator[CalibrationProgress, None, Calibration]:
-    """Calibrate a network in evaluation mode: sets its domains, prototypes, subspace and
-    calibration.
+    """Set domains, prototypes, subspace and calibration of a network in evaluation mode.
 
     `files` are clean planes by file, as `load_clean_files` gives them; they may be those of
     training. With at least 8 files, whole files are held out; with fewer, single planes, at least 8
@@ -107,13 +101,9 @@ def calibrate(
 
 
 def _scenes(
-    files: Sequence[Sequence[NDArray[np.generic]]],
-    domains: tuple[str, ...],
-    profile: Profile,
-    count: int,
-    seed: int,
-) -> Iterator[tuple[bool, Scene]]:
-    """Degraded pictures, each with whether it is held out.
+    files: Files, domains: tuple[str, ...], profile: Profile, count: int, seed: int
+) -> Iterator[tuple[bool, KnownScene]]:
+    """Yield degraded pictures, each with whether it is held out.
 
     Each domain alone, and the first of those side by side, comes equally often; in discs, clean
     comes more often than the others.
@@ -127,14 +117,12 @@ def _scenes(
         # Runs of scenes, not every so many: these would meet the same few domains only.
         held_out = number * KEPT_APART >= count * (KEPT_APART - 1)
         group = groups[held_out]
-        planes = group[int(rng.integers(len(group)))]
-        image = planes[int(rng.integers(len(planes)))]
+        image = random_plane(group, rng)
         side = min(int(rng.choice(SIDES)), max(image.shape[:2]) // 8 * 8)
         if profile == "microscopy" and rng.random() < VARIED:
             clean = varied_field(group, side, rng, synthetic=SYNTHETIC)
         else:
-            clean = turn(random_square(image, side, rng), int(rng.integers(8))).astype(np.float32)
-            clean = clean / np.float32(255) if profile == "photo" else clean
+            clean = from_bytes(random_patch(image, side, rng))
         chosen, kind = _what_happens(next(turns), domains, rng, disc=side >= SMALLEST_WITH_DISC)
         # The plain variants: the mildest of the others are all but clean, and blur their border.
         scene = make_scene(clean, chosen, rng, profile=profile, kind=kind)
@@ -159,13 +147,11 @@ def _what_happens(
 
 @torch.inference_mode()
 def _embed(
-    model: BaryIR, scene: Scene, domains: tuple[str, ...], rng: np.random.Generator
+    model: BaryIR, scene: KnownScene, domains: tuple[str, ...], rng: np.random.Generator
 ) -> Cells:
     """Return the residuals in some cells of a scene."""
-    picture = scene.degraded if scene.degraded.ndim == 3 else scene.degraded[..., None]
     device = next(model.parameters()).device
-    x = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None]
-    x = x.expand(1, 3, -1, -1).to(device).contiguous(memory_format=torch.channels_last)
+    x = plane_tensor(scene.degraded).to(device, memory_format=torch.channels_last)
     latents = model.encode(x)
     scene_wide = model.look(model.reduce(x)) if model.scene_side else None
     residual = model.evidence(latents, scene_wide)[0].permute(1, 2, 0).cpu().numpy()

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from scipy import optimize, special
 
 from napari_baryir.degradation.calibration import Calibration, SeverityCurve
-
-Array = NDArray[np.float64]
+from napari_baryir.training.degradations.fields import Array, Array64
 
 SHRINKAGE = 0.05
 """Share of a sphere in the covariance within domains: few scenes know little of 128 dimensions."""
@@ -31,13 +30,13 @@ LEAST_RISE = 1e-4
 class Cells:
     """Cells of degraded pictures."""
 
-    points: NDArray[np.float32]
+    points: Array
     """Residuals averaged over windows, (N, D)."""
     domains: NDArray[np.int64]
     """(N,)"""
-    levels: Array
+    levels: Array64
     """Level of the degradation, (N,)."""
-    errors: Array
+    errors: Array64
     """Mean |degraded - clean| over the window, (N,), of the range."""
 
     @classmethod
@@ -52,7 +51,7 @@ class Fitted:
     """A calibration and the tensors that belong to it."""
 
     calibration: Calibration
-    subspace: NDArray[np.float32]
+    subspace: Array
     """(d, D)"""
 
 
@@ -101,7 +100,7 @@ def fit(known: Cells, held_out: Cells, domains: tuple[str, ...], window: int, da
     return Fitted(calibration, subspace.astype(np.float32))
 
 
-def _whiten(cells: Cells, domains: int) -> tuple[Array, Array]:
+def _whiten(cells: Cells, domains: int) -> tuple[Array64, Array64]:
     """Return the matrix that whitens the covariance in domains, (D, D), and the mean of means."""
     points = cells.points.astype(np.float64)
     means = np.stack([points[cells.domains == k].mean(axis=0) for k in range(domains)])
@@ -114,7 +113,7 @@ def _whiten(cells: Cells, domains: int) -> tuple[Array, Array]:
     return vectors / np.sqrt(values), means.mean(axis=0)
 
 
-def _rising_directions(white: Array, cells: Cells, count: int) -> Array:
+def _rising_directions(white: Array64, cells: Cells, count: int) -> Array64:
     """Return for each degradation the direction along which its level rises, (count, D)."""
     directions = []
     for k in range(count):
@@ -126,7 +125,7 @@ def _rising_directions(white: Array, cells: Cells, count: int) -> Array:
     return np.stack(directions)
 
 
-def _temperature(squared: Array, domains: NDArray[np.int64]) -> tuple[float, float, Array]:
+def _temperature(squared: Array64, domains: NDArray[np.int64]) -> tuple[float, float, Array64]:
     """Return the temperature, tail and offsets under which the held-out cells are likeliest.
 
     With Gauss's tails the few cells that lie far from their own prototype would decide alone: on
@@ -135,7 +134,7 @@ def _temperature(squared: Array, domains: NDArray[np.int64]) -> tuple[float, flo
     count = squared.shape[1]
     weights = 1 / np.bincount(domains, minlength=count)[domains]
 
-    def cost(values: Array) -> float:
+    def cost(values: Array64) -> float:
         slope, tail, offsets = np.exp(values[0]), np.exp(values[1]), values[2:]
         logits = offsets - slope * np.log1p(squared / tail)
         right = special.log_softmax(logits, axis=1)[np.arange(len(domains)), domains]
@@ -150,7 +149,7 @@ def _temperature(squared: Array, domains: NDArray[np.int64]) -> tuple[float, flo
 
 
 def _curve(
-    domain: int, direction: Array, points: Array, known: Cells, held_out: Cells
+    domain: int, direction: Array64, points: Array64, known: Cells, held_out: Cells
 ) -> SeverityCurve:
     """Fit the error along a direction: isotonic over equal shares of the cells of a domain."""
     domains = np.concatenate([known.domains, held_out.domains])
@@ -183,10 +182,10 @@ def _strictly_rising(values: list[float]) -> list[float]:
     return rising
 
 
-def _rows(matrix: Array) -> tuple[tuple[float, ...], ...]:
+def _rows(matrix: Array64) -> tuple[tuple[float, ...], ...]:
     return tuple(tuple(_short(row)) for row in matrix)
 
 
-def _short(values: Array | list[float]) -> list[float]:
-    """Six digits: more than is known, and a short header."""
+def _short(values: Array64 | list[float]) -> list[float]:
+    """Round to six digits: more than is known, and a short header."""
     return [float(f"{value:.6g}") for value in values]

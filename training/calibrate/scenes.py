@@ -14,13 +14,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_baryir.imaging.intensity import choose_intensity
+from napari_baryir.network.layers import CELL
 from napari_baryir.training.data.made_pairs import through_intensity_map
 from napari_baryir.training.degradations import PLAIN, degrade
+from napari_baryir.training.degradations.fields import Array
 
-Array = NDArray[np.float32]
-
-CELL = 8
-"""Pixels a side: the grid of the embeddings."""
 UNDECIDED = -1
 """Stands at cells too near to a border between two degradations to say which is right."""
 Kind = Literal["alone", "side by side", "disc"]
@@ -29,7 +27,7 @@ BORDER = 3
 
 
 @dataclass(frozen=True)
-class Scene:
+class KnownScene:
     """A degraded picture and the truth. H and W are multiples of `CELL`."""
 
     degraded: Array
@@ -62,7 +60,7 @@ def make_scene(
     kind: Kind = "alone",
     level: float | None = None,
     variant: str = PLAIN,
-) -> Scene:
+) -> KnownScene:
     """Degrade a clean picture, (H, W, 3) in [0, 1] or (H, W), cut to multiples of `CELL`.
 
     `domains` are one alone, two side by side (left and right), or two of a disc (outside and
@@ -85,17 +83,11 @@ def make_scene(
         degraded = np.where(
             pixels if clean.ndim == 2 else pixels[..., None], made[1].image, degraded
         )
-    return Scene(
-        degraded,
-        clean,
-        tuple(domains),
-        second,
-        _away_from_border(second),
-        tuple(d.level for d in made),
-    )
+    levels = tuple(each.level for each in made)
+    return KnownScene(degraded, clean, tuple(domains), second, _away_from_border(second), levels)
 
 
-def as_seen(scene: Scene, rng: np.random.Generator) -> Scene:
+def as_seen(scene: KnownScene, rng: np.random.Generator) -> KnownScene:
     """Map a scene to what the network sees of it, about [0, 1].
 
     Photographs stay as they are; microscopy goes through an intensity map, as in training.
@@ -106,7 +98,7 @@ def as_seen(scene: Scene, rng: np.random.Generator) -> Scene:
     return replace(scene, degraded=degraded, clean=clean)
 
 
-def as_chosen(scene: Scene) -> Scene:
+def as_chosen(scene: KnownScene) -> KnownScene:
     """Map a scene by the intensity map that restoring chooses for its degraded picture."""
     intensity = choose_intensity(scene.degraded, rgb=scene.degraded.ndim == 3)
     degraded, clean = intensity.apply(scene.degraded), intensity.apply(scene.clean)

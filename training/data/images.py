@@ -16,9 +16,11 @@ from napari_baryir.files.formats import FORMATS, known_suffixes
 from napari_baryir.files.reading import damage_reported
 from napari_baryir.imaging.axes import PlaneLayout
 from napari_baryir.imaging.intensity import IntensityMap, choose_intensity
+from napari_baryir.training.degradations.fields import Array
 
-Array = NDArray[np.float32]
 Item = TypeVar("Item")
+Files = Sequence[Sequence[NDArray[np.generic]]]
+"""Planes by file."""
 Profile = Literal["photo", "microscopy"]
 
 SMALLEST_PLANE = 64
@@ -205,11 +207,6 @@ def as_clean(plane: Array, profile: str) -> Array:
     return np.clip(grey, 0, WHITEST)
 
 
-def to_bytes(image: Array) -> NDArray[np.uint8]:
-    """Round values in [0, 1] to 8 bits."""
-    return np.asarray(np.rint(np.clip(image, 0, 1) * 255), np.uint8)
-
-
 def three_colours(plane: Array) -> Array:
     """Repeat a grey plane as three equal colours, (H, W) to (H, W, 3)."""
     return plane if plane.ndim == 3 else np.repeat(plane[..., None], 3, axis=2)
@@ -273,6 +270,19 @@ def random_square(
         image = np.pad(image, margins, mode="symmetric")
     top, left = (int(rng.integers(s - side + 1)) for s in image.shape[:2])
     return image[top : top + side, left : left + side]
+
+
+def random_patch(
+    image: NDArray[np.generic], side: int, rng: np.random.Generator
+) -> NDArray[np.generic]:
+    """Cut out a `random_square` in one of its eight orientations."""
+    return turn(random_square(image, side, rng), int(rng.integers(8)))
+
+
+def random_plane(files: Files, rng: np.random.Generator) -> NDArray[np.generic]:
+    """Draw a plane; each file as often, so that a long stack does not decide alone."""
+    planes = files[int(rng.integers(len(files)))]
+    return planes[int(rng.integers(len(planes)))]
 
 
 def turn(image: NDArray[np.generic], orientation: int) -> NDArray[np.generic]:

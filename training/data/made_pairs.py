@@ -6,7 +6,7 @@ resumed sees the very data of an uninterrupted one, whatever the number of proce
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,10 +22,19 @@ from napari_baryir.imaging.intensity import (
     IntensityMap,
     choose_intensity,
 )
-from napari_baryir.training.data.images import Profile, random_square, three_colours, turn
+from napari_baryir.training.data import Drawn
+from napari_baryir.training.data.images import (
+    Files,
+    Profile,
+    random_patch,
+    random_plane,
+    three_colours,
+)
 from napari_baryir.training.data.mixtures import NO_DOMAIN, Mixture, apply_mixture, sample_mixture
 from napari_baryir.training.data.variety import varied_field
 from napari_baryir.training.degradations import degrade
+from napari_baryir.training.degradations.fields import Array
+from napari_baryir.training.degradations.files import from_bytes
 from napari_baryir.training.processes import WHOLE, Share
 
 BEYOND = 16
@@ -47,12 +56,11 @@ class Batch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class PairDataset(Dataset[Batch]):
-    """Batches of pairs, indexed by training step."""
+class Patches(Dataset[Drawn]):
+    """Datasets of degraded patches have these settings; their batches are indexed by step."""
 
-    files: list[list[NDArray[np.generic]]]
-    """Clean images by file: (H, W, 3) uint8 for "photo", (H, W) float32 about [0, 1] for
-    "microscopy". Every file is drawn as often, so that a long stack does not decide alone."""
+    files: Files
+    """Clean ones: (H, W, 3) uint8 for "photo", (H, W) float32 about [0, 1] for "microscopy"."""
     profile: Profile
     composition: Mapping[str, int]
     """Domain to the number of its samples in every batch, in the order of the sources."""
@@ -68,47 +76,62 @@ class PairDataset(Dataset[Batch]):
     synthetic: float = 0.0
     """Share of microscopy's fields that come from no file, as in `varied_field`."""
 
-    def __getitem__(self, step: int) -> Batch:
-        samples = []
+    def drawn(self, step: int) -> Iterator[tuple[Mixture, np.random.Generator]]:
+        """Draw the mixture of each sample of a step, with the generator of its other choices."""
         size = sum(self.composition.values()) + self.in_turn + self.side_by_side
         for number in self.share.numbers(size):
             rng = np.random.default_rng((self.seed, step, number))
-            mixture = sample_mixture(number, self.composition, self.in_turn, self.profile, rng)
-            samples.append(self._sample(mixture, rng))
+            yield sample_mixture(number, self.composition, self.in_turn, self.profile, rng), rng
+
+    def labels(self, mixture: Mixture, parts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Turn numbers of a mixture's domains into those of the composition's."""
+        sources = [list(self.composition).index(domain) for domain in mixture.domains]
+        return np.where(parts == NO_DOMAIN, NO_DOMAIN, np.take(sources, parts))
+
+    def window(self, corner: tuple[int, int]) -> tuple[slice, slice]:
+        """Index the patch whose top and left is `corner`."""
+        top, left = corner
+        return slice(top, top + self.patch), slice(left, left + self.patch)
+
+    def corner(
+        self, field: Array, rng: np.random.Generator, *, anywhere: float = 0.0
+    ) -> tuple[int, int]:
+        """Choose a patch's top and left: of two, that with more in it, or `anywhere` that often."""
+        tops, lefts = (side - self.patch + 1 for side in field.shape[:2])
+        first, second = ((int(rng.integers(tops)), int(rng.integers(lefts))) for _ in "12")
+        if anywhere and rng.random() < anywhere:
+            return first
+        spread = [field[self.window(corner)].std() for corner in (first, second)]
+        return second if spread[1] > spread[0] else first
+
+
+@dataclass(frozen=True)
+class PairDataset(Patches[Batch]):
+    """Batches of pairs, indexed by training step."""
+
+    def __getitem__(self, step: int) -> Batch:
+        samples = [self._sample(mixture, rng) for mixture, rng in self.drawn(step)]
         degraded, clean, labels = zip(*samples, strict=True)
         return Batch(to_tensor(degraded), to_tensor(clean), torch.from_numpy(np.stack(labels)))
 
     def _sample(
         self, mixture: Mixture, rng: np.random.Generator
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
+    ) -> tuple[Array, Array, NDArray[np.int64]]:
         field = self._field(mixture, rng)
-        top, left = self._corner(field, rng)
-        degraded, own = self._degrade(mixture, field, (top, left), rng)
+        corner = self.corner(field, rng)
+        degraded, parts = self._degrade(mixture, field, corner, rng)
         if self.profile == "microscopy":
             degraded, field = through_intensity_map(degraded, field, rng)
-        window = np.s_[top : top + self.patch, left : left + self.patch]
-        sources = [list(self.composition).index(domain) for domain in mixture.domains]
-        labels = np.where(own == NO_DOMAIN, NO_DOMAIN, np.take(sources, own))
-        return three_colours(degraded[window]), three_colours(field[window]), labels
+        seen, target = (three_colours(image[self.window(corner)]) for image in (degraded, field))
+        return seen, target, self.labels(mixture, parts)
 
     def _degrade(
-        self,
-        mixture: Mixture,
-        field: NDArray[np.float32],
-        corner: tuple[int, int],
-        rng: np.random.Generator,
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        self, mixture: Mixture, field: Array, corner: tuple[int, int], rng: np.random.Generator
+    ) -> tuple[Array, NDArray[np.int64]]:
         """Degrade a field, as `apply_mixture` does."""
         return apply_mixture(mixture, field, corner, self.patch, self.profile, rng)
 
-    def _corner(self, field: NDArray[np.float32], rng: np.random.Generator) -> tuple[int, int]:
-        """Choose top and left of the patch: the one of two places with more in it."""
-        corners = [[int(rng.integers(s - self.patch + 1)) for s in field.shape[:2]] for _ in "12"]
-        spread = [field[t : t + self.patch, le : le + self.patch].std() for t, le in corners]
-        top, left = corners[int(np.argmax(spread))]
-        return top, left
-
-    def _field(self, mixture: Mixture, rng: np.random.Generator) -> NDArray[np.float32]:
+    def _field(self, mixture: Mixture, rng: np.random.Generator) -> Array:
         """Draw a clean field of view, turned and turned over, of which the patch is a part.
 
         It is larger than the patch where that matters: microscopy's map to [0, 1] is chosen on the
@@ -124,23 +147,18 @@ class PairDataset(Dataset[Batch]):
             side += 2 * BEYOND
         if self.profile == "microscopy":
             return varied_field(self.files, side, rng, synthetic=self.synthetic)
-        planes = self.files[int(rng.integers(len(self.files)))]
-        image = planes[int(rng.integers(len(planes)))]
-        field = turn(random_square(image, side, rng), int(rng.integers(8)))
-        return field.astype(np.float32) / np.float32(255)
+        return from_bytes(random_patch(random_plane(self.files, rng), side, rng))
 
 
-def microscopy_pair(
-    plane: NDArray[np.float32], domain: str, rng: np.random.Generator, *, level: float | None = None
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def microscopy_pair(plane: Array, domain: str, rng: np.random.Generator) -> tuple[Array, Array]:
     """Degrade a clean plane, (H, W); return it and its clean self `through_intensity_map`."""
-    degraded = degrade(plane, domain, rng, profile="microscopy", level=level).image
+    degraded = degrade(plane, domain, rng, profile="microscopy").image
     return through_intensity_map(degraded, plane, rng)
 
 
 def through_intensity_map(
-    degraded: NDArray[np.float32], plane: NDArray[np.float32], rng: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    degraded: Array, plane: Array, rng: np.random.Generator
+) -> tuple[Array, Array]:
     """Map a degraded plane and its clean self by the intensity map of the degraded one.
 
     A third of the planes become 8-bit and are mapped by their full range, the others by percentiles
@@ -162,11 +180,16 @@ def through_intensity_map(
     return seen, target
 
 
-def plane_tensor(plane: NDArray[np.float32]) -> Tensor:
+def plane_tensor(plane: Array) -> Tensor:
     """Convert a plane (H, W) or (H, W, 3) to (1, 3, H, W)."""
     return to_tensor([three_colours(plane)]).contiguous()
 
 
-def to_tensor(patches: Sequence[NDArray[np.float32]]) -> Tensor:
+def plane_of(image: Tensor) -> Array:
+    """Convert the first image of (B, 3, H, W) to (H, W, 3) float32."""
+    return np.asarray(image[0].float().permute(1, 2, 0).cpu().numpy())
+
+
+def to_tensor(patches: Sequence[Array]) -> Tensor:
     """Stack (P, P, 3) patches to (B, 3, P, P)."""
     return torch.from_numpy(np.stack(patches)).permute(0, 3, 1, 2)

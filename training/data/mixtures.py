@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from napari_baryir.domains import CLEAN
 from napari_baryir.training.degradations import ANY, degrade
+from napari_baryir.training.degradations.fields import Array
 
 GRID = 4
 """Parts along each side of a patch that a domain is stated for."""
@@ -39,8 +40,6 @@ ORDER = {
     "microscopy": ("background", "blur", "noise", "stripes"),
 }
 """The order in which degradations happen between the scene and the file."""
-
-Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -134,7 +133,7 @@ def _island(rng: np.random.Generator) -> tuple[slice, ...]:
     return tuple(island)
 
 
-class Step(NamedTuple):
+class Link(NamedTuple):
     """One degradation of a chain, drawn beforehand: the chain can be repeated without it."""
 
     domain: str
@@ -142,37 +141,34 @@ class Step(NamedTuple):
     seed: int
 
 
-def draw_chain(mixture: Mixture, rng: np.random.Generator) -> list[Step]:
+def draw_chain(mixture: Mixture, rng: np.random.Generator) -> list[Link]:
     """Draw the levels and seeds of a mixture's degradations."""
     strongest = STRONGEST_IN_TURN if mixture.kind == "in turn" else 1.0
     return [
-        Step(name, float(rng.uniform(0, strongest)), int(rng.integers(2**62)))
+        Link(name, float(rng.uniform(0, strongest)), int(rng.integers(2**62)))
         for name in mixture.domains
     ]
 
 
-def apply_chain(field: Array, chain: Sequence[Step], profile: str) -> Array:
-    """Degrade a field by every step of a chain, in any of the variants of each domain."""
-    for step in chain:
-        rng = np.random.default_rng(step.seed)
-        made = degrade(field, step.domain, rng, profile=profile, level=step.level, variant=ANY)
-        field = made.image
+def apply_chain(field: Array, chain: Sequence[Link], profile: str) -> Array:
+    """Degrade a field by every link of a chain, in any of the variants of each domain."""
+    for domain, level, seed in chain:
+        rng = np.random.default_rng(seed)
+        field = degrade(field, domain, rng, profile=profile, level=level, variant=ANY).image
     return field
 
 
 def draw_join(
     shape: tuple[int, int], corner: tuple[int, int], patch: int, rng: np.random.Generator
-) -> NDArray[np.float32]:
+) -> Array:
     """Draw where two degradations of a field join: anywhere, at any angle, hard or soft.
 
     The join runs through a patch of the field, (H, W), whose top and left is `corner`. Returns (H,
     W) float32: the share of the second one, 0 to 1.
     """
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
-    y, x = (
-        y - (corner[0] + rng.uniform(0.1, 0.9) * patch),
-        x - (corner[1] + rng.uniform(0.1, 0.9) * patch),
-    )
+    y = y - (corner[0] + rng.uniform(0.1, 0.9) * patch)
+    x = x - (corner[1] + rng.uniform(0.1, 0.9) * patch)
     angle = rng.uniform(0, np.pi) if rng.random() < 0.5 else rng.integers(4) * np.pi / 2
     along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
     if rng.random() < ISLANDS:
@@ -185,7 +181,7 @@ def draw_join(
     return np.asarray(1 - share if rng.random() < 0.5 else share)
 
 
-def joined_labels(share: NDArray[np.float32]) -> NDArray[np.int64]:
+def joined_labels(share: Array) -> NDArray[np.int64]:
     """Say which of two degradations each of GRID x GRID parts of a patch (P, P) suffers."""
     cell = share.shape[0] // GRID
     means = share.reshape(GRID, cell, GRID, cell).mean(axis=(1, 3))

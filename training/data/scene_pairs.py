@@ -7,7 +7,6 @@ file; some samples ask for a part of their degradations only, and their target k
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,13 +14,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from napari_baryir.domains import CLEAN
 from napari_baryir.imaging.reduction import reduced
 from napari_baryir.network.scene import PHYSICS
-from napari_baryir.training.data.images import Profile, three_colours
-from napari_baryir.training.data.made_pairs import PairDataset, through_intensity_map, to_tensor
+from napari_baryir.training.data.images import three_colours
+from napari_baryir.training.data.made_pairs import (
+    PairDataset,
+    Patches,
+    through_intensity_map,
+    to_tensor,
+)
 from napari_baryir.training.data.mixtures import (
     GRID,
     NO_DOMAIN,
@@ -30,12 +33,10 @@ from napari_baryir.training.data.mixtures import (
     draw_chain,
     draw_join,
     joined_labels,
-    sample_mixture,
 )
 from napari_baryir.training.data.variety import photo_field, varied_field
 from napari_baryir.training.degradations.fields import Array
 from napari_baryir.training.degradations.files import draw_file, resized, through_file
-from napari_baryir.training.processes import WHOLE, Share
 
 SHORTEST, LONGEST = 160, 384
 """Long side of the fields, pixels."""
@@ -74,36 +75,16 @@ class SceneBatch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ScenePairs(Dataset[SceneBatch]):
-    """Batches of patches and the scenes around them, indexed by training step.
+class ScenePairs(Patches[SceneBatch]):
+    """Batches of patches and the scenes around them, indexed by training step."""
 
-    Parameters
-    ----------
-    files, profile, composition, patch, seed, in_turn, side_by_side, share, synthetic
-        As of `PairDataset`.
-    side
-        Long side of the reduced pictures, pixels.
-    """
-
-    files: list[list[NDArray[np.generic]]]
-    profile: Profile
-    composition: Mapping[str, int]
-    patch: int
-    seed: int
-    in_turn: int
-    side_by_side: int
-    share: Share = WHOLE
-    synthetic: float = 0.0
     side: int = 128
+    """Long side of the reduced pictures, pixels."""
 
     def __getitem__(self, step: int) -> SceneBatch:
         rng = np.random.default_rng((self.seed, step, _BATCH))
         shape = SHAPES[int(rng.integers(len(SHAPES)))]
-        size = sum(self.composition.values()) + self.in_turn + self.side_by_side
-        samples = [
-            self._sample(number, shape, np.random.default_rng((self.seed, step, number)))
-            for number in self.share.numbers(size)
-        ]
+        samples = [self._sample(mixture, shape, own) for mixture, own in self.drawn(step)]
         degraded, clean, labels, small, small_clean, place, removed = zip(*samples, strict=True)
         return SceneBatch(
             to_tensor(degraded),
@@ -118,44 +99,34 @@ class ScenePairs(Dataset[SceneBatch]):
     def patches(self) -> PairDataset:
         """Return plain patches of the same images and domains, without their scenes."""
         return PairDataset(
-            self.files,
-            self.profile,
-            self.composition,
-            self.patch,
-            self.seed,
-            share=self.share,
+            self.files, self.profile, self.composition, self.patch, self.seed, share=self.share,
             synthetic=self.synthetic,
-        )
+        )  # fmt: skip
 
     @property
     def _degradations(self) -> list[str]:
         return [name for name in self.composition if name != CLEAN]
 
     def _sample(
-        self, number: int, shape: tuple[float, float], rng: np.random.Generator
+        self, mixture: Mixture, shape: tuple[float, float], rng: np.random.Generator
     ) -> tuple[object, ...]:
-        mixture = sample_mixture(number, self.composition, self.in_turn, self.profile, rng)
         longest = int(rng.integers(max(SHORTEST, round(self.patch / min(shape)) + 1), LONGEST + 1))
         height, width = (max(self.patch, round(longest * part)) for part in shape)
         field = self._field(height, width, rng)
         if self.profile == "photo" and mixture.domains == (CLEAN,) and rng.random() < MISTAKABLE:
             field = self._mistakable(field, rng)
         height, width = field.shape[:2]
-        top, left = self._corner(field, rng)
+        # Featureless places must be met as often as they are.
+        top, left = corner = self.corner(field, rng, anywhere=0.3)
         kept = self._kept(mixture, rng)
-        degraded, target, labels = self._degrade(mixture, field, (top, left), kept, rng)
+        degraded, target, parts = self._degrade(mixture, field, corner, kept, rng)
         degraded, target = self._as_files(mixture, degraded, target, kept, rng)
-        window = np.s_[top : top + self.patch, left : left + self.patch]
-        sources = [list(self.composition).index(domain) for domain in mixture.domains]
-        labels = np.where(labels == NO_DOMAIN, NO_DOMAIN, np.take(sources, labels))
-        degraded, target = three_colours(degraded), three_colours(target)
-        size = tuple(round(part * self.side / 8) * 8 for part in shape)
+        both = [three_colours(np.asarray(image, np.float32)) for image in (degraded, target)]
+        small = round(shape[0] * self.side / 8) * 8, round(shape[1] * self.side / 8) * 8
         return (
-            degraded[window],
-            target[window],
-            labels,
-            reduced(np.asarray(degraded, np.float32), (size[0], size[1])),
-            reduced(np.asarray(target, np.float32), (size[0], size[1])),
+            *(image[self.window(corner)] for image in both),
+            self.labels(mixture, parts),
+            *(reduced(image, small) for image in both),
             (top / height, left / width, self.patch / height, self.patch / width),
             [0.0 if name in kept else 1.0 for name in self._degradations],
         )
@@ -181,8 +152,8 @@ class ScenePairs(Dataset[SceneBatch]):
             share = draw_join((field.shape[0], field.shape[1]), corner, self.patch, rng)
             first, second = (apply_chain(field, [step], self.profile) for step in chain)
             weights = share[..., None] if field.ndim == 3 else share
-            window = np.s_[corner[0] : corner[0] + self.patch, corner[1] : corner[1] + self.patch]
-            return first * (1 - weights) + second * weights, field, joined_labels(share[window])
+            joined = first * (1 - weights) + second * weights
+            return joined, field, joined_labels(share[self.window(corner)])
         alone = np.zeros((GRID, GRID), np.int64)
         labels = alone if mixture.kind == "alone" else np.full((GRID, GRID), NO_DOMAIN)
         staying = [step for step in chain if step.domain in kept]
@@ -216,15 +187,6 @@ class ScenePairs(Dataset[SceneBatch]):
         degraded = through_file(degraded, draw_file(rng))
         # JPEG is none of the domains: what suffers nothing else comes back as the file has it.
         return degraded, degraded if untouched else np.clip(target, 0, 1)
-
-    def _corner(self, field: Array, rng: np.random.Generator) -> tuple[int, int]:
-        """Draw the patch's top and left: of two, mostly that with more in it."""
-        corners = [[int(rng.integers(s - self.patch + 1)) for s in field.shape[:2]] for _ in "12"]
-        if rng.random() < 0.3:  # featureless places must be met as often as they are
-            return corners[0][0], corners[0][1]
-        spread = [field[t : t + self.patch, le : le + self.patch].std() for t, le in corners]
-        top, left = corners[int(np.argmax(spread))]
-        return top, left
 
     def _mistakable(self, field: Array, rng: np.random.Generator) -> Array:
         """Return the darkest, or the greyest and flattest, of several clean fields."""

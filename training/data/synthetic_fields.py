@@ -8,16 +8,12 @@ a handful of files cannot: that soft textures exist, and are not blurred.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage, spatial
 
-from napari_baryir.training.degradations.fields import log_between
+from napari_baryir.training.degradations.fields import AnyArray, Array, log_between
 
-Array = NDArray[np.float32]
-AnyArray = NDArray[Any]
 Structure = Callable[[int, np.random.Generator], AnyArray]
 """Side in pixels and a generator to a layer of objects, (side, side), 0 or more."""
 
@@ -53,20 +49,20 @@ def synthetic_field(side: int, rng: np.random.Generator) -> Array:
 
 
 def _spots(side: int, rng: np.random.Generator) -> AnyArray:
-    """Return points of light of very different brightness, each of one size."""
+    """Draw points of light of very different brightness, all of one size."""
     share = log_between(2e-4, 2e-2, rng.random())
     points = (rng.random((side, side)) < share) * rng.lognormal(0, 0.8, (side, side))
     return np.asarray(ndimage.gaussian_filter(points, log_between(0.3, 3, rng.random())))
 
 
 def _speckle(side: int, rng: np.random.Generator) -> AnyArray:
-    """Irregular grains over the whole field: a random field of one scale, its contrast bent."""
+    """Draw irregular grains over the whole field: of one scale, the contrast bent."""
     grains = _random_field(side, log_between(1, 5, rng.random()), rng)
     return np.asarray(np.exp(rng.uniform(0.5, 1.2) * grains))
 
 
 def _filaments(side: int, rng: np.random.Generator) -> AnyArray:
-    """Lines that wander."""
+    """Draw lines that wander."""
     field = np.zeros((side, side))
     for _ in range(int(rng.integers(4, 40))):
         steps = int(rng.integers(side // 2, 2 * side))
@@ -79,7 +75,7 @@ def _filaments(side: int, rng: np.random.Generator) -> AnyArray:
 
 
 def _walls(side: int, rng: np.random.Generator) -> AnyArray:
-    """Borders between the nearest neighbourhoods of random seeds, as of cells that touch."""
+    """Draw the borders between the neighbourhoods of random seeds, as of cells that touch."""
     seeds = rng.uniform(-20, side + 20, (max(4, round((side / rng.uniform(12, 60)) ** 2)), 2))
     grid = np.mgrid[:side, :side].reshape(2, -1).T
     grid = grid + np.stack([_random_field(side, 8, rng).ravel() for _ in "yx"], axis=1)
@@ -90,7 +86,7 @@ def _walls(side: int, rng: np.random.Generator) -> AnyArray:
 
 
 def _bodies(side: int, rng: np.random.Generator) -> AnyArray:
-    """Ellipses with a texture inside, as nuclei: overlapping ones add up."""
+    """Draw ellipses with a texture inside, as nuclei; overlapping ones add up."""
     field = np.zeros((side, side))
     y, x = np.mgrid[:side, :side]
     radius = log_between(4, 30, rng.random())
@@ -111,7 +107,7 @@ def _bodies(side: int, rng: np.random.Generator) -> AnyArray:
 
 
 def _random_field(side: int, scale: float, rng: np.random.Generator) -> AnyArray:
-    """Gaussian random field of mean 0 and standard deviation 1, of one scale in pixels."""
+    """Draw a Gaussian random field of one scale in pixels, mean 0, standard deviation 1."""
     field = ndimage.gaussian_filter(rng.standard_normal((side, side)), scale, mode="wrap")
     return np.asarray((field - field.mean()) / max(float(field.std()), 1e-9))
 

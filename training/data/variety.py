@@ -7,17 +7,14 @@ focus. Photographs are of any size, graded, sharpened, framed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from napari_baryir.training.data.images import random_square, turn
+from napari_baryir.training.data.images import Files, random_patch, random_plane
 from napari_baryir.training.data.synthetic_fields import synthetic_field
-from napari_baryir.training.degradations.fields import log_between
-from napari_baryir.training.degradations.files import SHARPENED, sharpened
+from napari_baryir.training.degradations.fields import Array, log_between
+from napari_baryir.training.degradations.files import SHARPENED, from_bytes, sharpened
 
 FINEST, COARSEST = 0.5, 3.0
 """Magnifications: below 1 structures get smaller and sharper, above 1 larger and smoother. Well
@@ -31,15 +28,12 @@ clean smooth fields alone would have none, and faint noise would be taken for a 
 BEND = 1.7
 """Largest exponent of the contrast, and the inverse of the smallest."""
 
-WHOLE = 0.4
+UNCUT = 0.4
 """Share of the fields that show as much of a picture as fits."""
 LEAST_SCALE = 0.5
 """Pictures are reduced by up to this factor."""
 GRADED, GREY, FRAMED = 0.25, 0.04, 0.03
 """Shares that are graded, without colour, or framed by an even border."""
-
-Array = NDArray[np.float32]
-Files = Sequence[Sequence[NDArray[np.generic]]]
 
 
 def varied_field(
@@ -66,11 +60,10 @@ def varied_field(
 
 
 def _magnified(files: Files, side: int, rng: np.random.Generator) -> Array:
-    planes = files[int(rng.integers(len(files)))]
-    plane = planes[int(rng.integers(len(planes)))]
+    plane = random_plane(files, rng)
     zoom = log_between(FINEST, COARSEST, rng.random()) if rng.random() < RESCALED else 1.0
     cut = min(round(side / zoom), *plane.shape) if zoom < 1 else round(side / zoom)
-    piece = turn(random_square(plane, cut, rng), int(rng.integers(8))).astype(np.float32)
+    piece = random_patch(plane, cut, rng).astype(np.float32)
     if cut >= 1.5 * side:  # means of 2x2 first: fine structures would turn coarse
         half = cut // 2
         piece = piece[: 2 * half, : 2 * half].reshape(half, 2, half, 2).mean(axis=(1, 3))
@@ -85,13 +78,12 @@ def photo_field(files: Files, height: int, width: int, rng: np.random.Generator)
 
     `files` are photographs (H, W, 3) uint8, by file; of those, each is drawn as often.
     """
-    planes = files[int(rng.integers(len(files)))]
-    image = planes[int(rng.integers(len(planes)))]
+    image = random_plane(files, rng)
     if rng.random() < 0.5:
         image = image[:, ::-1]
     # The largest crop of that shape, or one that is reduced by less.
     largest = min(image.shape[0] / height, image.shape[1] / width)
-    scale = largest if rng.random() < WHOLE else rng.uniform(1, max(1, 1 / LEAST_SCALE))
+    scale = largest if rng.random() < UNCUT else rng.uniform(1, max(1, 1 / LEAST_SCALE))
     scale = min(scale, largest)
     side = max(1, round(height * scale)), max(1, round(width * scale))
     top, left = (int(rng.integers(s - c + 1)) for s, c in zip(image.shape, side, strict=False))
@@ -99,7 +91,7 @@ def photo_field(files: Files, height: int, width: int, rng: np.random.Generator)
     if side != (height, width):
         method = Image.Resampling.LANCZOS if rng.random() < 0.7 else Image.Resampling.BICUBIC
         crop = np.asarray(Image.fromarray(crop).resize((width, height), method))
-    field = crop.astype(np.float32) / np.float32(255)
+    field = from_bytes(crop)
     if rng.random() < GRADED:
         field = _graded(field, rng)
     if rng.random() < GREY:

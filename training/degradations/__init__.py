@@ -18,6 +18,7 @@ from napari_baryir.domains import CLEAN
 from napari_baryir.errors import InputError
 from napari_baryir.training.degradations import microscopy, photo
 from napari_baryir.training.degradations.fields import AnyArray, Array, between, disc_kernel
+from napari_baryir.training.degradations.files import from_bytes, to_bytes
 
 Apply = Callable[[Array, float, np.random.Generator], AnyArray]
 """Clean image, level and generator to the degraded image."""
@@ -79,11 +80,7 @@ def degrade(
     "any" to draw one. Every random choice comes from `rng`. Raises `InputError` if the profile, the
     domain, the variant or the image's shape is not one of these.
     """
-    known = DEGRADATIONS.get(profile)
-    if known is None:
-        raise InputError(f"no degradation profile {profile!r}; use one of {sorted(DEGRADATIONS)}")
-    if domain != CLEAN and domain not in known:
-        raise InputError(f"no domain {domain!r} in {profile!r}; use one of {[*known, CLEAN]}")
+    check_domain(domain, profile)
     expected = 3 if profile == "photo" else 2
     if image.ndim != expected:
         raise InputError(
@@ -92,10 +89,23 @@ def degrade(
     drawn = float(rng.uniform()) if level is None else float(level)
     if domain == CLEAN:
         return Degraded(image, 0.0)
-    result = known[domain].variant(variant, rng)(image, drawn, rng)
-    if profile == "photo":
-        result = np.rint(np.clip(result, 0, 1) * 255) / 255
-    return Degraded(result.astype(np.float32), drawn)
+    result = DEGRADATIONS[profile][domain].variant(variant, rng)(image, drawn, rng)
+    seen = from_bytes(to_bytes(result)) if profile == "photo" else result.astype(np.float32)
+    return Degraded(seen, drawn)
+
+
+def degradations_of(profile: str) -> Mapping[str, Degradation]:
+    """Return the degradations of a profile by name; raises `InputError` if there is none."""
+    if profile not in DEGRADATIONS:
+        raise InputError(f"no degradation profile {profile!r}; use one of {sorted(DEGRADATIONS)}")
+    return DEGRADATIONS[profile]
+
+
+def check_domain(domain: str, profile: str) -> None:
+    """Raise `InputError` unless a profile has a domain, or it is "clean"."""
+    known = [*degradations_of(profile), CLEAN]
+    if domain not in known:
+        raise InputError(f"no domain {domain!r} in profile {profile!r}; use {', '.join(known)}")
 
 
 def random_blur(profile: str, rng: np.random.Generator) -> Array:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_baryir.errors import DataError
+from napari_baryir.training.degradations.fields import Array, Array64
 
 BLOCK = 8
 """Side of the blocks, pixels."""
@@ -61,7 +62,7 @@ class CameraNoise:
             (self.high - low) / span,
         )
 
-    def add(self, signal: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    def add(self, signal: Array, rng: np.random.Generator) -> Array:
         """Make noise on a signal, any shape, in the units of this noise."""
         if self.gain > 0:
             photons = np.clip((signal - self.offset) / self.gain, 0, None)
@@ -103,7 +104,7 @@ def fit_camera_noise(planes: Iterable[NDArray[np.generic]]) -> CameraNoise:
     return CameraNoise(gain, at_zero, low, high)
 
 
-def _blocks(plane: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _blocks(plane: Array64) -> tuple[Array64, Array64]:
     """Return the mean and variance of the noise in each whole block that is not saturated."""
     blocks, noise = _cut(plane), _cut(ndimage.convolve(plane, _HIGH_PASS, mode="reflect"))
     # Where a value was cut off at an end of the range, part of the noise is missing.
@@ -112,7 +113,7 @@ def _blocks(plane: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np
     return blocks[whole].mean(axis=1), np.square(noise[whole]).mean(axis=1)
 
 
-def _cut(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _cut(values: Array64) -> Array64:
     """Cut (H, W) into whole blocks, (N, BLOCK^2)."""
     rows, columns = (side // BLOCK for side in values.shape)
     inside = values[: rows * BLOCK, : columns * BLOCK]
@@ -120,9 +121,7 @@ def _cut(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return blocks.reshape(-1, BLOCK * BLOCK)
 
 
-def _bins(
-    mean: NDArray[np.float64], variance: NDArray[np.float64], expected: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _bins(mean: Array64, variance: Array64, expected: Array64) -> tuple[Array64, Array64]:
     """Return the brightness and variance of the noise in each bin; bins hold as many blocks each.
 
     Blocks are ranked by their variance over the expected one, or the dark ones would seem smooth.
@@ -147,7 +146,7 @@ def _share_of_smoothest() -> float:
     return float(variances[: int(SMOOTHEST * variances.size)].mean())
 
 
-def _line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
+def _line(x: Array64, y: Array64) -> tuple[float, float]:
     """Fit slope and value at 0, by least squares on relative errors, then without outliers."""
     weight = 1 / np.maximum(y, 1e-6 * float(y.max()))
     kept = np.ones(x.size, bool)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage, signal
 
 Array = NDArray[np.float32]
+Array64 = NDArray[np.float64]
 AnyArray = NDArray[Any]
 """An array of any floating type: `degrade` makes it float32."""
 

@@ -6,10 +6,11 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from napari_baryir.training.degradations.fields import Array
+from napari_baryir.training.degradations.fields import AnyArray, Array
 
 QUALITY = 40, 98
 """Range of JPEG's quality, as PIL counts it."""
@@ -39,9 +40,20 @@ def draw_file(rng: np.random.Generator) -> FileFormat:
     return FileFormat(max(low, quality), int(rng.integers(0, 3)))
 
 
+def to_bytes(image: AnyArray) -> NDArray[np.uint8]:
+    """Round values, clipped to [0, 1], to 8 bits."""
+    return np.asarray(np.rint(np.clip(image, 0, 1) * 255), np.uint8)
+
+
+def from_bytes(plane: AnyArray) -> Array:
+    """Convert 8 bits to float32 in [0, 1]; a plane of floats keeps its values."""
+    values = np.asarray(plane, np.float32)
+    return values / np.float32(255) if plane.dtype == np.uint8 else values
+
+
 def through_file(image: Array, file: FileFormat) -> Array:
     """Save an image (H, W[, 3]), about [0, 1], and read it again: 8-bit values in [0, 1]."""
-    levels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    levels = to_bytes(image)
     if file.quality is not None:
         memory = io.BytesIO()
         Image.fromarray(levels).save(
@@ -49,7 +61,7 @@ def through_file(image: Array, file: FileFormat) -> Array:
         )
         with Image.open(memory) as saved:
             levels = np.asarray(saved)
-    return levels.astype(np.float32) / np.float32(255)
+    return from_bytes(levels)
 
 
 def sharpened(image: Array, rng: np.random.Generator) -> Array:
@@ -61,13 +73,10 @@ def sharpened(image: Array, rng: np.random.Generator) -> Array:
 
 def resized(image: Array, height: int, width: int) -> Array:
     """Resize (H, W) or (H, W, 3) float32 by Lanczos' filter, as most programs do."""
-    planes = image[..., None] if image.ndim == 2 else image
+    planes = np.moveaxis(np.atleast_3d(image), -1, 0)
+    size, method = (width, height), Image.Resampling.LANCZOS
     results = [
-        np.asarray(
-            Image.fromarray(np.ascontiguousarray(planes[..., colour])).resize(
-                (width, height), Image.Resampling.LANCZOS
-            )
-        )
-        for colour in range(planes.shape[2])
+        np.asarray(Image.fromarray(np.ascontiguousarray(plane)).resize(size, method))
+        for plane in planes
     ]
     return np.stack(results, axis=-1).reshape(height, width, *image.shape[2:])

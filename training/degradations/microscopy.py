@@ -21,7 +21,7 @@ DEFOCUS = 1.5, 5.0
 
 
 def shot_noise(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
-    """Poisson noise of 400 down to 8 photons at full scale, and Gaussian read noise."""
+    """Add Poisson noise of 400 down to 8 photons at full scale, and Gaussian read noise."""
     photons = log_between(400, 8, level)
     counts = rng.poisson(np.clip(image, 0, None) * photons) / photons
     read = rng.uniform(0.005, 0.03)
@@ -29,7 +29,7 @@ def shot_noise(image: Array, level: float, rng: np.random.Generator) -> AnyArray
 
 
 def defocus(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
-    """Defocus, a disc or Gaussian with a radius of 1.5 to 5 pixels, and faint noise."""
+    """Blur by a disc or a Gaussian with a radius of 1.5 to 5 pixels, and add faint noise."""
     radius = between(*DEFOCUS, level)
     if rng.random() < 0.5:
         blurred = convolve(image, disc_kernel(radius))
@@ -39,7 +39,7 @@ def defocus(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
 
 
 def background(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
-    """Out-of-focus light: the image's own wide blur and a smooth glow, 0.15 to 0.8 in all.
+    """Add out-of-focus light: the image's own wide blur and a smooth glow, 0.15 to 0.8 in all.
 
     The glow is of neighbours above and below: 32 to 96 pixels apart, whatever the image's size.
     Without the even part, which looks like the camera's offset.
@@ -56,21 +56,21 @@ def background(image: Array, level: float, rng: np.random.Generator) -> AnyArray
 
 
 def stripes(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
-    """Rows or columns with their own offset (0.02 to 0.2) and gain, constant along the line."""
+    """Give rows or columns an offset (0.02 to 0.2) and a gain of their own."""
     amplitude = log_between(0.02, 0.2, level)
     axis = int(rng.integers(2))
     lines = rng.standard_normal(image.shape[axis])
     lines = ndimage.gaussian_filter1d(lines, rng.uniform(0.01, 1.0), mode="reflect")
-    lines = amplitude * lines / max(float(lines.std()), 1e-6)
-    profile = lines[:, None] if axis == 0 else lines[None, :]
+    profile = _along(axis, amplitude, lines)
     gain = rng.uniform(0, 1)
     return np.asarray(image * (1 + gain * profile) + profile)
 
 
 def camera_noise(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
-    """An sCMOS or EMCCD camera of 1500 down to 6 photons: each pixel has its own gain and offset.
+    """Take the image by an sCMOS or EMCCD camera, with 1500 down to 6 photons.
 
-    A few pixels are hot. An EMCCD multiplies its electrons at random, which doubles the variance.
+    Each pixel has its own gain and offset, and a few are hot. An EMCCD multiplies its electrons at
+    random, which doubles the variance.
     """
     photons = log_between(1500, 6, level)
     emccd = rng.random() < 0.3
@@ -85,20 +85,24 @@ def camera_noise(image: Array, level: float, rng: np.random.Generator) -> AnyArr
 
 
 def scanned(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
-    """Lines of a scanner, each brighter or darker than the next, thin bands of a few lines."""
+    """Make the lines of a scanner brighter and darker, one by one or in thin bands."""
     amplitude = log_between(0.015, 0.15, level)
     axis = int(rng.integers(2))
     lines = np.asarray(rng.standard_normal(image.shape[axis]))
     if rng.random() < 0.5:
         period = rng.uniform(2, 12)
         lines = np.sin(2 * np.pi * np.arange(image.shape[axis]) / period) + 0.3 * lines
-    lines = amplitude * lines / max(float(lines.std()), 1e-6)
-    profile = lines[:, None] if axis == 0 else lines[None, :]
+    profile = _along(axis, amplitude, lines)
     return np.asarray(image * (1 + profile) + rng.uniform(0, 0.5) * profile)
 
 
+def _along(axis: int, amplitude: float, lines: AnyArray) -> AnyArray:
+    """Give the values of lines a standard deviation, and the shape to broadcast along an axis."""
+    return np.expand_dims(amplitude * lines / max(float(lines.std()), 1e-6), 1 - axis)
+
+
 def uneven_background(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
-    """A smooth light over the field, brighter on one side or around the middle."""
+    """Add a smooth light over the field, brighter on one side or around the middle."""
     strength = between(0.1, 0.8, level)
     light = smooth_field(image.shape, rng)
     if rng.random() < 0.5:

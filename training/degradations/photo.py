@@ -36,19 +36,22 @@ def noise_level(sigma: float) -> float:
 
 
 def noise(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
-    """White Gaussian noise, standard deviation 5 to 50 of 255."""
-    sigma = between(SIGMA_MIN, SIGMA_MAX, level) / 255
-    return image + np.float32(sigma) * rng.standard_normal(image.shape, dtype=np.float32)
+    """Add white Gaussian noise, standard deviation 5 to 50 of 255."""
+    return _noisy(image, between(SIGMA_MIN, SIGMA_MAX, level), rng)
 
 
 def faint_noise(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
-    """White Gaussian noise, standard deviation 1 to 8 of 255."""
-    sigma = log_between(1, 8, level) / 255
-    return image + np.float32(sigma) * rng.standard_normal(image.shape, dtype=np.float32)
+    """Add white Gaussian noise, standard deviation 1 to 8 of 255."""
+    return _noisy(image, log_between(1, 8, level), rng)
+
+
+def _noisy(image: Array, sigma: float, rng: np.random.Generator) -> Array:
+    """Add white noise of a standard deviation of 255."""
+    return image + np.float32(sigma / 255) * rng.standard_normal(image.shape, dtype=np.float32)
 
 
 def rain(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
-    """Bright streaks, two sizes, falling within 30 degrees of the vertical."""
+    """Lay bright streaks of two sizes over it, falling within 30 degrees of the vertical."""
     angle = rng.uniform(-30, 30)
     sizes = ((rng.uniform(8, 16), 0.5), (rng.uniform(18, 40), 0.8))
     density = log_between(0.006, 0.08, level)
@@ -56,7 +59,7 @@ def rain(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
 
 
 def deep_rain(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
-    """Rain of one to four depths: short and sharp far away, long and out of focus near; mist."""
+    """Rain in one to four depths: short and sharp far away, long and out of focus near; mist."""
     angle = rng.uniform(-45, 45)
     layers = []
     for _ in range(int(rng.integers(1, 5))):
@@ -87,7 +90,7 @@ def _rained(
 
 
 def haze(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
-    """Koschmieder's model ``J t + A (1 - t)``: optical depth up to 0.4 to 1.8, bright airlight."""
+    """Apply Koschmieder's model ``J t + A (1 - t)``, optical depth 0.4 to 1.8, bright airlight."""
     near = rng.uniform(0.15, 0.6)
     depth = near + (1 - near) * smooth_field(image.shape[:2], rng)
     airlight = rng.uniform(0.8, 1.0) + rng.uniform(-0.02, 0.02, 3)
@@ -95,7 +98,7 @@ def haze(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
 
 
 def scenic_haze(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
-    """Haze that thickens towards the horizon and behind edges, light to dense, of a tint."""
+    """Add tinted haze, light to dense, that thickens towards the horizon and behind edges."""
     height, width = image.shape[:2]
     rows = np.linspace(0, 1, height)[:, None]
     horizon = rng.uniform(-0.2, 0.6)
@@ -116,17 +119,17 @@ def _hazy(image: Array, optical_depth: AnyArray, airlight: AnyArray) -> AnyArray
 
 
 def blur(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
-    """Motion over 4 to 16 pixels, or defocus with a radius of 1 to 4 pixels."""
+    """Blur by motion over 4 to 16 pixels, or by defocus with a radius of 1 to 4 pixels."""
     return convolve(image, blur_kernel(level, rng))
 
 
 def shaken(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
-    """Camera shake along a curved, unevenly lit path of 3 to 24 pixels."""
+    """Blur by camera shake along a curved, unevenly lit path of 3 to 24 pixels."""
     return convolve(image, path_kernel(log_between(3, 24, level), rng))
 
 
 def defocus(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
-    """A disc with a radius of 0.8 to 4.5 pixels, or a Gaussian half as wide."""
+    """Blur by a disc with a radius of 0.8 to 4.5 pixels, or by a Gaussian half as wide."""
     radius = log_between(0.8, 4.5, level)
     soft = rng.random() < 0.5
     return convolve(image, gaussian_kernel(radius / 2) if soft else disc_kernel(radius))
@@ -140,17 +143,16 @@ def blur_kernel(level: float, rng: np.random.Generator) -> Array:
 
 
 def low_light(image: Array, level: float, rng: np.random.Generator) -> Array:
-    """Exposure of 0.24 down to 0.13, with the sensor noise of 1 to 2.5 of 255 that comes with it.
+    """Expose by 0.24 down to 0.13, with the sensor noise of 1 to 2.5 of 255 that comes with it.
 
     A narrow range, since a dark photograph does not say how bright its scene was.
     """
     dark = log_between(0.24, 0.13, level) * image ** rng.uniform(1.0, 1.2)
-    sigma = rng.uniform(1.0, 2.5) / 255
-    return dark + np.float32(sigma) * rng.standard_normal(image.shape, dtype=np.float32)
+    return _noisy(dark, rng.uniform(1.0, 2.5), rng)
 
 
 def underexposed(image: Array, level: float, rng: np.random.Generator) -> AnyArray:
-    """Exposure of 0.6 down to 0.1 under several tone curves, unevenly lit, with sensor noise."""
+    """Expose by 0.6 down to 0.1 under several tone curves, unevenly lit, with sensor noise."""
     exposure = log_between(0.6, 0.1, level)
     bend = rng.uniform(0.85, 1.35)
     light: AnyArray = np.ones(())

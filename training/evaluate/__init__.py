@@ -26,13 +26,13 @@ from numpy.typing import NDArray
 from napari_baryir.errors import DataError
 from napari_baryir.imaging.intensity import IntensityMap
 from napari_baryir.training.data import images
+from napari_baryir.training.degradations.fields import Array
 from napari_baryir.training.evaluate.cases import Case, Pair
 from napari_baryir.training.evaluate.peers import PEERS, PlaneDistance, check_peers
 
 if TYPE_CHECKING:
     from napari_baryir.network import BaryIR
 
-Array = NDArray[np.float32]
 Planes = list[Array]
 INPUT = "input"
 """The method that does nothing."""
@@ -81,20 +81,22 @@ class Evaluation:
 
     def mean(self, domain: str, method: str) -> tuple[float, float] | None:
         """Return mean PSNR and SSIM; None where the method was not used on that domain."""
-        found = [s for s in self.scores if s.domain == domain and s.method == method]
+        found = self._of(domain, method)
         if not found:
             return None
         return float(np.mean([s.psnr for s in found])), float(np.mean([s.ssim for s in found]))
 
     def mean_lpips(self, domain: str, method: str) -> float | None:
         """Return mean LPIPS; None where it was not measured."""
-        scores = (s for s in self.scores if s.domain == domain and s.method == method)
-        found = [s.lpips for s in scores if s.lpips is not None]
+        found = [s.lpips for s in self._of(domain, method) if s.lpips is not None]
         return float(np.mean(found)) if found else None
 
     def count(self, domain: str) -> int:
         """Count the images."""
-        return sum(s.domain == domain and s.method == INPUT for s in self.scores)
+        return len(self._of(domain, INPUT))
+
+    def _of(self, domain: str, method: str) -> list[ImageScore]:
+        return [s for s in self.scores if s.domain == domain and s.method == method]
 
 
 def psnr(image: NDArray[Any], clean: NDArray[Any], *, least_error: float = 0.0) -> float:
@@ -125,7 +127,7 @@ def score_plane(image: NDArray[Any], clean: NDArray[Any]) -> tuple[float, float]
     return psnr(b, a), ssim
 
 
-def map_planes(image: NDArray[Any], axes: str, maps: Sequence[IntensityMap]) -> Planes:
+def clamped_planes(image: NDArray[Any], axes: str, maps: Sequence[IntensityMap]) -> Planes:
     """Cut an image of any axes into planes, each mapped by its channel's map and clamped."""
     return [np.clip(plane, 0, 1) for plane in images.map_planes(image, axes, maps)]
 
@@ -173,7 +175,9 @@ def _case_scores(
 
     pair = case.load()
     maps = images.channel_maps(pair.degraded, pair.axes)
-    degraded, clean = (map_planes(image, pair.axes, maps) for image in (pair.degraded, pair.clean))
+    degraded, clean = (
+        clamped_planes(image, pair.axes, maps) for image in (pair.degraded, pair.clean)
+    )
     sigma = _true_sigma(pair, degraded, clean) if case.noisy else None
 
     def timed(method: str, make: Callable[[], Planes]) -> ImageScore:
@@ -191,7 +195,7 @@ def _case_scores(
 
     def restored() -> Planes:
         result = restore(pair.degraded, axes=pair.axes, model=model, intensity=maps, **options)
-        return map_planes(np.asarray(result.image), pair.axes, maps)
+        return clamped_planes(np.asarray(result.image), pair.axes, maps)
 
     yield timed(INPUT, lambda: degraded)
     yield timed(model_name, restored)

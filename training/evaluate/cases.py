@@ -12,12 +12,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_baryir.domains import CLEAN
 from napari_baryir.errors import DataError, InputError
 from napari_baryir.files import is_image_path
 from napari_baryir.imaging.axes import PlaneLayout
 from napari_baryir.training.data import images
-from napari_baryir.training.degradations import DEGRADATIONS, degrade
+from napari_baryir.training.degradations import check_domain, degradations_of, degrade
 from napari_baryir.training.degradations.photo import SIGMA_MAX, SIGMA_MIN, noise_level
 
 PHOTO_SIGMAS = (15.0, 25.0, 50.0)
@@ -54,11 +53,11 @@ class Case(Protocol):
         """Return whether denoisers make sense as peers."""
 
     def load(self) -> Pair:
-        """Read, and degrade where that is to be done."""
+        """Return the pair; it is read here, and degraded where it has to be."""
 
 
 @dataclass(frozen=True)
-class FilePair:
+class FileCase:
     """A degraded file and a clean one."""
 
     name: str
@@ -132,7 +131,7 @@ def case_rng(seed: int, name: str, domain: str) -> np.random.Generator:
     return np.random.default_rng((seed, zlib.crc32(f"{name}\n{domain}".encode())))
 
 
-def list_pairs(degraded: Path, clean: Path, *, limit: int | None = None) -> list[FilePair]:
+def list_pairs(degraded: Path, clean: Path, *, limit: int | None = None) -> list[FileCase]:
     """Pair the files of two folders by their names without suffixes, or two files.
 
     Raises `DataError` if there is nothing to pair, one is a file and the other a folder, or a
@@ -140,7 +139,7 @@ def list_pairs(degraded: Path, clean: Path, *, limit: int | None = None) -> list
     """
     folders = [_is_plain_folder(path) for path in (degraded, clean)]
     if not any(folders):
-        return [FilePair(degraded.name, degraded, clean)]
+        return [FileCase(degraded.name, degraded, clean)]
     if not all(folders):
         raise DataError(
             f"of {degraded} and {clean} one is an image and one is a folder; "
@@ -155,7 +154,7 @@ def list_pairs(degraded: Path, clean: Path, *, limit: int | None = None) -> list
     pairs, problems = images.pair_by_key(first, second, names, all_clean=False)
     if problems:
         raise DataError("\n".join(problems))
-    return [FilePair(x.relative_to(degraded).as_posix(), x, y) for x, y in pairs]
+    return [FileCase(x.relative_to(degraded).as_posix(), x, y) for x, y in pairs]
 
 
 def list_synthetic(
@@ -180,7 +179,7 @@ def list_synthetic(
     """
     chosen = _check_choice(profile, domains, sigmas, level)
     planes: list[tuple[Path, int, int]] = []
-    for path in image_paths(paths):
+    for path in list_files(paths):
         count = len(read_clean(path, profile))
         planes.extend((path, plane, count) for plane in range(count))
     cases = []
@@ -195,13 +194,10 @@ def list_synthetic(
 def _check_choice(
     profile: str, domains: Sequence[str] | None, sigmas: Sequence[float], level: float | None
 ) -> list[str]:
-    if profile not in DEGRADATIONS:
-        raise InputError(f"no degradation profile {profile!r}; use one of {sorted(DEGRADATIONS)}")
-    known = [*DEGRADATIONS[profile], CLEAN]
-    chosen = list(DEGRADATIONS[profile] if domains is None else domains)
-    unknown = [name for name in chosen if name not in known]
-    if unknown:
-        raise InputError(f"no domain {', '.join(unknown)} in {profile!r}; use {', '.join(known)}")
+    known = degradations_of(profile)
+    chosen = list(known if domains is None else domains)
+    for domain in chosen:
+        check_domain(domain, profile)
     if level is not None and not 0 <= level <= 1:
         raise InputError(f"level {level} is outside 0 (mildest) to 1 (strongest)")
     outside = [sigma for sigma in sigmas if not SIGMA_MIN <= sigma <= SIGMA_MAX]
@@ -210,7 +206,7 @@ def _check_choice(
     return chosen
 
 
-def image_paths(paths: Iterable[Path]) -> list[Path]:
+def list_files(paths: Iterable[Path]) -> list[Path]:
     """List files, and the images of folders."""
     return [
         path

@@ -8,12 +8,11 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import skimage
-from numpy.typing import NDArray
 
 from napari_baryir.errors import DataError
 from napari_baryir.training.data.images import three_colours
+from napari_baryir.training.degradations.fields import Array
 
-Array = NDArray[np.float32]
 PlaneDistance = Callable[[Array, Array], float]
 """Two planes, (H, W) or (H, W, 3) in [0, 1], to their distance."""
 
@@ -66,7 +65,7 @@ def check_peers() -> None:
 
 
 def load_lpips() -> PlaneDistance:
-    """LPIPS (Zhang et al., CVPR 2018), version 0.1 with AlexNet, as the package lpips has it.
+    """Load LPIPS (Zhang et al., CVPR 2018), version 0.1 with AlexNet, from the package lpips.
 
     NaN for images with a side below 32 pixels. Raises `DataError` if the package is not installed,
     or AlexNet's weights can be neither found nor fetched.

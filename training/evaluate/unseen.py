@@ -13,18 +13,15 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_baryir.errors import InputError
-from napari_baryir.training.data.images import spread, to_bytes
+from napari_baryir.training.data.images import spread
 from napari_baryir.training.degradations import degrade
-from napari_baryir.training.degradations.fields import line_kernel
-from napari_baryir.training.degradations.files import FileFormat, through_file
+from napari_baryir.training.degradations.fields import Array, line_kernel
+from napari_baryir.training.degradations.files import FileFormat, from_bytes, through_file, to_bytes
 from napari_baryir.training.degradations.photo import noise_level
-from napari_baryir.training.evaluate.cases import Pair, case_rng, image_paths, read_clean
-
-Array = NDArray[np.float32]
+from napari_baryir.training.evaluate.cases import Pair, case_rng, list_files, read_clean
 
 QUALITIES = (10, 20, 30, 40)
 """Qualities of JPEG, as in Pillow (libjpeg's scale)."""
@@ -84,9 +81,9 @@ def mixture(image: Array, rng: np.random.Generator, *, domains: tuple[str, str])
     return image
 
 
-Degradation = Callable[[Array, np.random.Generator], Array]
+Degrade = Callable[[Array, np.random.Generator], Array]
 
-UNSEEN: Mapping[str, Degradation] = {
+UNSEEN: Mapping[str, Degrade] = {
     **{f"jpeg {q}": partial(jpeg, quality=q) for q in QUALITIES},
     **{f"noise {s:g}": partial(gaussian_noise, sigma=s) for s in SIGMAS},
     "salt and pepper": partial(salt_and_pepper, share=SALT_AND_PEPPER),
@@ -94,7 +91,7 @@ UNSEEN: Mapping[str, Degradation] = {
 }
 """Name to degradation of a photograph, (H, W, 3) float32 in [0, 1], that no recipe trains on."""
 
-MIXTURES: Mapping[str, Degradation] = {
+MIXTURES: Mapping[str, Degrade] = {
     f"mixture {first} + {second}": partial(mixture, domains=(first, second))
     for first, second in (
         ("rain", "noise"),
@@ -105,7 +102,7 @@ MIXTURES: Mapping[str, Degradation] = {
 }
 """The same for two degradations of training at once."""
 
-DRAWN: Mapping[str, Degradation] = {
+DRAWN: Mapping[str, Degrade] = {
     "JPEG": lambda image, rng: jpeg(image, rng, quality=int(rng.integers(8, 21))),
     "salt and pepper": lambda image, rng: salt_and_pepper(
         image, rng, share=rng.uniform(0.02, 0.10)
@@ -115,7 +112,7 @@ DRAWN: Mapping[str, Degradation] = {
 """Types that no recipe trains on, of a strength that is drawn, for images of any kind, (H, W[, 3]):
 JPEG of quality 8 to 20, 2 to 10 % salt and pepper, 4 to 7 grey values."""
 
-ALL: Mapping[str, Degradation] = {**UNSEEN, **MIXTURES}
+ALL: Mapping[str, Degrade] = {**UNSEEN, **MIXTURES}
 """Both groups."""
 
 
@@ -141,9 +138,8 @@ class UnseenCase:
         """Read and degrade; the same seed, name and domain give the same pair."""
         (clean,) = read_clean(self.path, "photo")
         image = ALL[self.domain](clean, case_rng(self.seed, self.name, self.domain))
-        degraded = to_bytes(image).astype(np.float32) / np.float32(255)
         sigma = float(self.domain.split()[1]) / 255 if self.noisy else None
-        return Pair(degraded, clean, "YXS", None, sigma)
+        return Pair(from_bytes(to_bytes(image)), clean, "YXS", None, sigma)
 
 
 def list_unseen(
@@ -164,7 +160,7 @@ def list_unseen(
         raise InputError(
             f"no unseen degradation or mixture {', '.join(unknown)}; use one of {', '.join(ALL)}"
         )
-    paths = spread(image_paths(given), limit)
+    paths = spread(list_files(given), limit)
     for path in paths:
         read_clean(path, "photo")  # refuses what is not a photograph before work is spent
     return [UnseenCase(path, domain, seed) for domain in domains or ALL for path in paths]

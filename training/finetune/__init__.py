@@ -155,7 +155,7 @@ def _memory_explained(run: TuningRun) -> Iterator[None]:
 
 
 def _steps(run: TuningRun) -> Generator[FinetuneProgress, None, None]:
-    """Take all steps; the best weights are written if it is left before its end."""
+    """Take all steps; closed early, write the best weights."""
     run.folder.mkdir(parents=True, exist_ok=True)
     state, settings = run.state, run.settings
     log = TrainingLog(run.folder / "log.csv", state.step)
@@ -191,7 +191,7 @@ def _steps(run: TuningRun) -> Generator[FinetuneProgress, None, None]:
 def _taken_up(
     run: TuningRun, scores: Scores, terms: dict[str, float], log: TrainingLog
 ) -> FinetuneProgress:
-    """Keep the best, write a checkpoint."""
+    """Keep the weights if they are the best, and write log and checkpoint."""
     run.consider(scores)
     if run.state.step:
         log.write(run.state.step, terms, scores)
@@ -213,16 +213,17 @@ def _progress(
 
 
 def _finish(run: TuningRun) -> Generator[FinetuneProgress, None, FinetuneResult]:
-    """Go back where too much is lost, calibrate and write; uncalibrated if left before its end."""
+    """Take less of the way where much is lost, calibrate, write; closed early, do not calibrate."""
     assert run.before is not None
     assert run.best is not None
     if not run.best_step:
         remove_checkpoint(run.folder)
+        pairs = " and check that the images of each pair lie pixel on pixel"
         raise DataError(
-            f"none of the {run.state.step} steps made the model better on the validation images "
-            f"({run.before.restored[YOURS]:.2f} dB before) without losing as much on its old "
-            "domains, so that nothing was written; try more steps or mode full, and check that "
-            "the images lie pixel on pixel"
+            f"none of the {run.state.step} steps made the model better than it was (PSNR of the "
+            f"validation images {run.before.restored[YOURS]:.2f} dB) without losing as much on its "
+            "old domains, so that nothing was written; try more steps or mode full"
+            f"{pairs if run.material.kind == 'pairs' else ''}"
         )
     calibration = Steps(write_calibrated(run))
     try:

@@ -18,9 +18,9 @@ from napari_baryir.network import BaryIR
 from napari_baryir.training.calibrate import KEPT_APART, CalibrationProgress, calibrate
 from napari_baryir.training.data.images import listed
 from napari_baryir.training.degradations import DEGRADATIONS
-from napari_baryir.training.finetune.tuning import FORGIVEN, LEAST_GAIN, TuningRun, forgotten
+from napari_baryir.training.evaluate.report import markdown_table
+from napari_baryir.training.finetune.tuning import FORGIVEN, LEAST_GAIN, TuningRun, forgotten, merit
 from napari_baryir.training.names import YOURS
-from napari_baryir.training.validation import Scores
 from napari_baryir.version import __version__
 from napari_baryir.weights.files import save_weights
 
@@ -33,10 +33,10 @@ gain of 4 dB does not pay for 1 dB, one of 13 dB pays for 2."""
 
 
 def choose_share(run: TuningRun) -> Generator[float, None, None]:
-    """Set the `share` of a run to what is worth most, and its `best` to the scores of that.
+    """Set `share` and `best` of a run to the share that is worth most, and its scores.
 
     The run is over, with a best step. Where it forgets little enough, nothing is tried. Yields each
-    share once it is measured; left there, the best so far is set.
+    share once it is measured; closed early, it sets the best so far.
     """
     assert run.before is not None
     assert run.best is not None
@@ -48,31 +48,27 @@ def choose_share(run: TuningRun) -> Generator[float, None, None]:
             run.share = tried
             scores = run.measure(run.best_model())
             gain = scores.restored[YOURS] - run.before.restored[YOURS]
-            if gain > LEAST_GAIN and worth(scores, run.before) > worth(run.best, run.before):
+            better = merit(scores, run.before, PRICE) > merit(run.best, run.before, PRICE)
+            if better and gain > LEAST_GAIN:
                 share, run.best = tried, scores
             yield tried
     finally:
         run.share = share
 
 
-def worth(scores: Scores, before: Scores) -> float:
-    """Compute mean PSNR of the user's images, less the price of what was forgotten, dB."""
-    return scores.restored[YOURS] - PRICE * forgotten(scores, before)
-
-
-def write_stopped(run: TuningRun) -> Path:
+def write_stopped(run: TuningRun) -> None:
     """Write the best weights of a run that the user stopped; uncalibrated, since the user waits."""
-    return _write(run, run.best_model(), stopped=True, calibrated="")
+    _write(run, run.best_model(), stopped=True, calibrated="")
 
 
 def write_calibrated(run: TuningRun) -> Generator[CalibrationProgress, None, Path]:
     """Calibrate the estimates of the best weights, and write them; returns the card beside them.
 
     The run is over, with a best step. Yields after every picture that the estimates are calibrated
-    on. Left there, it writes nothing.
+    on; closed early, it writes nothing.
     """
     model = run.best_model()
-    calibrated = yield from calibrated_for(model, run)
+    calibrated = yield from _calibrated_for(model, run)
     return _write(run, model, stopped=False, calibrated=calibrated)
 
 
@@ -102,7 +98,7 @@ def _write(run: TuningRun, model: BaryIR, *, stopped: bool, calibrated: str) -> 
     return card
 
 
-def calibrated_for(model: BaryIR, run: TuningRun) -> Generator[CalibrationProgress, None, str]:
+def _calibrated_for(model: BaryIR, run: TuningRun) -> Generator[CalibrationProgress, None, str]:
     """Calibrate the estimates on the user's clean training images.
 
     Returns what it was calibrated for; nothing where it could not be: without clean images, or with
@@ -180,13 +176,12 @@ def _card(run: TuningRun, parent: str, *, stopped: bool, calibrated: str) -> str
 def _table(run: TuningRun) -> list[str]:
     assert run.before is not None
     assert run.best is not None
+    each = (run.before.untouched, run.before.restored, run.best.restored)
     rows = [
-        f"| {name} | {len(run.plan.pairs[name])} | {run.before.untouched[name]:.2f} | "
-        f"{run.before.restored[name]:.2f} | {run.best.restored[name]:.2f} |"
-        for name in [YOURS, *(name for name in run.plan.pairs if name != YOURS)]
+        [name, str(len(pairs)), *(f"{scores[name]:.2f}" for scores in each)]
+        for name, pairs in run.plan.pairs.items()
     ]
-    head = "| domain | images | input | before | after |"
-    return [head, "| --- | --- | --- | --- | --- |", *rows]
+    return markdown_table(["domain", "images", "input", "before", "after"], rows)
 
 
 def _listed(names: list[str]) -> str:

@@ -18,12 +18,7 @@ from numpy.typing import NDArray
 
 from napari_baryir.errors import BaryIRError, DataError
 from napari_baryir.imaging.axes import PlaneLayout, guess_axes
-from napari_baryir.training.data.images import (
-    find_images,
-    listed,
-    pair_by_key,
-    read_pixels,
-)
+from napari_baryir.training.data.images import find_images, listed, pair_by_key, read_pixels
 from napari_baryir.training.names import SMALLEST_SIDE
 
 PARTS = 5
@@ -187,11 +182,11 @@ def colour_problem(images: Sequence[Opened]) -> str | None:
 
 
 def parts_of(rows: Sequence[tuple[Opened, ...]], problems: list[str]) -> list[tuple[Opened, ...]]:
-    """Part the only row there is along time or depth, else along its longer side.
+    """Cut the only row there is into parts, along time or depth, else along its longer side.
 
     Rows are images, or pairs of images of the same shape; more than one are left as they are. The
-    parts keep the intensity map of the whole image, which is the one that restoring uses. What
-    makes it impossible is added to `problems`.
+    parts keep the intensity map of the whole image, which is the one that restoring uses. An image
+    that is too small to cut is added to `problems`.
     """
     if len(rows) != 1:
         return list(rows)
@@ -214,7 +209,7 @@ def parts_of(rows: Sequence[tuple[Opened, ...]], problems: list[str]) -> list[tu
 
 
 def _cut(image: Opened) -> tuple[int, int]:
-    """Dimension to cut, and into how many parts."""
+    """Choose the dimension to cut, and into how many parts."""
     lengths = dict(zip(image.axes, image.array.shape, strict=True))
     planes = {letter: lengths[letter] for letter in "TZ" if lengths.get(letter, 1) > 1}
     if planes:

@@ -91,7 +91,8 @@ class CleanImages:
         profile, _, domain = degradation.partition(":")
         if profile not in DEGRADATIONS:
             problems.append(
-                f"there is no degradation profile {profile!r}; use {' or '.join(DEGRADATIONS)}"
+                f"there is no degradation profile {profile!r}; use {' or '.join(DEGRADATIONS)}, "
+                "alone or with the name of a degradation: microscopy:noise"
             )
             profile = "photo"
         elif domain and domain not in DEGRADATIONS[profile]:
@@ -123,8 +124,8 @@ GivenImages = Pairs | CleanImages | NoisyImages
 
 
 @dataclass(frozen=True)
-class Part:
-    """Training's or validation's share of the files."""
+class Split:
+    """The files to train on, or those to validate on."""
 
     files: list[FilePlanes] = field(default_factory=list)
     """Pairs, or noisy files."""
@@ -135,7 +136,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Material:
-    """All images that were read, parted by file."""
+    """All images that were read, split by file."""
 
     kind: str
     """The kind of images, for the model card."""
@@ -146,8 +147,8 @@ class Material:
     """Those that are learnt."""
     made: tuple[str, ...]
     """The profile's degradation for each of `targets`, where clean images are degraded."""
-    train: Part
-    validation: Part
+    train: Split
+    validation: Split
     noise: CameraNoise | None = None
     """Noise of the user's camera, in units of clean images about [0, 1]."""
     notes: tuple[str, ...] = ()
@@ -155,18 +156,15 @@ class Material:
 
 
 def gather(given: GivenImages, start: BaryIR, settings: FinetuneSettings) -> Material:
-    """Read, check and part the user's images.
-
-    Raises `DataError` naming everything that is wrong with them.
-    """
+    """Read, check and split the user's images; raises a `DataError` that names every problem."""
     problems = list(given.problems)
     if isinstance(given, Pairs):
         rows = _open_pairs(given, problems)
     else:
         opened = [open_image(image, problems) for image in given.images]
         rows = [(image,) for image in opened if image is not None]
-    odd = colour_problem([row[0] for row in rows])
-    problems += [odd] if odd else []
+    if odd := colour_problem([row[0] for row in rows]):
+        problems.append(odd)
     count = len(given.pairs) if isinstance(given, Pairs) else len(given.images)
     if count == 1:
         rows = parts_of(rows, problems)
@@ -182,7 +180,7 @@ def gather(given: GivenImages, start: BaryIR, settings: FinetuneSettings) -> Mat
     held = min(max(1, round(settings.validation_share * len(rows))), len(rows) - 1)
     matched: list[str] = []
     train, validation = (
-        _part([rows[i] for i in sorted(chosen)], given, profile, settings, matched)
+        _split([rows[i] for i in sorted(chosen)], given, profile, settings, matched)
         for chosen in (order[held:].tolist(), order[:held].tolist())
     )
     if matched:
@@ -198,15 +196,14 @@ def gather(given: GivenImages, start: BaryIR, settings: FinetuneSettings) -> Mat
 
 def _open_pairs(given: Pairs, problems: list[str]) -> list[tuple[Opened, ...]]:
     rows: list[tuple[Opened, ...]] = []
-    for degraded, clean in given.pairs:
-        both = [open_image(image, problems) for image in (degraded, clean)]
-        if both[0] is None or both[1] is None:
+    for pair in given.pairs:
+        degraded, clean = (open_image(image, problems) for image in pair)
+        if degraded is None or clean is None:
             continue
-        problem = pair_problem(both[0], both[1])
-        if problem:
+        if problem := pair_problem(degraded, clean):
             problems.append(problem)
         else:
-            rows.append((both[0], both[1]))
+            rows.append((degraded, clean))
     return rows
 
 
@@ -231,7 +228,7 @@ def _profile(given: GivenImages, start: BaryIR, rgb: bool) -> Profile:
     if isinstance(given, CleanImages):
         if kind in ("photo", "microscopy") and kind != given.profile:
             raise DataError(
-                f"the profile {given.profile!r} is not what the model was trained for, {kind!r}; "
+                f"the model was trained for the profile {kind!r}, not for {given.profile!r}; "
                 f"give --degradation {kind}, or another model"
             )
         return given.profile
@@ -263,23 +260,23 @@ def _domains(
     return (*old, *new, *([CLEAN] if CLEAN in start.domains else [])), targets
 
 
-def _part(
+def _split(
     rows: Sequence[tuple[Opened, ...]],
     given: GivenImages,
     profile: Profile,
     settings: FinetuneSettings,
     brightness_matched: list[str],
-) -> Part:
-    part = Part()
+) -> Split:
+    split = Split()
     for row in rows:
-        part.names.append(row[0].name)
+        split.names.append(row[0].name)
         if isinstance(given, Pairs):
             file, matched = pair_file(row[0], row[1], settings.brightness)
-            part.files.append(file)
+            split.files.append(file)
             if matched:
                 brightness_matched.append(row[1].name)
         elif isinstance(given, NoisyImages):
-            part.files.append(noisy_file(row[0]))
+            split.files.append(noisy_file(row[0]))
         if not isinstance(given, NoisyImages):
-            part.clean.append(clean_file(row[-1], profile))
-    return part
+            split.clean.append(clean_file(row[-1], profile))
+    return split

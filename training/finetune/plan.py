@@ -12,9 +12,10 @@ from torch import Tensor
 from napari_baryir.domains import CLEAN
 from napari_baryir.network import BaryIR
 from napari_baryir.training.data.images import middle, spread
-from napari_baryir.training.data.made_pairs import PairDataset, plane_tensor
+from napari_baryir.training.data.made_pairs import PairDataset, plane_tensor, through_intensity_map
 from napari_baryir.training.degradations import DEGRADATIONS
-from napari_baryir.training.finetune.material import Material, Part, Planes
+from napari_baryir.training.degradations.files import from_bytes
+from napari_baryir.training.finetune.material import Material, Planes, Split
 from napari_baryir.training.finetune.planes import as_stored, restored_plane
 from napari_baryir.training.finetune.samples import (
     FinetuneDataset,
@@ -23,8 +24,8 @@ from napari_baryir.training.finetune.samples import (
     PairSamples,
     Rotation,
     Samples,
-    camera_pair,
     noisy_pair,
+    taken_by,
 )
 from napari_baryir.training.finetune.settings import FinetuneSettings
 from napari_baryir.training.names import YOURS
@@ -46,13 +47,13 @@ class TuningPlan:
     """The samples and the validation pairs of one fine-tuning."""
 
     dataset: FinetuneDataset
-    samples: list[float]
+    counts: list[float]
     """n_k of each domain, per step."""
     pairs: dict[str, list[ValidationPair]]
     """Validation: `YOURS`, then the old domains that can be made."""
     rows: list[int]
     """Row of the domains' prototypes for each entry of `pairs`."""
-    sample: tuple[Tensor, Tensor | None]
+    shown: tuple[Tensor, Tensor | None]
     """A degraded validation image (1, 3, H, W) to look at, and the truth where it is known."""
     unrehearsed: tuple[str, ...]
     """Old domains that cannot be made, and so may be forgotten."""
@@ -70,30 +71,24 @@ def make_plan(
     synthetic = not material.train.files and material.noise is None
     old = [d for d in start.domains if d in known and not (synthetic and d in material.targets)]
     train, validation = (
-        replace(part, clean=part.clean or _restored(part, start, material))
-        for part in (material.train, material.validation)
+        replace(split, clean=split.clean or _restored(split, start, material))
+        for split in (material.train, material.validation)
     )
     rehearsed = [
-        (
-            domains.index(d),
-            replace(
-                _degraded(train.clean, material, d, patch, settings.seed + 100 + i),
-                synthetic=SYNTHETIC,
-            ),
-        )
-        for i, d in enumerate(old)
+        (domains.index(d), _degraded(train.clean, material, d, patch, seed, SYNTHETIC))
+        for seed, d in enumerate(old, settings.seed + 100)
     ]
     count = batch // 2 if rehearsed else 0
     own = _own(material, train, settings, patch)
     dataset = FinetuneDataset(
         Rotation(own, batch - count), Rotation(rehearsed, count, distilled=True)
     )
-    samples = [0.0] * len(domains)
+    counts = [0.0] * len(domains)
     for rotation in (dataset.own, dataset.rehearsed):
         for index, _ in rotation.domains:
-            samples[index] += rotation.count / len(rotation.domains)
+            counts[index] += rotation.count / len(rotation.domains)
     # What never comes must not weigh in the game: lambda is 1 / n.
-    samples = [n or max(samples) for n in samples]
+    counts = [n or max(counts) for n in counts]
     pairs = {YOURS: _own_pairs(material, validation, settings.seed)}
     clean = [plane for planes in validation.clean for plane in planes]
     for number, domain in enumerate(old):
@@ -104,31 +99,36 @@ def make_plan(
         ]  # fmt: skip
     return TuningPlan(
         dataset,
-        samples,
+        counts,
         pairs,
         [domains.index(material.targets[0]), *(domains.index(d) for d in old)],
-        _sample(material, pairs[YOURS]),
+        _shown(material, pairs[YOURS]),
         tuple(d for d in start.domains if d not in known),
     )
 
 
-def _restored(part: Part, start: BaryIR, material: Material) -> list[Planes]:
+def _restored(split: Split, start: BaryIR, material: Material) -> list[Planes]:
     """Restore noisy planes by the starting model, as clean ones to rehearse on."""
-    planes = [(i, plane) for i, file in enumerate(part.files) for plane in file.degraded]
-    files: list[Planes] = [[] for _ in part.files]
+    planes = [(i, plane) for i, file in enumerate(split.files) for plane in file.degraded]
+    files: list[Planes] = [[] for _ in split.files]
     for index, plane in spread(planes, REHEARSED_PLANES):
         files[index].append(as_stored(restored_plane(start, plane), material.profile))
     return [planes for planes in files if planes]
 
 
 def _degraded(
-    files: list[Planes], material: Material, domain: str, patch: int, seed: int
+    files: list[Planes],
+    material: Material,
+    domain: str,
+    patch: int,
+    seed: int,
+    synthetic: float = 0.0,
 ) -> PairDataset:
-    return PairDataset(files, material.profile, {domain: 1}, patch, seed)
+    return PairDataset(files, material.profile, {domain: 1}, patch, seed, synthetic=synthetic)
 
 
 def _own(
-    material: Material, train: Part, settings: FinetuneSettings, patch: int
+    material: Material, train: Split, settings: FinetuneSettings, patch: int
 ) -> Sequence[tuple[int, Samples]]:
     """Make the samples of the domains that are learnt."""
     indices = [material.domains.index(name) for name in material.targets]
@@ -143,20 +143,22 @@ def _own(
         )
         return [(indices[0], camera)]
     return [
-        (index, _degraded(train.clean, material, made, patch, settings.seed + i))
-        for i, (index, made) in enumerate(zip(indices, material.made, strict=True))
+        (index, _degraded(train.clean, material, made, patch, seed))
+        for seed, (index, made) in enumerate(
+            zip(indices, material.made, strict=True), settings.seed
+        )
     ]
 
 
-def _own_pairs(material: Material, part: Part, seed: int) -> list[ValidationPair]:
+def _own_pairs(material: Material, split: Split, seed: int) -> list[ValidationPair]:
     """Pair the user's validation images with their truth; noisy ones with noisy neighbours."""
-    if not part.files:
-        clean = [plane for planes in part.clean for plane in planes]
+    if not split.files:
+        clean = [plane for planes in split.clean for plane in planes]
         return [
             _made_pair(material, clean[i], np.random.default_rng((seed, 2026, i)), number)
             for number, i in enumerate(spread(range(len(clean)), OWN_IMAGES))
         ]
-    cut = ((file, i) for file in part.files for i in range(len(file.degraded)))
+    cut = ((file, i) for file in split.files for i in range(len(file.degraded)))
     planes = [(file, i, number) for number, (file, i) in enumerate(cut)]
     pairs = []
     for file, i, number in spread(planes, OWN_IMAGES):
@@ -178,16 +180,14 @@ def _made_pair(
     if material.noise is None:
         made = material.made[number % len(material.made)]
         return make_pair(clean, made, rng, material.profile, SIDE)
-    part = clean[middle(clean.shape, SIDE)].astype(np.float32)
-    if material.profile == "photo":
-        part = part / np.float32(255)
-    degraded, truth = camera_pair(
-        material.noise, part, rng, microscopy=material.profile == "microscopy"
-    )
+    truth = from_bytes(clean[middle(clean.shape, SIDE)])
+    degraded = taken_by(material.noise, truth, rng, material.profile)
+    if material.profile == "microscopy":
+        degraded, truth = through_intensity_map(degraded, truth, rng)
     return ValidationPair.of(degraded, truth)
 
 
-def _sample(material: Material, pairs: list[ValidationPair]) -> tuple[Tensor, Tensor | None]:
+def _shown(material: Material, pairs: list[ValidationPair]) -> tuple[Tensor, Tensor | None]:
     if not pairs[0].noisy_truth:
         return pairs[0].degraded, pairs[0].clean
     plane = material.validation.files[0].degraded[0]

@@ -12,10 +12,11 @@ from napari_baryir.errors import DataError
 from napari_baryir.imaging.intensity import IntensityMap
 from napari_baryir.network import BaryIR
 from napari_baryir.training.data import images
+from napari_baryir.training.data.made_pairs import plane_of, plane_tensor
 from napari_baryir.training.degradations.camera import CameraNoise, fit_camera_noise
+from napari_baryir.training.degradations.fields import Array
+from napari_baryir.training.degradations.files import to_bytes
 from napari_baryir.training.finetune.images import Opened, UserImage, open_image
-
-Array = NDArray[np.float32]
 
 MATCHED_BEYOND = 2.0
 """Ranges of a pair that differ by more than this factor are taken for other exposures."""
@@ -87,17 +88,16 @@ def clean_file(image: Opened, profile: images.Profile) -> list[NDArray[np.generi
 def as_stored(plane: Array, profile: images.Profile) -> NDArray[np.generic]:
     """Bring a plane in the network's range to the form in which `PairDataset` has clean ones."""
     clean = images.as_clean(plane, profile)
-    return images.to_bytes(clean) if profile == "photo" else clean
+    return to_bytes(clean) if profile == "photo" else clean
 
 
 @torch.inference_mode()
 def restored_plane(model: BaryIR, plane: Array) -> Array:
     """Restore (the middle of) a plane in the network's range; grey stays grey."""
-    part = images.three_colours(plane[images.middle(plane.shape, LARGEST_REHEARSED)])
-    x = torch.from_numpy(np.ascontiguousarray(part)).permute(2, 0, 1)[None]
+    x = plane_tensor(plane[images.middle(plane.shape, LARGEST_REHEARSED)])
     device = next(model.parameters()).device
-    answer = model(x.to(device)).restored[0].float().permute(1, 2, 0).cpu().numpy()
-    return np.asarray(answer if plane.ndim == 3 else answer.mean(axis=-1), np.float32)
+    answer = plane_of(model(x.to(device, memory_format=torch.channels_last)).restored)
+    return answer if plane.ndim == 3 else answer.mean(axis=-1)
 
 
 def measure_camera(image: UserImage) -> CameraNoise:

@@ -24,7 +24,7 @@ plus a constant. So it is an ordinary pair, (g1 y, t), and the ordinary training
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -34,16 +34,18 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from napari_baryir.network import BaryIR
-from napari_baryir.training.data.images import random_square, three_colours, turn
-from napari_baryir.training.data.made_pairs import (
-    Batch,
-    PairDataset,
-    plane_tensor,
-    through_intensity_map,
-    to_tensor,
+from napari_baryir.training.data.images import (
+    Profile,
+    random_patch,
+    random_square,
+    three_colours,
+    turn,
 )
+from napari_baryir.training.data.made_pairs import Batch, PairDataset, plane_tensor, to_tensor
 from napari_baryir.training.data.mixtures import GRID, Mixture
 from napari_baryir.training.degradations.camera import CameraNoise
+from napari_baryir.training.degradations.fields import Array
+from napari_baryir.training.degradations.files import from_bytes, to_bytes
 from napari_baryir.training.finetune.planes import FilePlanes
 
 GAIN_SPREAD = 1.5
@@ -54,8 +56,6 @@ GAMMA = 2.0
 
 _ADJACENT = np.array([[1, 2], [0, 3], [0, 3], [1, 2]])
 """Pixels 0 1 / 2 3 of a cell: those that share a side with each."""
-
-NO_NOISE = CameraNoise(0.0, 0.0, 0.0, 1.0)
 
 
 def draw_neighbors(height: int, width: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -152,8 +152,7 @@ class NoisySamples:
         rng = np.random.default_rng((self.seed, number))
         file = self.files[int(rng.integers(len(self.files)))]
         plane = file.degraded[int(rng.integers(len(file.degraded)))]
-        y = turn(random_square(plane, 2 * self.patch, rng), int(rng.integers(8)))
-        noisy = plane_tensor(y.astype(np.float32))
+        noisy = plane_tensor(random_patch(plane, 2 * self.patch, rng).astype(np.float32))
         first, second, choices = noisy_pair(noisy, rng)
         labels = torch.zeros(1, GRID, GRID, dtype=torch.int64)
         return Draw(Batch(first, second, labels), torch.zeros(1, dtype=torch.bool), noisy, choices)
@@ -163,29 +162,24 @@ class NoisySamples:
 class LikeCamera(PairDataset):
     """Pairs made from clean images with the noise of the user's own camera."""
 
-    noise: CameraNoise = NO_NOISE
+    noise: CameraNoise = field(kw_only=True)
     """In units of the clean images, [0, 1]."""
 
     def _degrade(
-        self,
-        mixture: Mixture,
-        field: NDArray[np.float32],
-        corner: tuple[int, int],
-        rng: np.random.Generator,
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        noisy = camera_noise(self.noise, field, rng, varied=True)
-        if self.profile == "photo":
-            noisy = (np.rint(255 * np.clip(noisy, 0, 1)) / 255).astype(np.float32)
-        return noisy, np.zeros((GRID, GRID), np.int64)
+        self, mixture: Mixture, clean: Array, corner: tuple[int, int], rng: np.random.Generator
+    ) -> tuple[Array, NDArray[np.int64]]:
+        factor = float(GAIN_SPREAD ** rng.uniform(-1, 1))
+        gain, variance = factor * self.noise.gain, factor * self.noise.variance
+        noise = replace(self.noise, gain=gain, variance=variance)
+        return taken_by(noise, clean, rng, self.profile), np.zeros((GRID, GRID), np.int64)
 
 
-def camera_noise(
-    noise: CameraNoise, clean: NDArray[np.float32], rng: np.random.Generator, *, varied: bool
-) -> NDArray[np.float32]:
-    """Add a camera's noise to a clean image in [0, 1]; varied: of a random strength."""
-    factor = float(GAIN_SPREAD ** rng.uniform(-1, 1)) if varied else 1.0
-    stronger = CameraNoise(noise.gain * factor, noise.variance * factor, noise.low, noise.high)
-    return stronger.add(clean, rng)
+def taken_by(
+    camera: CameraNoise, clean: Array, rng: np.random.Generator, profile: Profile
+) -> Array:
+    """Add a camera's noise to a clean image about [0, 1]; photographs end as 8-bit values."""
+    noisy = camera.add(clean, rng)
+    return from_bytes(to_bytes(noisy)) if profile == "photo" else noisy
 
 
 @dataclass(frozen=True)
@@ -248,13 +242,3 @@ def complete(
             degraded = draw.batch.degraded[draw.distilled].to(device)
             clean[draw.distilled] = start(degraded).restored.float().cpu()
     return draw.batch._replace(clean=clean)
-
-
-def camera_pair(
-    noise: CameraNoise, clean: NDArray[np.float32], rng: np.random.Generator, microscopy: bool
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Pair a clean image about [0, 1] with its noisy self, as training sees both."""
-    noisy = camera_noise(noise, clean, rng, varied=False)
-    if microscopy:
-        return through_intensity_map(noisy, clean, rng)
-    return (np.rint(255 * np.clip(noisy, 0, 1)) / 255).astype(np.float32), clean

@@ -9,7 +9,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from napari_baryir.devices import MEMORY_SHARE, free_memory
 from napari_baryir.errors import DeviceError
-from napari_baryir.training.recipe import Frozen, LossSettings, OptimizerSettings
+from napari_baryir.training.recipe import LossSettings, OptimizerSettings, TrainingSettings
 
 Mode = Literal["frozen-encoder", "lora", "full"]
 
@@ -27,7 +27,7 @@ TRAINING_BYTES = {"gated": 110, "restormer": 5500}
 counted at 87 (gated, width 32) and 4,410 (restormer, width 48); a quarter is for the rest."""
 
 
-class FinetuneSettings(Frozen):
+class FinetuneSettings(TrainingSettings):
     """The settings of one fine-tuning; they meet `napari_baryir.training.recipe.StepSettings`."""
 
     mode: Mode = "frozen-encoder"
@@ -37,12 +37,6 @@ class FinetuneSettings(Frozen):
     """Name of the degradation; a new name is a new domain. None: "own", or the one that is made."""
     steps: PositiveInt = 1500
     """Most steps; fewer if the validation no longer improves."""
-    seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of everything random, the validation split among it."""
-    device: str = "auto"
-    """"auto", "cpu", "cuda", "cuda:1"."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Precision of autocast, as in recipes."""
     batch: PositiveInt | None = None
     """Samples per step, half of them rehearsal; None: what fits into free memory."""
     patch: PositiveInt | None = None

@@ -18,6 +18,7 @@ from napari_baryir.errors import DataError, InputError
 from napari_baryir.network import BaryIR
 from napari_baryir.steps import finish
 from napari_baryir.training.checkpoint import changed_keys, load_checkpoint, save_checkpoint
+from napari_baryir.training.data.made_pairs import plane_of
 from napari_baryir.training.finetune.low_rank import add_low_rank, merged_state
 from napari_baryir.training.finetune.material import Material
 from napari_baryir.training.finetune.plan import TuningPlan, make_plan
@@ -84,6 +85,8 @@ class TuningRun:
     unimproved: int = 0
     """Validations since the best."""
 
+    _KEPT = ("best_step", "best_weights", "best_prototypes", "unimproved")
+
     @property
     def folder(self) -> Path:
         """Return the folder of log and checkpoint: ``worms.run`` beside ``worms.safetensors``."""
@@ -120,15 +123,15 @@ class TuningRun:
 
     @torch.inference_mode()
     def look(self, model: BaryIR | None = None) -> Comparison:
-        """Restore the validation sample with the starting model and another; None: as `measure`."""
-        degraded, clean = self.plan.sample
+        """Restore a validation image with the starting model and another; None: as `measure`."""
+        degraded, clean = self.plan.shown
         x = degraded.to(self.device)
         tuned = (self.state.averaged if model is None else model.to(self.device)).eval()
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
             answers = [model(x).restored for model in (self.start, tuned)]
-        before, after = (_picture(answer) for answer in answers)
-        truth = None if clean is None else _picture(clean)
-        return Comparison(_picture(degraded), before, after, truth)
+        before, after = map(plane_of, answers)
+        truth = None if clean is None else plane_of(clean)
+        return Comparison(plane_of(degraded), before, after, truth)
 
     def best_model(self) -> BaryIR:
         """Build the network of the best weights, or that `share` of the way to them."""
@@ -169,11 +172,8 @@ class TuningRun:
                 "finetune": self.identity(),
                 "before": asdict(self.before),
                 "best": asdict(self.best),
-                "best_step": self.best_step,
-                "best_weights": self.best_weights,
-                "best_prototypes": self.best_prototypes,
-                "unimproved": self.unimproved,
-            },
+            }
+            | {name: getattr(self, name) for name in self._KEPT},
         )
         self.state.saved = self.state.step
 
@@ -192,8 +192,8 @@ class TuningRun:
             )
         self.state.load_dict(saved)
         self.before, self.best = Scores(**saved["before"]), Scores(**saved["best"])
-        self.best_step, self.unimproved = saved["best_step"], saved["unimproved"]
-        self.best_weights, self.best_prototypes = saved["best_weights"], saved["best_prototypes"]
+        for name in self._KEPT:
+            setattr(self, name, saved[name])
 
 
 def begin(
@@ -213,7 +213,7 @@ def begin(
     plan = make_plan(material, start, settings, *sizes)
     torch.manual_seed(settings.seed)
     model = tuned_copy(start, material.domains, settings)
-    state = state_around(model, plan.samples, settings.optimizer, device)
+    state = state_around(model, plan.counts, settings.optimizer, device)
     if start.prototypes is not None:
         for row, name in enumerate(start.domains):
             state.prototypes[material.domains.index(name)] = start.prototypes[row]
@@ -251,9 +251,9 @@ def tuned_copy(start: BaryIR, domains: tuple[str, ...], settings: FinetuneSettin
     return model
 
 
-def merit(scores: Scores, before: Scores) -> float:
-    """Compute mean PSNR of the user's images, less the loss of the old domains, dB."""
-    return scores.restored[YOURS] - forgotten(scores, before)
+def merit(scores: Scores, before: Scores, price: float = 1.0) -> float:
+    """Compute mean PSNR of the user's images, less the `price` of what was forgotten, dB."""
+    return scores.restored[YOURS] - price * forgotten(scores, before)
 
 
 def forgotten(scores: Scores, before: Scores) -> float:
@@ -292,7 +292,3 @@ def check_not_start(path: Path, start: Path) -> None:
     """Refuse to replace the starting model by its own offspring."""
     if path.exists() and start.exists() and path.samefile(start):
         raise InputError(f"output {path} is the starting model; choose another file")
-
-
-def _picture(image: Tensor) -> NDArray[np.float32]:
-    return np.asarray(image[0].float().permute(1, 2, 0).cpu().numpy(), np.float32)

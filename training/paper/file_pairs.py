@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from napari_baryir.errors import DataError
-from napari_baryir.training.data.images import middle, random_square, read_photo, spread, turn
+from napari_baryir.training.data.images import middle, random_patch, read_photo, spread
 from napari_baryir.training.data.made_pairs import Batch, to_tensor
 from napari_baryir.training.data.mixtures import GRID
 from napari_baryir.training.degradations import degrade
+from napari_baryir.training.degradations.files import from_bytes
 from napari_baryir.training.degradations.photo import noise_level
 from napari_baryir.training.paper.layouts import PairPaths
 from napari_baryir.training.processes import WHOLE, Share
@@ -104,15 +105,14 @@ class PairedDataset(Dataset[Batch]):
         self, files: DomainFiles, file: int, turn_of_sigma: int, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         both, sigma = files.read(file, turn_of_sigma)
-        field = turn(random_square(both, self.patch, rng), int(rng.integers(8)))
-        return _pair(field, sigma, rng)
+        return _pair(random_patch(both, self.patch, rng), sigma, rng)
 
 
 def _pair(
     both: NDArray[np.generic], sigma: float | None, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Part (H, W, 6) of 8 bits into degraded and clean, (H, W, 3) in [0, 1]; add noise."""
-    values = both.astype(np.float32) / np.float32(255)
+    values = from_bytes(both)
     degraded, clean = values[..., :3], values[..., 3:]
     if sigma is not None:
         degraded = degrade(clean, "noise", rng, level=noise_level(sigma)).image

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from napari_baryir.training.data.images import image_paths, listed
 
+SHORTEST_SIDE = 8
+"""Pixels; one cell of the latent grid."""
 LISTED = 5
 """Files of one kind of mistake that a message names before it counts the rest."""
 
@@ -37,6 +39,21 @@ class Layout:
     to which noise is added: each is its own partner."""
     clean_stem: Callable[[str], str] = str
     """Name (without suffix) of a degraded file to that of its clean one; usually the same."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A data set as it is published."""
+
+    layouts: tuple[Layout, ...]
+    """The likeliest first."""
+    count: int
+    """Its number of pairs."""
+
+    @property
+    def folders(self) -> str:
+        """Return the folders of degraded files that it may be in, for messages."""
+        return " or ".join(layout.degraded for layout in self.layouts)
 
 
 @dataclass(frozen=True)
@@ -97,20 +114,27 @@ def _gather(folders: Iterable[Path], layout: Layout) -> Found:
     return Found(tuple(pairs), tuple(problems))
 
 
-def size_problems(pairs: Iterable[PairPaths], smallest: int = 8) -> Iterator[str]:
-    """Name pairs that cannot be used, by the headers of their files.
+def set_problems(name: str, found: Found, expected: int, incomplete: bool) -> list[str]:
+    """List what is wrong with a data set of `expected` pairs, which may be `incomplete`."""
+    problems = [] if incomplete and found.pairs else list(found.problems)
+    if not found.pairs:
+        problems.append("there is nothing in it")
+    elif len(found.pairs) != expected and not incomplete:
+        problems.append(f"{len(found.pairs)} files; the published set has {expected}")
+    return [f"{name}: {problem}" for problem in (*problems, *_size_problems(found.pairs))]
 
-    A side of less than `smallest` pixels is too short. A clean file that many share is opened once.
-    """
-    clean_sizes: dict[Path, tuple[int, int] | str] = {}
+
+def _size_problems(pairs: Iterable[PairPaths]) -> Iterator[str]:
+    """Name pairs that cannot be used, by the headers of their files."""
+    clean_sizes: dict[Path, tuple[int, int] | str] = {}  # many pairs may share a clean file
     for pair in pairs:
         if pair.clean not in clean_sizes:
-            clean_sizes[pair.clean] = _size(pair.clean, smallest)
+            clean_sizes[pair.clean] = _size(pair.clean)
             if isinstance(problem := clean_sizes[pair.clean], str):
                 yield problem
         if pair.degraded == pair.clean:
             continue
-        size, clean_size = _size(pair.degraded, smallest), clean_sizes[pair.clean]
+        size, clean_size = _size(pair.degraded), clean_sizes[pair.clean]
         if isinstance(size, str):
             yield size
         elif size != clean_size and not isinstance(clean_size, str):
@@ -120,7 +144,7 @@ def size_problems(pairs: Iterable[PairPaths], smallest: int = 8) -> Iterator[str
             )
 
 
-def _size(path: Path, smallest: int) -> tuple[int, int] | str:
+def _size(path: Path) -> tuple[int, int] | str:
     """Read width and height of an RGB image from its header, or say what is wrong with it."""
     from PIL import Image, UnidentifiedImageError
 
@@ -131,6 +155,8 @@ def _size(path: Path, smallest: int) -> tuple[int, int] | str:
         return f"{path} cannot be read ({' '.join(str(error).split())}); repair it or take it out"
     if mode not in ("RGB", "RGBA", "P"):
         return f"{path} is not an RGB image but {mode!r}; give the colour version of the data set"
-    if min(size) < smallest:
-        return f"{path} is {size[0]} x {size[1]} pixels; every side must have {smallest} or more"
+    if min(size) < SHORTEST_SIDE:
+        return (
+            f"{path} is {size[0]} x {size[1]} pixels; every side must have {SHORTEST_SIDE} or more"
+        )
     return size

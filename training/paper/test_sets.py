@@ -8,15 +8,15 @@ from pathlib import Path
 
 from napari_baryir.errors import DataError, InputError
 from napari_baryir.training.data.images import refuse, spread
-from napari_baryir.training.evaluate.cases import Case, FilePair, SyntheticCase
+from napari_baryir.training.evaluate.cases import Case, FileCase, SyntheticCase
 from napari_baryir.training.paper.layouts import (
-    Found,
     Layout,
     PairPaths,
+    Published,
     after_rain,
     before_underscore,
     find_pairs,
-    size_problems,
+    set_problems,
 )
 from napari_baryir.training.paper.published_scores import TEST_SETS
 
@@ -38,6 +38,10 @@ LAYOUTS: dict[str, tuple[Layout, ...]] = {
         Layout("Rain100L/input", "../target", after_rain),
         Layout("Rain100L/rainy", "..", after_rain),
     ),
+    BSD68: tuple(
+        Layout(folder, ".")
+        for folder in ("denoise/bsd68", "denoise/BSD68", "CBSD68", "testsets/CBSD68")
+    ),
     "GoPro": (
         Layout("deblur/input", "../target"),
         Layout("GoPro/test/*/blur", "../sharp"),
@@ -50,14 +54,10 @@ LAYOUTS: dict[str, tuple[Layout, ...]] = {
         Layout("eval15/low", "../high"),
         Layout("*/eval15/low", "../high"),
     ),
-    BSD68: tuple(
-        Layout(folder, ".")
-        for folder in ("denoise/bsd68", "denoise/BSD68", "CBSD68", "testsets/CBSD68")
-    ),
 }
 """Name of a test set to its layouts. BSD68 are clean images in colour; their noise is seeded."""
 
-SETS = ("SOTS outdoor", "Rain100L", BSD68, "GoPro", "LOL-v1")
+SETS = tuple(LAYOUTS)
 """In the order of the paper."""
 
 
@@ -87,14 +87,15 @@ def list_paper_sets(
     cases: list[Case] = []
     problems: list[str] = []
     for name in sets or SETS:
-        found = find_pairs(root, LAYOUTS[name])
+        published = _published(name)
+        found = find_pairs(root, published.layouts)
         if found is None:
             if sets:
-                problems.append(f"{name} is not there: no folder {' or '.join(_folders(name))}")
+                problems.append(f"{name} is not there: no folder {published.folders}")
             else:
-                logger.warning("%s: no folder %s", name, " or ".join(_folders(name)))
+                logger.warning("%s: no folder %s", name, published.folders)
             continue
-        problems += _set_problems(name, found, incomplete)
+        problems += set_problems(name, found, published.count, incomplete)
         cases += _cases(name, spread(found.pairs, limit), seed)
     refuse(
         problems,
@@ -105,27 +106,19 @@ def list_paper_sets(
     if not cases:
         raise DataError(
             f"none of {', '.join(SETS)} is in {root}; expected folders such as "
-            f"{', '.join(_folders(name)[0] for name in SETS)}"
+            f"{', '.join(LAYOUTS[name][0].degraded for name in SETS)}"
         )
     return cases
 
 
-def _folders(name: str) -> list[str]:
-    return [layout.degraded for layout in LAYOUTS[name]]
-
-
-def _set_problems(name: str, found: Found, incomplete: bool) -> list[str]:
-    problems = [] if incomplete and found.pairs else list(found.problems)
-    expected = TEST_SETS[f"{BSD68} sigma 15" if name == BSD68 else name]
-    if len(found.pairs) != expected and not incomplete:
-        problems.append(f"{name} has {len(found.pairs)} images; the test set has {expected}")
-    return problems + list(size_problems(found.pairs))
+def _published(name: str) -> Published:
+    return Published(LAYOUTS[name], TEST_SETS[f"{BSD68} sigma 15" if name == BSD68 else name])
 
 
 def _cases(name: str, pairs: Sequence[PairPaths], seed: int) -> list[Case]:
     if name != BSD68:
         return [
-            FilePair(_name(pair.degraded), pair.degraded, pair.clean, domain=name, noisy=False)
+            FileCase(_name(pair.degraded), pair.degraded, pair.clean, domain=name, noisy=False)
             for pair in pairs
         ]
     return [

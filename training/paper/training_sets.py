@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from torch.utils.data import Dataset
@@ -12,13 +11,13 @@ from napari_baryir.training.data.images import refuse
 from napari_baryir.training.data.made_pairs import Batch
 from napari_baryir.training.paper.file_pairs import DomainFiles, PairedDataset, validation_of
 from napari_baryir.training.paper.layouts import (
-    Found,
     Layout,
     PairPaths,
+    Published,
     after_rain,
     before_underscore,
     find_pairs,
-    size_problems,
+    set_problems,
 )
 from napari_baryir.training.processes import WHOLE, Share
 from napari_baryir.training.recipe import DataSettings
@@ -27,28 +26,19 @@ from napari_baryir.training.validation import ValidationPair
 NOISE = "noise"
 
 
-@dataclass(frozen=True)
-class TrainingSet:
-    """The folders of a domain's files, and their number."""
-
-    layouts: tuple[Layout, ...]
-    files: int
-    """Number of files, as published."""
-
-
 TRAINING_SETS = {
     # BSD400 and WED together: clean files, to which noise is added.
-    NOISE: TrainingSet((Layout("Denoise", "."),), 400 + 4744),
+    NOISE: Published((Layout("Denoise", "."),), 400 + 4744),
     # Rain100L's training part.
-    "rain": TrainingSet((Layout("Derain/rainy", "../gt", after_rain),), 200),
+    "rain": Published((Layout("Derain/rainy", "../gt", after_rain),), 200),
     # RESIDE's outdoor training set: 2061 clean images under 35 hazes each.
-    "haze": TrainingSet((Layout("Dehaze/synthetic", "../original", before_underscore),), 72135),
+    "haze": Published((Layout("Dehaze/synthetic", "../original", before_underscore),), 72135),
     # GoPro, all frames in one folder, or in its sequences.
-    "blur": TrainingSet(
+    "blur": Published(
         (Layout("Deblur/blur", "../sharp"), Layout("Deblur/*/blur", "../sharp")), 2103
     ),
     # LOL-v1's our485.
-    "low light": TrainingSet(
+    "low light": Published(
         (Layout("low_light/low", "../high"), Layout("lowlight/low", "../high")), 485
     ),
 }
@@ -68,15 +58,19 @@ def load_paper_data(
     if not root.is_dir():
         raise DataError(
             f"there is no folder {settings.train!r}; give the one that holds "
-            f"{', '.join(_folders(domain) for domain in settings.batch)}"
+            f"{', '.join(TRAINING_SETS[domain].folders for domain in settings.batch)}"
         )
     problems: list[str] = []
     training: list[DomainFiles] = []
     validation: dict[str, tuple[int, DomainFiles]] = {}
     for index, domain in enumerate(settings.batch):
-        found = find_pairs(root, TRAINING_SETS[domain].layouts)
-        problems += _domain_problems(domain, found, settings.incomplete)
-        if found is None or not found.pairs:
+        published = TRAINING_SETS[domain]
+        found = find_pairs(root, published.layouts)
+        if found is None:
+            problems.append(f"{domain}: there is no folder {published.folders}")
+            continue
+        problems += set_problems(domain, found, published.count, settings.incomplete)
+        if not found.pairs:
             continue
         kept, held_out = hold_out(domain, found.pairs, settings.validation_images)
         if not kept:
@@ -92,14 +86,9 @@ def load_paper_data(
         "data.incomplete=true where only files are missing",
     )
     dataset = PairedDataset(
-        tuple(training),
-        settings.patch,
-        seed,
-        settings.batch,
-        settings.shuffled,
-        settings.epoch or None,
-        share,
-    )
+        tuple(training), settings.patch, seed, settings.batch, settings.shuffled,
+        settings.epoch or None, share,
+    )  # fmt: skip
     pairs = {
         domain: validation_of(files, index, settings.validation_images, settings.validation_side)
         for domain, (index, files) in validation.items()
@@ -134,19 +123,3 @@ def _scene(domain: str, pair: PairPaths) -> object:
     if pair.clean.parents[1].name == "Deblur":  # all in one folder, sequence-frame.png
         return pair.clean.stem.rpartition("-")[0] or pair.clean
     return pair.clean.parent
-
-
-def _folders(domain: str) -> str:
-    return " or ".join(layout.degraded for layout in TRAINING_SETS[domain].layouts)
-
-
-def _domain_problems(domain: str, found: Found | None, incomplete: bool) -> list[str]:
-    if found is None:
-        return [f"{domain}: there is no folder {_folders(domain)}"]
-    problems = [] if incomplete and found.pairs else [f"{domain}: {p}" for p in found.problems]
-    expected = TRAINING_SETS[domain].files
-    if not found.pairs:
-        problems.append(f"{domain}: there is nothing to train on")
-    elif len(found.pairs) != expected and not incomplete:
-        problems.append(f"{domain}: {len(found.pairs)} files; the published set has {expected}")
-    return problems + [f"{domain}: {problem}" for problem in size_problems(found.pairs)]

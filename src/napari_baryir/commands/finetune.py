@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_baryir.commands.arguments import add_device
 from napari_baryir.commands.console import StepsShown, Voice
-from napari_baryir.errors import InputError
+from napari_baryir.errors import InputError, in_words
 from napari_baryir.steps import Steps
 
 if TYPE_CHECKING:
@@ -119,10 +119,7 @@ def _settings(args: argparse.Namespace) -> FinetuneSettings:
     try:
         return FinetuneSettings(**given, resume=args.resume, turn=not args.no_turn)
     except ValidationError as error:
-        problems = "; ".join(
-            f"--{'.'.join(map(str, e['loc'])) or 'options'}: {e['msg']}" for e in error.errors()
-        )
-        raise InputError(problems) from None
+        raise InputError(in_words(error)) from None
 
 
 def _source(args: argparse.Namespace) -> GivenImages:
@@ -157,13 +154,21 @@ def _show(progress: FinetuneProgress, shown: StepsShown, voice: Voice) -> None:
         shown.show("measuring the starting model, image", measured.done, measured.total)
         return
     if progress.share is not None:
-        voice.note(f"old domains lost much: measured {progress.share:.0%} of the way")
+        voice.note(
+            f"old domains lost much: tried weights {progress.share:.0%} of the way from the "
+            "starting model"
+        )
         return
     shown.show("step", progress.step, progress.steps, progress.terms)
     if progress.scores is not None:
-        kept = f", best so far: step {progress.best_step}" if progress.step else ""
-        voice.note(f"step {progress.step}: {_as_text(progress.scores)}{kept}")
+        scores = _as_text(progress.scores)
+        if not progress.step:
+            voice.note(f"starting model: {scores}")
+            return
+        best = f"step {progress.best_step}" if progress.best_step else "the starting model"
+        voice.note(f"step {progress.step}: {scores}, best so far: {best}")
 
 
 def _as_text(scores: Scores) -> str:
-    return "PSNR " + "  ".join(f"{name} {value:.2f}" for name, value in scores.restored.items())
+    each = "  ".join(f"{name} {value:.2f}" for name, value in scores.restored.items())
+    return f"PSNR {each} dB"

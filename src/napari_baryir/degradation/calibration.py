@@ -13,18 +13,12 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError, field_validator, model_validator
 from scipy import ndimage, special
 
 from napari_baryir.domains import CLEAN, UNKNOWN
-from napari_baryir.errors import WeightsError
+from napari_baryir.errors import WeightsError, in_words
+from napari_baryir.network.config import Frozen
 
 Array = NDArray[np.float32]
 
@@ -38,11 +32,7 @@ HALF_SEVERITY = 0.1
 """The expected error |degraded - clean|, of the range, that is severity 0.5."""
 
 
-class _Fixed(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class SeverityCurve(_Fixed):
+class SeverityCurve(Frozen):
     """Severity within one domain: a coordinate along its residuals, then a rising curve."""
 
     direction: tuple[Number, ...]
@@ -68,7 +58,7 @@ class SeverityCurve(_Fixed):
         return np.interp(along, self.inputs, self.errors).astype(np.float32)
 
 
-class Calibration(_Fixed):
+class Calibration(Frozen):
     """Everything that turns projected residuals into an estimate, but the projection itself."""
 
     version: Literal[1] = 1
@@ -186,9 +176,9 @@ class Reading:
         try:
             calibration = Calibration.model_validate(stored)
         except ValidationError as error:
-            what = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
             raise WeightsError(
-                f"the calibration of '{name}' cannot be read ({what}); run napari-baryir calibrate"
+                f"the calibration of '{name}' cannot be read ({in_words(error)}); "
+                "run napari-baryir calibrate"
             ) from None
         directions = subspace.detach().cpu().numpy().astype(np.float32)
         width = getattr(model, "evidence_width", directions.shape[-1])

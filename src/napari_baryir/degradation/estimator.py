@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any, cast
 
 import numpy as np
@@ -9,14 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from napari_baryir.degradation.results import Contributions
 from napari_baryir.devices import Precision
 from napari_baryir.network import BaryIR
 from napari_baryir.network.baryir import Latents
 from napari_baryir.restoration.engine import MemoryAware
 
-PARTS = ("barycenter", "residual", "shapley_barycenter", "shapley_residual", "total")
+PARTS = tuple(part.name for part in fields(Contributions))
 """The maps of `Contributions`, in the order in which the engine gives them."""
-
 
 BOTH = ((True, True), (True, False), (False, True), (False, False))
 """Presence of the barycenter and of the residual in the four images that contributions compare."""
@@ -94,11 +95,6 @@ class EstimateEngine(MemoryAware):
                 restored = network.decode(x, latents, use_barycenter=b, use_residual=r, **seen)
             decoded.append(restored[0].float())
         both, only_b, only_r, neither = decoded
-        parts: dict[str, Any] = {
-            "barycenter": both - only_r,
-            "residual": both - only_b,
-            "shapley_barycenter": ((both - only_r) + (only_b - neither)) / 2,
-            "shapley_residual": ((both - only_b) + (only_r - neither)) / 2,
-            "total": both - neither,
-        }
-        return torch.stack([parts[name] for name in PARTS])
+        without_b, without_r = both - only_r, both - only_b
+        of_b, of_r = (without_b + (only_b - neither)) / 2, (without_r + (only_r - neither)) / 2
+        return torch.stack([without_b, without_r, of_b, of_r, both - neither])

@@ -120,7 +120,7 @@ def _judged(cells: LazyArray, reading: Reading) -> LazyArray:
 
 
 def _judge(block: Array, calibration: Calibration) -> Array:
-    """Cells (..., h, w, d + 1) to probabilities and severity, (..., h, w, K + 1)."""
+    """Turn cells (..., h, w, d + 1) into probabilities and severity, (..., h, w, K + 1)."""
     h, w, numbers = block.shape[-3:]
     planes = []
     for cells in block.reshape(-1, h, w, numbers):

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from napari_baryir.imaging.intensity import NETWORK_HIGH, NETWORK_LOW
 from napari_baryir.network import BaryIR
-from napari_baryir.network.scene import CELL, Scene
+from napari_baryir.network.layers import CELL
+from napari_baryir.network.scene import Scene
 
 LEAST_SIDE = 16
 """Height and width of the smallest picture, pixels: the margins of the spectrum reflect 12."""

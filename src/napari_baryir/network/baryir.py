@@ -46,7 +46,7 @@ class BaryIR(nn.Module):
     config
         The backbone, its depth and its width.
     domains
-        Names of the degradations that the weights were trained on, in the order of `prototypes`.
+        The domains that the weights were trained on, in the order of `prototypes`.
     """
 
     size_multiple = 8
@@ -69,10 +69,7 @@ class BaryIR(nn.Module):
         self.subspace: Tensor | None
         """(d, D): the directions of the residual that the estimates look at; with `calibration`."""
         self.register_buffer("subspace", None)
-        encoder, barycenter_map, decoder = _parts(config, domains)
-        self.encoder = encoder
-        self.barycenter_map = barycenter_map
-        self.decoder = decoder
+        self.encoder, self.barycenter_map, self.decoder = _parts(config, domains)
         gated = config if isinstance(config, GatedConfig) else None
         self.scene_side = gated.scene if gated is not None else 0
         """Long side of the reduced picture that `look` wants; 0 for networks without a scene."""
@@ -91,15 +88,8 @@ class BaryIR(nn.Module):
     def for_domains(self, domains: tuple[str, ...]) -> BaryIR:
         """Return the same network for other domains, without prototypes and calibration.
 
-        Parameters
-        ----------
-        domains
-            New degradations get residual directions of their own, orthogonal to the others'.
-
-        Raises
-        ------
-        InputError
-            If one of them is corrected by physics that this network has not learnt.
+        New degradations get residual directions of their own, orthogonal to the others'. Raises
+        `InputError` if one of them is corrected by physics that this network has not learnt.
         """
         model = BaryIR(self.config, domains=domains)
         new = [name for name in PHYSICS if (name in domains) != (name in self.domains)]
@@ -136,13 +126,7 @@ class BaryIR(nn.Module):
         return weight.numel()
 
     def encode(self, x: Tensor) -> Latents:
-        """Embed an image.
-
-        Parameters
-        ----------
-        x
-            (B, 3, H, W), about [0, 1]; H and W multiples of 8.
-        """
+        """Embed images, (B, 3, H, W), about [0, 1]; H and W are multiples of 8."""
         # z - b is a small difference of large numbers: under autocast the encoder and T may compute
         # in 16 bits inside, but z, b and r themselves are float32.
         source, skips = self.encoder(x)
@@ -152,27 +136,17 @@ class BaryIR(nn.Module):
     def look(
         self, reduced: Tensor, *, use_barycenter: bool = True, use_residual: bool = True
     ) -> Scene | None:
-        """Decide what is coarse, once for a whole plane.
+        """Decide what is coarse, once for a whole plane: every tile of it reads the decision.
 
-        Parameters
-        ----------
-        reduced
-            The whole plane reduced to `scene_size`, (B, 3, h, w), about [0, 1].
-        use_barycenter, use_residual
-            When False, zeros stand in for that embedding.
-
-        Returns
-        -------
-        Scene
-            The decision that every tile of the plane reads; None for networks without a scene.
+        `reduced` is the plane reduced to `scene_size`, (B, 3, h, w), about [0, 1]. Without
+        `use_barycenter` or `use_residual` zeros stand in for that embedding. Returns None for
+        networks without a scene.
         """
         if not self.scene_side:
             return None
+        latents = self.encode(reduced)
         return self.decide(
-            reduced,
-            self.encode(reduced),
-            use_barycenter=use_barycenter,
-            use_residual=use_residual,
+            reduced, latents, use_barycenter=use_barycenter, use_residual=use_residual
         )
 
     def decide(
@@ -184,9 +158,9 @@ class BaryIR(nn.Module):
         use_residual: bool = True,
     ) -> Scene:
         """Decide as `look`, with the embeddings of the reduced picture at hand."""
-        b = latents.barycenter if use_barycenter else torch.zeros_like(latents.barycenter)
-        r = latents.residual if use_residual else torch.zeros_like(latents.residual)
-        scene: Scene = self._gated.look(reduced, b, r)
+        b, r = latents.barycenter, latents.residual
+        used = _or_zeros(b, use_barycenter), _or_zeros(r, use_residual)
+        scene: Scene = self._gated.look(reduced, *used)
         return scene
 
     @property
@@ -199,15 +173,9 @@ class BaryIR(nn.Module):
     ) -> Tensor:
         """Return the features that estimates read, (B, evidence_width, H/8, W/8), float32.
 
-        They are the residual of each place, and for networks with a scene also that of the scene
-        there. Haze and darkness show in the whole of a picture only.
-
-        Parameters
-        ----------
-        latents
-            The embeddings of a tile.
-        scene, place
-            As of `decode`.
+        They are the residual of each place of a tile, and for networks with a scene also that of
+        the scene there: haze and darkness show in the whole of a picture only. `scene` and `place`
+        are as of `decode`.
         """
         own = latents.residual.float()
         if scene is None:
@@ -247,31 +215,27 @@ class BaryIR(nn.Module):
         use_barycenter, use_residual
             When False, zeros stand in for that embedding wherever the decoder reads it.
         """
-        b, r = latents.barycenter, latents.residual
+        r = latents.residual
         amounts = as_amounts(removed, x.shape[0], len(self.degradations))
         if amounts is not None and self.subspaces is not None:
             r = self.subspaces.keep(r, amounts)
-        b = b if use_barycenter else torch.zeros_like(b)
-        r = r if use_residual else torch.zeros_like(r)
+        features = _or_zeros(latents.barycenter, use_barycenter), _or_zeros(r, use_residual)
+        restored: Tensor
         if not self.scene_side:
-            restored: Tensor = self.decoder(x, b, r, latents.skips)
+            restored = self.decoder(x, *features, latents.skips)
             return restored
         if scene is None:
             scene = self.look(self.reduce(x))
-        assert scene is not None
         seen = scene, whole(x.shape[0]) if place is None else place
-        amounts_by_name = self._named(removed, x.shape[0])
-        restored = self.decoder(x, b, r, latents.skips, seen, amounts_by_name)
+        restored = self.decoder(x, *features, latents.skips, seen, self._by_name(amounts))
         return restored
 
     def correct(self, reduced: Tensor, scene: Scene, removed: Tensor | None = None) -> Tensor:
         """Correct what is coarse in the reduced picture itself, (B, 3, h, w)."""
-        amounts = self._named(removed, len(reduced))
-        physics = self._gated.head.physics
-        return correct(reduced.float(), scene, scene.maps, physics, amounts)
+        amounts = self._by_name(as_amounts(removed, len(reduced), len(self.degradations)))
+        return correct(reduced.float(), scene, scene.maps, self._gated.head.physics, amounts)
 
-    def _named(self, removed: Tensor | None, batch: int) -> dict[str, Tensor]:
-        amounts = as_amounts(removed, batch, len(self.degradations))
+    def _by_name(self, amounts: Tensor | None) -> dict[str, Tensor]:
         if amounts is None:
             return {}
         columns = amounts[:, :, None, None, None].unbind(dim=1)
@@ -286,6 +250,10 @@ class BaryIR(nn.Module):
         latents = self.encode(x)
         restored = self.decode(x, latents)
         return BaryIROutput(restored, latents.source, latents.barycenter, latents.residual)
+
+
+def _or_zeros(embedding: Tensor, used: bool) -> Tensor:
+    return embedding if used else torch.zeros_like(embedding)
 
 
 def _parts(

@@ -16,16 +16,18 @@ from pydantic import (
     model_validator,
 )
 
-from napari_baryir.errors import InputError
+from napari_baryir.errors import InputError, in_words
 
 Blocks = Annotated[int, Field(ge=0, le=64)]
 
 
-class _Frozen(BaseModel):
+class Frozen(BaseModel):
+    """Settings that do not change and know no further keys."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class GatedConfig(_Frozen):
+class GatedConfig(Frozen):
     """Compact network of gated convolution blocks on a half-resolution stem.
 
     Levels are H/2 (`width` channels), H/4 (twice as many) and H/8 (four times as many).
@@ -73,7 +75,7 @@ class GatedConfig(_Frozen):
         return size
 
 
-class PromptConfig(_Frozen):
+class PromptConfig(Frozen):
     """Prompts of the decoder, as in PromptIR (Potlapalli et al., NeurIPS 2023).
 
     Three places with five components each, as there. Each triple is for H/8, H/4 and H/2.
@@ -88,7 +90,7 @@ class PromptConfig(_Frozen):
     """Channels of the prompts."""
 
 
-class RestormerConfig(_Frozen):
+class RestormerConfig(Frozen):
     """The published network ("BaryNet"): transformer blocks with transposed attention.
 
     Defaults are the published values.
@@ -126,22 +128,11 @@ _ADAPTER: TypeAdapter[GatedConfig | RestormerConfig] = TypeAdapter(BaryIRConfig)
 
 
 def parse_config(mapping: Mapping[str, Any]) -> GatedConfig | RestormerConfig:
-    """Make a configuration from plain values, for instance from a weights file.
+    """Make a configuration from plain values by field name; ``backbone`` says which kind.
 
-    Parameters
-    ----------
-    mapping
-        Field names to values; ``backbone`` says which kind.
-
-    Raises
-    ------
-    InputError
-        If a key is unknown or a value does not fit its field.
+    Raises `InputError` if a key is unknown or a value does not fit its field.
     """
     try:
         return _ADAPTER.validate_python(dict(mapping))
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()
-        )
-        raise InputError(f"not a valid network configuration: {problems}") from None
+        raise InputError(f"not a valid network configuration: {in_words(error)}") from None

@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from napari_baryir.network.banks import DeblurringBank, KernelBank
 from napari_baryir.network.config import GatedConfig
 from napari_baryir.network.layers import (
+    STATISTICS,
     LayerNorm2d,
+    cell_statistics,
     norm_in_full_precision,
     start_at_zero,
     window_mean,
@@ -25,9 +27,6 @@ from napari_baryir.network.spectrum import LogSpectrum, SpectrumReader
 
 MAX_LOG_GAIN = 3.0
 """Bound on the log of the coarse gain: 20 times, more than the darkest training image needs."""
-
-CELL_STATISTICS = 9
-"""Channels of `cell_statistics`."""
 
 
 def _gate(x: Tensor) -> Tensor:
@@ -57,15 +56,9 @@ class GatedBlock(nn.Module):
 class ContextBlock(nn.Module):
     """Depthwise gated block with channel attention over a window, then a gated feed-forward part.
 
-    Parameters
-    ----------
-    channels
-        C; input and output are (B, C, H, W).
-    context
-        Half-width of the attention's window, in cells. A window instead of the whole input: patches
-        in training, tiles and whole images then see the same statistics.
-    starts_as_identity
-        Whether the last layer of each part starts at zero.
+    (B, C, H, W) to the same. `context` is the half-width of the attention's window, in cells: with
+    a window instead of the whole input, patches in training, tiles and whole images see the same
+    statistics. With `starts_as_identity` the last layer of each part starts at zero.
     """
 
     def __init__(self, channels: int, context: int, *, starts_as_identity: bool = True) -> None:
@@ -92,14 +85,6 @@ class ContextBlock(nn.Module):
         return x + update
 
 
-def cell_statistics(x: Tensor) -> Tensor:
-    """Return mean, minimum (dark channel; He et al., CVPR 2009) and maximum of each 8x8 cell.
-
-    (B, 3, H, W) to (B, 9, H/8, W/8).
-    """
-    return torch.cat((F.avg_pool2d(x, 8), -F.max_pool2d(-x, 8), F.max_pool2d(x, 8)), dim=1)
-
-
 def _blocks(channels: int, count: int) -> nn.Sequential:
     return nn.Sequential(*(GatedBlock(channels) for _ in range(count)))
 
@@ -123,7 +108,7 @@ class Encoder(nn.Module):
         self.down1 = nn.Conv2d(c1, c2, 2, stride=2)
         self.level2 = _blocks(c2, n2)
         self.down2 = nn.Conv2d(c2, c3, 2, stride=2)
-        self.statistics = nn.Conv2d(CELL_STATISTICS, c3, 1)
+        self.statistics = nn.Conv2d(STATISTICS, c3, 1)
         self.log_spectrum = LogSpectrum(config.context)
         self.spectrum = SpectrumReader(config.spectrum, c3) if config.spectrum else None
         self.level3 = _context_blocks(c3, n3, config.context)
@@ -183,14 +168,8 @@ class Decoder(nn.Module):
 
     Haze, darkness and background are coarse: they are corrected first, and the fine decoder sees
     the corrected image and adds texture. With a scene the correction is physical and decided once
-    for the whole plane; without one, it is a gain and an offset per colour on the H/8 grid.
-
-    Parameters
-    ----------
-    config
-        The sizes, and the parts that there are.
-    domains
-        Names of the degradations; those of `PHYSICS` among them are corrected by physics.
+    for the whole plane, for those of `domains` that `PHYSICS` has; without one, it is a gain and an
+    offset per colour on the H/8 grid.
     """
 
     def __init__(self, config: GatedConfig, domains: tuple[str, ...] = ()) -> None:
@@ -201,7 +180,7 @@ class Decoder(nn.Module):
         self.level3 = _context_blocks(c3, n3, config.context)
         self.context = config.context
         # ReLU units that only dark, or only hazy, places switch on learn undisturbed by the rest.
-        self.coarse_hidden = nn.Conv2d(c3 + CELL_STATISTICS, c3, 1)
+        self.coarse_hidden = nn.Conv2d(c3 + STATISTICS, c3, 1)
         self.head: SceneHead | None = None
         if config.scene:
             self.head = SceneHead(c3, tuple(name for name in PHYSICS if name in domains))
@@ -267,16 +246,10 @@ class Decoder(nn.Module):
         seen: tuple[Scene, Tensor] | None = None,
         amounts: dict[str, Tensor] | None = None,
     ) -> Tensor:
-        """Restore a tile.
+        """Restore a tile x from its embeddings and the encoder's features.
 
-        Parameters
-        ----------
-        x, b, r, skips
-            The tile, its embeddings and the encoder's features.
-        seen
-            The scene and the tile's place in it, as in `at_place`; for networks with a scene.
-        amounts
-            Domain to (B, 1, 1, 1), how much of it to remove; empty for all.
+        `seen` are the scene and the tile's place in it, as in `at_place`, for networks with a
+        scene. `amounts` is how much of a domain to remove, (B, 1, 1, 1); empty for all.
         """
         amounts = amounts or {}
         e1, e2, *spectrum = skips

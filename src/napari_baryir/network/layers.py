@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn import functional
 
+CELL = 8
+"""Pixels a side of the cells of the latent grid, H/8 x W/8."""
+STATISTICS = 9
+"""Channels of `cell_statistics`."""
 FEW_CHANNELS = 8
 """Below that many a mean over windows is taken plane by plane."""
 
 
 class LayerNorm2d(nn.Module):
-    """Layer norm over the channels of each pixel.
-
-    Parameters
-    ----------
-    channels
-        Number of channels C.
-    eps
-        Added to the variance.
-    """
+    """Layer norm over the C `channels` of each pixel; `eps` is added to the variance."""
 
     def __init__(self, channels: int, eps: float = 1e-6) -> None:
         super().__init__()
@@ -31,28 +27,15 @@ class LayerNorm2d(nn.Module):
         """Normalise ``x``, (B, C, H, W), fastest when it is channels-last."""
         # On the channels-last view the channels are the last, contiguous dimension: one fused
         # kernel and no copy, against several passes over memory along dimension 1.
-        y = functional.layer_norm(
-            x.permute(0, 2, 3, 1), self.weight.shape, self.weight, self.bias, self.eps
-        )
+        y = F.layer_norm(x.permute(0, 2, 3, 1), self.weight.shape, self.weight, self.bias, self.eps)
         return y.permute(0, 3, 1, 2)
 
 
 def norm_in_full_precision(norm: nn.Module, x: Tensor) -> Tensor:
     """Apply a norm in the precision of its weights (float32), whatever autocast says.
 
-    For z and b: their difference r is a few per cent of them, which is rounding noise in 16 bits.
-
-    Parameters
-    ----------
-    norm
-        Module with floating-point parameters.
-    x
-        (B, C, H, W), any floating dtype.
-
-    Returns
-    -------
-    Tensor
-        (B, C, H, W), in the dtype of the norm's parameters.
+    (B, C, H, W), any floating dtype, to the same. For z and b: their difference r is a few per cent
+    of them, which is rounding noise in 16 bits.
     """
     dtype = next(norm.parameters()).dtype
     with torch.autocast(x.device.type, enabled=False):
@@ -83,6 +66,15 @@ def window_mean(x: Tensor, half_width: int) -> Tensor:
         rows = (band(height) @ rows).reshape(batch, height, width, channels)
         mean = band(width) @ rows
     return mean.to(x.dtype).permute(0, 3, 1, 2)
+
+
+def cell_statistics(x: Tensor) -> Tensor:
+    """Return mean, minimum (dark channel; He et al., CVPR 2009) and maximum of each cell.
+
+    (B, 3, H, W) to (B, 9, H/8, W/8).
+    """
+    means, least = F.avg_pool2d(x, CELL), -F.max_pool2d(-x, CELL)
+    return torch.cat((means, least, F.max_pool2d(x, CELL)), dim=1)
 
 
 def start_at_zero(layer: nn.Module) -> None:

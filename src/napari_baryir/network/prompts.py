@@ -28,17 +28,9 @@ class PromptGeneration(nn.Module):
     that a window would not make tiles agree. A tile's prompt therefore depends on that tile's
     content, and, since the components are stretched over the tile, on where a place lies in it.
 
-    Parameters
-    ----------
-    features
-        Number of channels C of the features.
-    length
-        Number of components N.
-    channels
-        Number of channels P of the prompt.
-    size
-        Side S of the components. They are resized to the features, so that no parameter depends on
-        the size of the image.
+    `features` are the channels C of the features, `length` the number N of components, `channels`
+    those of the prompt, P, and `size` the side S of the components, which are resized to the
+    features, so that no parameter depends on the size of the image.
     """
 
     def __init__(self, features: int, *, length: int, channels: int, size: int) -> None:
@@ -52,7 +44,7 @@ class PromptGeneration(nn.Module):
         return torch.softmax(self.choose(features.mean((2, 3))), dim=1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Prompt for ``features``: (B, C, H, W) to (B, P, H, W)."""
+        """Make the prompt for ``features``: (B, C, H, W) to (B, P, H, W)."""
         # Mixed before it is resized: both are linear, and the components are small.
         mixed = self.weights(features) @ self.components.flatten(1)  # (B, P S S)
         mixed = mixed.unflatten(1, self.components.shape[1:])  # (B, P, S, S)
@@ -64,27 +56,12 @@ class PromptGeneration(nn.Module):
 class PromptBlock(nn.Module):
     """Let features interact with the prompt that is made for them: (B, C, H, W) to the same.
 
-    Parameters
-    ----------
-    features
-        Number of channels C of the features.
-    length, channels, size
-        Length, channels and size of the prompt, as for `PromptGeneration`.
-    heads
-        Attention heads; divides C + `channels`.
-    expansion
-        Expansion of the feed-forward part.
+    `heads` of the attention divide C + `channels`; `expansion` is that of the feed-forward part.
+    The others are as for `PromptGeneration`.
     """
 
     def __init__(
-        self,
-        features: int,
-        *,
-        length: int,
-        channels: int,
-        size: int,
-        heads: int,
-        expansion: float,
+        self, features: int, *, length: int, channels: int, size: int, heads: int, expansion: float
     ) -> None:
         super().__init__()
         self.prompt = PromptGeneration(features, length=length, channels=channels, size=size)

@@ -28,13 +28,7 @@ the blocks that read prompts."""
 
 
 class Encoder(nn.Module):
-    """E: an image becomes the source embedding z, and features for the skips.
-
-    Parameters
-    ----------
-    config
-        Depths, width D and heads.
-    """
+    """E: an image becomes the source embedding z, and features for the skips."""
 
     def __init__(self, config: RestormerConfig) -> None:
         super().__init__()
@@ -64,12 +58,7 @@ class Encoder(nn.Module):
 class BarycenterMap(nn.Module):
     """T: the source embedding becomes the degradation-agnostic one.
 
-    Parameters
-    ----------
-    config
-        Depth, width and heads.
-    norm
-        The encoder's norm, to be used for b as well; None makes an own one.
+    `norm` is the encoder's, to be used for b as well; None makes an own one.
     """
 
     def __init__(self, config: RestormerConfig, norm: nn.Module | None) -> None:
@@ -152,21 +141,9 @@ class Decoder(nn.Module):
         self.prompt3, self.prompt2, self.prompt1 = _prompt_blocks(config, (4 * d, 4 * d, 2 * d))
 
     def forward(self, x: Tensor, b: Tensor, r: Tensor, skips: tuple[Tensor, ...]) -> Tensor:
-        """Restore an image.
+        """Restore the image x that was encoded: (B, 3, H, W) to the same, not clamped.
 
-        Parameters
-        ----------
-        x
-            The image that was encoded, (B, 3, H, W).
-        b, r
-            Barycenter and residual, (B, 8D, H/8, W/8).
-        skips
-            The encoder's features at H, H/2 and H/4.
-
-        Returns
-        -------
-        Tensor
-            (B, 3, H, W), not clamped.
+        `b` and `r` are (B, 8D, H/8, W/8), `skips` the encoder's features at H, H/2 and H/4.
         """
         p1, p2, p3 = self.pyramid(r)
         e1, e2, e3 = skips
@@ -187,7 +164,7 @@ class Decoder(nn.Module):
 
 
 def _prompt_blocks(config: RestormerConfig, features: tuple[int, int, int]) -> list[nn.Module]:
-    """Prompt blocks at H/8, H/4 and H/2; what changes nothing where there are none."""
+    """Make the prompt blocks at H/8, H/4 and H/2; without prompts they change nothing."""
     prompts = config.prompts
     if prompts is None:
         return [nn.Identity() for _ in features]
@@ -205,13 +182,7 @@ def _prompt_blocks(config: RestormerConfig, features: tuple[int, int, int]) -> l
 
 
 def _check_heads(config: RestormerConfig) -> None:
-    """Refuse widths that do not divide into heads.
-
-    Raises
-    ------
-    InputError
-        Naming the level.
-    """
+    """Raise `InputError` for widths that do not divide into heads."""
     d, h = config.width, config.heads
     needs = [(d * 2**i, h[i]) for i in range(4)] + [(2 * d, h[0]), (2 * d, NOISE_HEADS)]
     if config.prompts is not None:

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_baryir.network.layers import start_at_zero, window_mean
+from napari_baryir.network.layers import CELL, STATISTICS, start_at_zero, window_mean
 
 PHYSICS = ("low light", "haze", "background")
 """Domains that are corrected by physics, in the order in which they are undone."""
@@ -32,9 +32,6 @@ BRIGHT = 20.0
 """How strongly airlight is looked for where the dark channel (He et al., CVPR 2009) is bright."""
 GUIDED_RADIUS, GUIDED_EPSILON = 6, 1e-3
 """The guided filter (He et al., ECCV 2010): pixels of the reduced picture, and squared range."""
-CELL = 8
-STATISTICS = 9
-"""Channels of the cell statistics, mean, minimum and maximum of each colour."""
 
 
 class Scene(NamedTuple):
@@ -68,17 +65,11 @@ def scene_size(height: int, width: int, side: int) -> tuple[int, int]:
 
 
 def at_place(maps: Tensor, place: Tensor, size: tuple[int, int]) -> Tensor:
-    """Sample maps of a scene at the pixels of tiles, bilinearly.
+    """Sample maps of a scene, (B, P, h, w), at the pixels of tiles, bilinearly.
 
-    Parameters
-    ----------
-    maps
-        (B, P, h, w), over the whole plane.
-    place
-        (B, 4): top, left, height and width of each tile, as parts of the plane's height and width.
-        Tiles may reach beyond the plane, where its edge continues.
-    size
-        Height and width of the tiles, in pixels.
+    `place` is top, left, height and width of each tile, (B, 4), as parts of the plane's height and
+    width. Tiles may reach beyond the plane, where its edge continues. `size` is height and width of
+    the tiles in pixels.
     """
     place = place.to(maps)
     down = (torch.arange(size[0], device=maps.device, dtype=maps.dtype) + 0.5) / size[0]
@@ -86,11 +77,7 @@ def at_place(maps: Tensor, place: Tensor, size: tuple[int, int]) -> Tensor:
     y = place[:, 0, None] + place[:, 2, None] * down
     x = place[:, 1, None] + place[:, 3, None] * right
     grid = torch.stack(
-        (
-            x[:, None, :].expand(-1, size[0], -1),
-            y[:, :, None].expand(-1, -1, size[1]),
-        ),
-        dim=-1,
+        (x[:, None, :].expand(-1, size[0], -1), y[:, :, None].expand(-1, -1, size[1])), dim=-1
     )
     return F.grid_sample(maps, grid * 2 - 1, padding_mode="border", align_corners=False)
 
@@ -103,20 +90,11 @@ def whole(batch: int) -> Tensor:
 def correct(
     x: Tensor, scene: Scene, maps: Tensor, physics: tuple[str, ...], amounts: dict[str, Tensor]
 ) -> Tensor:
-    """Undo what is coarse.
+    """Undo what is coarse in x, (B, 3, H, W).
 
-    Parameters
-    ----------
-    x
-        (B, 3, H, W).
-    scene
-        The decision, of which `airlight` and `curve` are read.
-    maps
-        (B, P, H, W): its maps at the pixels of `x`.
-    physics
-        Names of the P maps.
-    amounts
-        Domain to (B, 1, 1, 1): how much of it to undo; 1 where the domain is absent.
+    Of `scene` the airlight and the curve are read; `maps` are its maps at the pixels of x, (B, P,
+    H, W), and `physics` their names. `amounts` is how much of a domain to undo, (B, 1, 1, 1); a
+    domain that is absent is undone wholly.
     """
     one = x.new_ones(())
     for number, name in enumerate(physics):
@@ -136,12 +114,8 @@ def correct(
 class SceneHead(nn.Module):
     """Embeddings of a reduced picture to the decision for its scene.
 
-    Parameters
-    ----------
-    channels
-        D, the channels of the embeddings b and r and of the decoder's features.
-    physics
-        The domains of `PHYSICS` that the network knows.
+    `channels` are D, of the embeddings b and r and of the decoder's features; `physics` the domains
+    of `PHYSICS` that the network knows.
     """
 
     def __init__(self, channels: int, physics: tuple[str, ...]) -> None:

@@ -10,11 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_baryir.network.layers import start_at_zero, window_mean
+from napari_baryir.network.layers import CELL, start_at_zero, window_mean
 
 SIDE = 32
-"""Side of the windows whose spectra are taken, pixels; one around each cell of 8 pixels."""
-CELL = 8
+"""Side of the windows whose spectra are taken, pixels; one around each cell."""
 BINS = SIDE * (SIDE // 2 + 1)
 FEATURES = BINS + 1
 """Channels of `LogSpectrum`."""
@@ -39,12 +38,7 @@ class LogSpectrum(nn.Module):
     (B, 3, H, W), about [0, 1], H and W multiples of 8, to (B, FEATURES, H/8, W/8): for each
     frequency how far the log power is above that of natural images (which falls with the square of
     the frequency), and last the mean over frequencies. The mean over colours is looked at. No
-    gradient runs through it.
-
-    Parameters
-    ----------
-    half_width
-        The power is averaged over ``2 * half_width + 1`` cells in each direction.
+    gradient runs through it. The power is averaged over ``2 * half_width + 1`` cells each way.
     """
 
     taper: Tensor
@@ -76,12 +70,6 @@ class LogSpectrum(nn.Module):
         mean = log_power.mean(dim=1, keepdim=True)
         shape = log_power.sub_(mean + self.expected[:, None, None]).mul_(0.5)
         return torch.cat((shape, (mean - MEAN_LOG) / SPREAD_LOG), dim=1)
-
-
-def log_spectrum(image: Tensor, half_width: int) -> Tensor:
-    """Return the `LogSpectrum` of images where no network is at hand."""
-    answer: Tensor = LogSpectrum(half_width).to(image.device)(image)
-    return answer
 
 
 class SpectrumReader(nn.Module):

@@ -12,16 +12,9 @@ from torch import Tensor, nn
 
 
 class ResidualSubspaces(nn.Module):
-    """Orthonormal directions of the residual, some for each of K degradations.
+    """Orthonormal directions of the residual: `rank` R for each of `domains` K degradations.
 
-    Parameters
-    ----------
-    domains
-        K.
-    rank
-        R, directions of each.
-    channels
-        D, of the residual; at least K R.
+    `channels` are D, of the residual; at least K R.
     """
 
     def __init__(self, domains: int, rank: int, channels: int) -> None:
@@ -38,14 +31,9 @@ class ResidualSubspaces(nn.Module):
         return basis
 
     def keep(self, r: Tensor, amounts: Tensor) -> Tensor:
-        """Take out of r what belongs to degradations that are not to be removed.
+        """Take out of r, (B, D, h, w) float32, what belongs to degradations that are to stay.
 
-        Parameters
-        ----------
-        r
-            (B, D, h, w), float32.
-        amounts
-            (B, K): 1 for a degradation that is to be removed, 0 for one that is to stay.
+        `amounts` are (B, K): 1 for a degradation that is to be removed, 0 for one that is to stay.
         """
         basis = self.basis()
         along = torch.einsum("krd,bdhw->bkrhw", basis, r - self.centre[:, None, None])
@@ -55,14 +43,8 @@ class ResidualSubspaces(nn.Module):
         """Penalise the part of a residual outside of its own degradation's subspace.
 
         The mean over embeddings of ``1 - |U_k (r - c)|^2 / |r - c|^2``. Embeddings of other
-        sources, clean ones, move the centre c to their mean.
-
-        Parameters
-        ----------
-        residuals
-            (N, D).
-        sources
-            (N,), int64: a number below K for a degradation, another for clean.
+        sources, clean ones, move the centre c to their mean. `residuals` are (N, D); `sources` (N,)
+        int64, a number below K for a degradation, another for clean.
         """
         known = sources < self.domains
         away = residuals[known] - self.centre

@@ -15,12 +15,12 @@ NORM_FLOOR = 1e-12
 
 
 def conv1x1(channels_in: int, channels_out: int) -> nn.Conv2d:
-    """1x1 convolution without bias."""
+    """Make a 1x1 convolution without bias."""
     return nn.Conv2d(channels_in, channels_out, 1, bias=False)
 
 
 def conv3x3(channels_in: int, channels_out: int, *, depthwise: bool = False) -> nn.Conv2d:
-    """3x3 convolution without bias that keeps the size."""
+    """Make a 3x3 convolution without bias that keeps the size."""
     groups = channels_in if depthwise else 1
     return nn.Conv2d(channels_in, channels_out, 3, padding=1, groups=groups, bias=False)
 
@@ -29,14 +29,8 @@ class ChannelAttention(nn.Module):
     """Attention between the channels of each head, pooled over all pixels.
 
     ``W_o (softmax(unit(q) unit(k)^T * temperature) v)``: q, k and v come from a 1x1 and a depthwise
-    3x3 convolution, ``unit`` divides a channel by its L2 norm over the pixels.
-
-    Parameters
-    ----------
-    channels
-        Number of channels C.
-    heads
-        Number of heads; divides C.
+    3x3 convolution, ``unit`` divides a channel by its L2 norm over the pixels. `heads` divide the
+    number of `channels`, C.
     """
 
     def __init__(self, channels: int, heads: int) -> None:
@@ -62,16 +56,7 @@ class ChannelAttention(nn.Module):
 
         So v is read once and ``A v`` is never written. Dividing q and k by their norms is folded
         as well: it scales rows and columns of ``q k^T``, C x C/heads numbers instead of 2 HW C.
-
-        Parameters
-        ----------
-        q, k
-            (B, HW, C).
-
-        Returns
-        -------
-        Tensor
-            (B, C, C).
+        q and k, (B, HW, C) each, to (B, C, C).
         """
         batch, pixels, channels = q.shape
         if q.dtype == torch.float16:  # sums over a large tile exceed its largest number, 65504
@@ -91,7 +76,7 @@ class ChannelAttention(nn.Module):
         return rows.view(batch, pixels, self.heads, -1).permute(0, 2, 3, 1)
 
     def _norms(self, rows: Tensor, dtype: torch.dtype) -> Tensor:
-        """L2 norm of each channel over the pixels, (B, heads, C/heads, 1)."""
+        """Return the L2 norm of each channel over the pixels, (B, heads, C/heads, 1)."""
         # Squares and a sum run three times as fast here as linalg.vector_norm along dimension 1.
         squares = rows.square().sum(1, dtype=torch.promote_types(rows.dtype, torch.float32))
         norms = squares.clamp_min(NORM_FLOOR**2).sqrt()
@@ -101,12 +86,7 @@ class ChannelAttention(nn.Module):
 class GatedFeedForward(nn.Module):
     """``W_2 (gelu(a) * b)``, a and b the halves of a 1x1 and a depthwise 3x3 convolution.
 
-    Parameters
-    ----------
-    channels
-        Number of channels C.
-    expansion
-        Each half has ``int(expansion * C)`` channels.
+    Of C `channels`, each half has ``int(expansion * C)``.
     """
 
     def __init__(self, channels: int, expansion: float) -> None:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from napari_baryir.network.config import (
-    BaryIRConfig,
-    GatedConfig,
-    PromptConfig,
-    RestormerConfig,
-)
+from napari_baryir.network.config import BaryIRConfig, GatedConfig, PromptConfig, RestormerConfig
 
 _COMPACT = GatedConfig(
     width=32,
@@ -22,6 +17,15 @@ _COMPACT = GatedConfig(
     scene=96,
     steering=3,
 )
+_TINY_RESTORMER = RestormerConfig(
+    width=8,
+    encoder_blocks=(1, 1, 1, 1),
+    barycenter_blocks=1,
+    residual_blocks=(1, 1),
+    decoder_blocks=(1, 1, 1),
+    refinement_blocks=1,
+)
+_TINY_PROMPTS = PromptConfig(length=3, sizes=(2, 4, 8), channels=(8, 8, 8))
 
 VARIANTS: dict[str, BaryIRConfig] = {
     # As published ("BaryNet"): 53.5 M parameters.
@@ -33,27 +37,9 @@ VARIANTS: dict[str, BaryIRConfig] = {
     "compact-photo": _COMPACT.model_copy(update={"deblurring": 24}),
     # For tests and trials: the same parts, as few and as narrow as they can be.
     "tiny": GatedConfig(
-        width=8,
-        encoder_blocks=(1, 1, 1),
-        barycenter_blocks=1,
-        decoder_blocks=(1, 1, 1),
+        width=8, encoder_blocks=(1, 1, 1), barycenter_blocks=1, decoder_blocks=(1, 1, 1)
     ),
-    "tiny-restormer": RestormerConfig(
-        width=8,
-        encoder_blocks=(1, 1, 1, 1),
-        barycenter_blocks=1,
-        residual_blocks=(1, 1),
-        decoder_blocks=(1, 1, 1),
-        refinement_blocks=1,
-    ),
-    "tiny-promptir": RestormerConfig(
-        width=8,
-        encoder_blocks=(1, 1, 1, 1),
-        barycenter_blocks=1,
-        residual_blocks=(1, 1),
-        decoder_blocks=(1, 1, 1),
-        refinement_blocks=1,
-        prompts=PromptConfig(length=3, sizes=(2, 4, 8), channels=(8, 8, 8)),
-    ),
+    "tiny-restormer": _TINY_RESTORMER,
+    "tiny-promptir": _TINY_RESTORMER.model_copy(update={"prompts": _TINY_PROMPTS}),
 }
 """Variant name to configuration."""

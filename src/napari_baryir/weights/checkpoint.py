@@ -65,12 +65,9 @@ class InertModule:
 def read_checkpoint(path: str | os.PathLike[str]) -> Any:
     """Read plain values, tensors and `InertModule` from a zip archive of torch.save.
 
-    Raises
-    ------
-    UnsafeWeightsError
-        If its pickle names anything outside an exact list; the message says what.
-    WeightsError
-        If it is damaged or compressed, or its blocks of numbers have other sizes than it says.
+    Raises `UnsafeWeightsError` if its pickle names anything outside an exact list, and
+    `WeightsError` if it is damaged or compressed, or its blocks of numbers have other sizes than it
+    says.
     """
     stand_ins: list[Any] = [(InertModule, name.replace(" ", ".")) for name in MODULES]
     blocks: Counter[int] = Counter()

@@ -128,19 +128,9 @@ def on_device(model: BaryIR, device: str | torch.device) -> BaryIR:
 def check_tensors(
     found: Mapping[str, Sequence[int]], expected: Mapping[str, Sequence[int]], *, where: str
 ) -> None:
-    """Compare the names and shapes of tensors.
+    """Compare two mappings of a tensor's name to its shape; `where` names the file.
 
-    Parameters
-    ----------
-    found, expected
-        Tensor name to shape.
-    where
-        The file, for the message.
-
-    Raises
-    ------
-    WeightsError
-        Naming every tensor that is missing, unexpected or of the wrong shape.
+    Raises `WeightsError` that names every tensor that is missing, unexpected or of the wrong shape.
     """
     problems = [f"{name}: missing" for name in expected if name not in found]
     problems += [f"{name}: unexpected" for name in found if name not in expected]
@@ -152,18 +142,15 @@ def check_tensors(
     if problems:
         raise WeightsError(
             f"{where} does not fit the network it describes: {_listed(problems)}. "
-            "Use the file that belongs to this configuration; one that an earlier version wrote has "
-            "to be trained anew, by `napari-baryir train` or `finetune`"
+            "Use the file that belongs to this configuration; one that an earlier version wrote "
+            "has to be trained anew, by `napari-baryir train` or `finetune`"
         )
 
 
 def empty_model(config: GatedConfig | RestormerConfig, *, domains: tuple[str, ...] = ()) -> BaryIR:
     """Build a network without memory or random numbers (on torch's meta device).
 
-    Raises
-    ------
-    WeightsError
-        If a file asks for a network that cannot be, for instance of sizes beyond 64 bits.
+    Raises `WeightsError` if it cannot be, for instance with sizes beyond 64 bits.
     """
     try:
         with torch.device("meta"):
@@ -176,10 +163,7 @@ def empty_model(config: GatedConfig | RestormerConfig, *, domains: tuple[str, ..
 def fill_model(model: BaryIR, tensors: Mapping[str, Tensor], *, where: str) -> None:
     """Put tensors whose names and shapes were checked into a network made by `empty_model`.
 
-    Raises
-    ------
-    WeightsError
-        If a tensor has values that are not finite.
+    Raises `WeightsError` if a tensor has values that are not finite.
     """
     _refuse_non_finite(tensors, where)
     model.load_state_dict(dict(tensors), strict=True, assign=True)

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from safetensors import SafetensorError, safe_open
 
-from napari_baryir.errors import InputError, ModelUnavailableError, WeightsError
+from napari_baryir.errors import InputError, ModelUnavailableError, WeightsError, in_words
 
 HEADER_KEY = "napari_baryir"
 """Key of our JSON in the metadata of the safetensors header."""
@@ -46,7 +46,7 @@ AUTO = "auto"
 
 
 def refuse_auto(path: str | os.PathLike[str]) -> None:
-    """Raise InputError where weights would be a model that is named as `AUTO`."""
+    """Raise `InputError` where weights would be a model of the name `AUTO`."""
     if Path(path).stem == AUTO:
         raise InputError(f"{path}: 'auto' means the model that suits an image; use another name")
 
@@ -54,12 +54,8 @@ def refuse_auto(path: str | os.PathLike[str]) -> None:
 def read_header(path: str | os.PathLike[str]) -> Header:
     """Read the header of a weights file.
 
-    Raises
-    ------
-    ModelUnavailableError
-        If there is no such file.
-    WeightsError
-        If it is not a whole safetensors file, or not one of ours.
+    Raises `ModelUnavailableError` if there is no such file, and `WeightsError` if it is not a whole
+    safetensors file, or not one of ours.
     """
     path = Path(path)
     require_file(path)
@@ -71,12 +67,9 @@ def read_header(path: str | os.PathLike[str]) -> Header:
 
 
 def parse_header(metadata: Mapping[str, str] | None, where: str) -> Header:
-    """Read our JSON from the metadata of a safetensors header.
+    """Read our JSON from the metadata of a safetensors header of the file `where`.
 
-    Raises
-    ------
-    WeightsError
-        If it is missing, malformed or of a format that is not known.
+    Raises `WeightsError` if it is missing, malformed or of a format that is not known.
     """
     text = (metadata or {}).get(HEADER_KEY)
     if text is None:
@@ -87,8 +80,7 @@ def parse_header(metadata: Mapping[str, str] | None, where: str) -> Header:
     try:
         header = Header.model_validate_json(text)
     except ValidationError as error:
-        what = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise WeightsError(f"the header of {where} cannot be read: {what}") from None
+        raise WeightsError(f"the header of {where} cannot be read: {in_words(error)}") from None
     if header.format != FORMAT:
         raise WeightsError(
             f"{where} has format {header.format}, this version reads format {FORMAT}; "
@@ -104,13 +96,7 @@ def weights_hash(path: str | os.PathLike[str]) -> str:
 
 
 def require_file(path: Path) -> None:
-    """Refuse a path that is not a file.
-
-    Raises
-    ------
-    ModelUnavailableError
-        Naming the path.
-    """
+    """Raise `ModelUnavailableError` unless a path is a file."""
     if not path.is_file():
         raise ModelUnavailableError(f"there is no weights file {path}; check the path")
 

@@ -16,13 +16,7 @@ from torch import Tensor
 from napari_baryir.errors import InputError, UnsafeWeightsError, WeightsError
 from napari_baryir.network import BaryIR
 from napari_baryir.weights.checkpoint import InertModule, read_checkpoint
-from napari_baryir.weights.files import (
-    check_tensors,
-    empty_model,
-    fill_model,
-    save_weights,
-    shapes,
-)
+from napari_baryir.weights.files import check_tensors, empty_model, fill_model, save_weights, shapes
 from napari_baryir.weights.header import (
     HEADER_KEY,
     damaged,
@@ -124,13 +118,7 @@ def _read_safetensors(path: Path) -> BaryIR:
 
 
 def check_numbers(tensors: Mapping[str, Tensor], file_size: int) -> None:
-    """Refuse tensors that are no floats, or views that repeat the numbers of the file.
-
-    Raises
-    ------
-    WeightsError
-        Naming the type, or saying that no file of this size can hold so much.
-    """
+    """Raise `WeightsError` for tensors that are no floats, or that repeat the file's numbers."""
     for tensor in tensors.values():
         if not tensor.is_floating_point():
             raise WeightsError(f"it has weights of {tensor.dtype}; floats were expected")
@@ -141,10 +129,7 @@ def check_numbers(tensors: Mapping[str, Tensor], file_size: int) -> None:
 def find_tensors(checkpoint: Any) -> dict[str, Tensor]:
     """Find the network's tensors, by published name, in what a checkpoint holds.
 
-    Raises
-    ------
-    WeightsError
-        If there is no network where one was expected.
+    Raises `WeightsError` if there is no network where one was expected.
     """
     for _ in range(len(CONTAINERS) + 1):
         if isinstance(checkpoint, InertModule):
@@ -204,12 +189,7 @@ def _state_dict(entries: dict[Any, Any]) -> dict[str, Tensor]:
 def _make_model(found: Mapping[str, Sequence[int]], read: Callable[[str], Tensor]) -> BaryIR:
     """Make the network whose tensors have these published names and shapes.
 
-    Parameters
-    ----------
-    found
-        Name in the file, with or without a ``module.`` prefix, to shape.
-    read
-        Gives the tensor of a name in the file.
+    Names in the file may have the prefix ``module.``; `read` gives the tensor of such a name.
     """
     prefix = "module." if found and all(name.startswith("module.") for name in found) else ""
     plain = {name.removeprefix(prefix): shape for name, shape in found.items()}

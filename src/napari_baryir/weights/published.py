@@ -97,17 +97,9 @@ def published_names(config: RestormerConfig) -> dict[str, str]:
 
 
 def read_config(shapes: Mapping[str, Sequence[int]]) -> RestormerConfig:
-    """Read depth, width and heads from the published names and shapes.
+    """Read depth, width and heads from the shapes of tensors by their published names.
 
-    Parameters
-    ----------
-    shapes
-        Published tensor name to shape.
-
-    Raises
-    ------
-    WeightsError
-        If these are not the tensors of a published network.
+    Raises `WeightsError` if these are not the tensors of a published network.
     """
     width = _size(shapes, "patch_embed.proj.weight", 4)
     if width is None:

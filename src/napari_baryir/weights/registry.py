@@ -57,7 +57,7 @@ class ModelCard:
 
     @property
     def removable(self) -> tuple[str, ...]:
-        """The degradations that it can remove one by one, as `removable_by` says."""
+        """Return the degradations that it can remove one by one, as `removable_by` says."""
         return removable_by(self.path)
 
     @property
@@ -143,13 +143,7 @@ def load_model(
 
 
 def find_weights(name_or_path: str | os.PathLike[str]) -> Path:
-    """Return the path of a model's weights file.
-
-    Raises
-    ------
-    ModelUnavailableError
-        As `load_model`.
-    """
+    """Return the path of a model's weights file; raises `ModelUnavailableError` as `load_model`."""
     card = REGISTRY.get(os.fspath(name_or_path))
     if card is not None:
         return _registered_file(card)
@@ -165,13 +159,7 @@ def find_weights(name_or_path: str | os.PathLike[str]) -> Path:
 
 
 def find_card(name_or_path: str | os.PathLike[str]) -> ModelCard:
-    """Return the card of a model by name, or of a weights file.
-
-    Raises
-    ------
-    ModelUnavailableError, WeightsError
-        As `load_model`.
-    """
+    """Return the card of a model by name, or of a weights file; raises as `load_model` does."""
     path = find_weights(name_or_path)
     return REGISTRY.get(os.fspath(name_or_path)) or _card_of(read_header(path), path)
 

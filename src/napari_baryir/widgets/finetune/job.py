@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from napari_baryir.errors import BaryIRError, InputError
+from napari_baryir.errors import BaryIRError, InputError, in_words
 from napari_baryir.restoration.results import Progress
 from napari_baryir.widgets.dock.steps import (
     Failed,
@@ -162,11 +162,7 @@ def _settings(job: FinetuneJob) -> FinetuneSettings:
     try:
         settings = FinetuneSettings(**job.settings)
     except ValidationError as error:
-        wrong = "; ".join(
-            " ".join([*map(str, each["loc"]), each["msg"].removeprefix("Value error, ")])
-            for each in error.errors()
-        )
-        raise InputError(wrong) from None
+        raise InputError(in_words(error)) from None
     return stopped_settings(str(job.output), settings) if job.resume else settings
 
 
