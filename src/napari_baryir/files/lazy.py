@@ -69,13 +69,13 @@ def lazy_array(stored: Any, path: Path | None = None, title: str = "") -> Any:
             "store it in larger chunks"
         )
     if path is None:
-        return da.from_zarr(stored)  # type: ignore[no-untyped-call]
-    return da.from_array(_Pixels(stored, path, title), chunks=stored.chunks)  # type: ignore[no-untyped-call]
+        return da.from_zarr(stored)
+    return da.from_array(_Pixels(stored, path, title), chunks=stored.chunks)
 
 
 def mapped_lazily(mapped: Any) -> Any:
     """Return a dask array over an array that is mapped from a file."""
-    return da.from_array(mapped, name=False)  # type: ignore[no-untyped-call]
+    return da.from_array(mapped, name=False)
 
 
 def read_lazily(
@@ -87,9 +87,7 @@ def read_lazily(
         return read(tuple(slice(*ends) for ends in block_info[None]["array-location"]))
 
     empty = np.empty((0,) * len(blocks), dtype)
-    return da.map_blocks(  # type: ignore[no-untyped-call]
-        block, chunks=tuple(map(tuple, blocks)), dtype=dtype, meta=empty
-    )
+    return da.map_blocks(block, chunks=tuple(map(tuple, blocks)), dtype=dtype, meta=empty)
 
 
 def store_lazily(lazy: Any, stored: Any) -> None:
