@@ -24,7 +24,7 @@ from napari_baryir.training.loop import train
 from napari_baryir.training.recipe import load_recipe
 
 KILLS = 10
-SOON = 5
+SOON = 3
 """Steps."""
 
 

@@ -24,7 +24,7 @@ SPREADS = torch.tensor([[1.0, 0.5], [0.6, 1.2], [1.4, 0.8]])
 """Standard deviations along two directions that all sources share, 30 degrees off the axes."""
 SAMPLES = 128
 """Samples of each source at each step."""
-STEPS = 2000
+STEPS = 1000
 
 
 def roots() -> Tensor:
@@ -111,14 +111,10 @@ def errors(transport: Callable[[Tensor], Tensor]) -> tuple[float, float]:
     return max(off_mean), max(off_covariance)
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_the_game_finds_the_barycenter_of_gaussians() -> None:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            mean, covariance = errors(play(STEPS))
-    finally:
-        torch.set_num_threads(threads)
+    with torch.random.fork_rng(devices=[]):
+        mean, covariance = errors(play(STEPS))
     assert mean < 0.05
     assert covariance < 0.05
 

@@ -8,31 +8,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-import torch
 
+from finetune_start import keep_any
 from napari_baryir import cli
-from napari_baryir.network import BaryIR
-from napari_baryir.network.variants import VARIANTS
-from napari_baryir.training.finetune import tuning
-from napari_baryir.weights.files import save_weights
 
 
 def test_the_command_trains_and_says_what_was_gained(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    start: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tuning, "LEAST_GAIN", -1000.0)  # four steps teach little
-    monkeypatch.setattr(tuning, "FORGIVEN", 1000.0)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = BaryIR(VARIANTS["tiny"], domains=("noise", "clean")).eval()
-    save_weights(model, tmp_path / "tiny.safetensors")
+    keep_any(monkeypatch)
     for folder in ("low", "high"):
         (tmp_path / folder).mkdir()
     for i in range(3):
         scene = np.random.default_rng(i).normal(1000, 200, (40, 40)).cumsum(axis=0)
         tifffile.imwrite(tmp_path / "high" / f"{i}.tif", scene.astype(np.float32))
         tifffile.imwrite(tmp_path / "low" / f"{i}.tif", (0.6 * scene + 5000).astype(np.float32))
-    words = ["finetune", "--model", str(tmp_path / "tiny.safetensors"), "--pairs",
+    words = ["finetune", "--model", str(start), "--pairs",
              str(tmp_path / "low"), str(tmp_path / "high"), "-o", str(tmp_path / "out.safetensors"),
              "--steps", "4", "--validate-every", "2", "--batch", "2", "--patch", "32", "--rate",
              "0.003", "--device", "cpu", "--calibration-scenes", "0", "--brightness", "keep",

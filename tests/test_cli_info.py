@@ -19,13 +19,9 @@ from napari_baryir.weights.files import save_weights
 
 
 def test_text_has_versions_device_and_hashes(
-    tmp_path: Path,
-    tiny_model: BaryIR,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    own_model_folder: Path, tiny_model: BaryIR, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("NAPARI_BARYIR_MODELS", str(tmp_path))
-    own = tmp_path / "worms.safetensors"
+    own = own_model_folder / "worms.safetensors"
     save_weights(tiny_model, own)
     assert cli.main(["info"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
@@ -33,7 +29,7 @@ def test_text_has_versions_device_and_hashes(
     assert ["python", platform.python_version()] in lines
     assert ["torch", torch.__version__] in lines
     assert ["worms", hashlib.sha256(own.read_bytes()).hexdigest()] in lines
-    assert ["model", "folder:", str(tmp_path)] in lines
+    assert ["model", "folder:", str(own_model_folder)] in lines
 
 
 def test_json_says_what_auto_chooses(capsys: pytest.CaptureFixture[str]) -> None:

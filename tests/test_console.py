@@ -46,24 +46,18 @@ def test_short_work_is_told_once_at_its_end(
     assert capsys.readouterr().err == "step 3/3\n"
 
 
-def test_what_passes_leaves_no_line_at_its_end(
-    clock: Clock, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with StepsShown(passing=True, clock=clock) as shown:
-        for step in range(4):
-            clock.now = step * 0.6 * LINE_SECONDS
-            shown.show("tile", step, 3)
-    assert capsys.readouterr().err == "tile 2/3, about 18 s left\n"
-
-
+@pytest.mark.parametrize(
+    ("steps", "lines", "expected"),
+    [(3, 0.6, "tile 2/3, about 18 s left\n"), (2, 1.1, "tile 1/2, about 33 s left\n")],
+)
 def test_what_passes_leaves_no_line_at_its_end_however_long_its_last_step_takes(
-    clock: Clock, capsys: pytest.CaptureFixture[str]
+    clock: Clock, capsys: pytest.CaptureFixture[str], steps: int, lines: float, expected: str
 ) -> None:
     with StepsShown(passing=True, clock=clock) as shown:
-        for step in range(3):
-            clock.now = step * 1.1 * LINE_SECONDS
-            shown.show("tile", step, 2)
-    assert capsys.readouterr().err == "tile 1/2, about 33 s left\n"
+        for step in range(steps + 1):
+            clock.now = step * lines * LINE_SECONDS
+            shown.show("tile", step, steps)
+    assert capsys.readouterr().err == expected
 
 
 def test_time_left_is_by_the_steps_of_this_run(

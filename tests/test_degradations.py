@@ -78,7 +78,7 @@ def test_a_higher_level_does_more_harm(
     assert 0 < harm(0) < harm(0.5) < harm(1)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     height=st.integers(8, 40),
     width=st.integers(8, 40),

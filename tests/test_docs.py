@@ -171,23 +171,6 @@ def test_notebooks_open_in_colab_from_the_repository_that_pyproject_names() -> N
         )
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
-def test_one_command_sets_the_repository_everywhere(tmp_path: Path) -> None:
-    for name in (".ci/set-links", "pyproject.toml", "README.md"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        shutil.copy(ROOT / name, tmp_path / name)
-    shutil.copytree(DOCS / "notebooks", tmp_path / "docs" / "notebooks")
-    subprocess.run(["bash", ".ci/set-links", "someone/fork", "v1"], cwd=tmp_path, check=True)
-    urls = tomllib.loads((tmp_path / "pyproject.toml").read_text("utf-8"))["project"]["urls"]
-    assert urls["Source"] == "https://github.com/someone/fork"
-    assert urls["Documentation"] == "https://someone.github.io/fork/"
-    for path in (tmp_path / "docs" / "notebooks").glob("*.ipynb"):
-        assert "colab.research.google.com/github/someone/fork/blob" in path.read_text("utf-8")
-    assert "](https://github.com/someone/fork/blob/v1/CHANGELOG.md)" in (
-        (tmp_path / "README.md").read_text("utf-8")
-    )
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_commands_of_a_page_are_understood(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran = []

@@ -124,7 +124,7 @@ def test_bfloat16_is_close_to_float32(tiny_model: BaryIR) -> None:
 
 def test_the_callers_network_is_not_touched() -> None:
     network = nn.Sequential(nn.Dropout())
-    network.size_multiple = 8  # type: ignore[assignment]
+    network.size_multiple = 8
     network.train()
     assert not TileEngine(network, CPU, "float32").model.training
     assert network.training

@@ -14,6 +14,7 @@ import tifffile
 from napari_baryir.errors import InputError
 from napari_baryir.files import ImageFile, open_output, read_image, write_image
 from napari_baryir.files.tiff import pixels as tiff_module
+from tiff_files import written_back
 
 IMAGEJ = {"axes": "ZCYX", "unit": "um", "spacing": 0.3, "Info": "hello", "Labels": list("abcdef")}
 OME = {
@@ -34,14 +35,6 @@ def pixels(shape: tuple[int, ...], dtype: str = "uint16") -> np.ndarray[Any, Any
     return values.astype(dtype)
 
 
-def written_back(path: Path, change: Any = lambda data: data) -> Path:
-    """Read a file, write changed pixels beside it, and give the new path."""
-    out = path.with_name(f"again-{path.name}")
-    with read_image(path) as image:
-        write_image(out, change(np.asarray(image.data)), like=image)
-    return out
-
-
 def test_imagej_metadata_comes_back_word_by_word(tmp_path: Path) -> None:
     path = tmp_path / "stack.tif"
     data = pixels((3, 2, 16, 17))
@@ -53,7 +46,7 @@ def test_imagej_metadata_comes_back_word_by_word(tmp_path: Path) -> None:
     assert image.scale["Z"] == pytest.approx(0.3)
     assert image.scale["X"] == pytest.approx(1 / 7.7)
 
-    out = written_back(path, lambda array: array + 1)
+    out = written_back(path, change=lambda array: array + 1)
     with tifffile.TiffFile(path) as before, tifffile.TiffFile(out) as after:
         assert after.imagej_metadata == before.imagej_metadata
         assert after.series[0].axes == before.series[0].axes
@@ -73,7 +66,7 @@ def test_ome_metadata_comes_back_word_by_word_but_for_its_identifier(tmp_path: P
     assert image.units == {"X": "micrometer", "Y": "micrometer", "T": "minute"}
     assert image.channel_names == ("DAPI", "GFP")
 
-    out = written_back(path, lambda array: array + 1)
+    out = written_back(path, change=lambda array: array + 1)
     with tifffile.TiffFile(path) as before, tifffile.TiffFile(out) as after:
         old, new = tifffile.xml2dict(before.ome_metadata), tifffile.xml2dict(after.ome_metadata)
         assert old["OME"].pop("UUID") is not None
@@ -287,13 +280,18 @@ def test_an_interrupted_write_leaves_what_was_there(
     other = tmp_path / "elsewhere" / f"new.{suffix}"
     for target in (tmp_path / f"out.{suffix}", other):
         source = image if target is other else _without_path(image)
-        with pytest.raises(error), open_output(target, source) as array:  # noqa: PT012
-            array[:8] = 1
-            raise error
+        with pytest.raises(error):
+            _write_half(target, source, error)
     other.parent.rmdir()  # fails unless empty
     assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before
     loaded = np.asarray(read_image(out).data)
     assert np.abs(loaded.astype(int) - data).max() <= (40 if suffix == "jpg" else 0)
+
+
+def _write_half(target: Path, source: ImageFile, error: type[BaseException]) -> None:
+    with open_output(target, source) as array:
+        array[:8] = 1
+        raise error
 
 
 def _without_path(image: ImageFile) -> ImageFile:

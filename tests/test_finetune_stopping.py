@@ -3,42 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
-from finetune_start import measured
+from finetune_start import QUICKEST, keep_any, measured
 from napari_baryir.errors import DataError
-from napari_baryir.network import BaryIR
-from napari_baryir.network.variants import VARIANTS
-from napari_baryir.training.finetune import FinetuneSettings, Pairs, iter_finetune, plan, tuning
+from napari_baryir.training.finetune import FinetuneSettings, Pairs, iter_finetune, tuning
 from napari_baryir.training.finetune.images import UserImage
 from napari_baryir.training.finetune.tuning import stopped_settings
-from napari_baryir.weights.files import load_weights, save_weights
-
-QUICK: dict[str, Any] = {
-    "steps": 4, "validate_every": 2, "batch": 2, "patch": 32, "device": "cpu",
-    "precision": "float32", "calibration_scenes": 0, "rate": 2e-3, "ema": 0.5,
-}  # fmt: skip
+from napari_baryir.weights.files import load_weights
 
 
 @pytest.fixture(autouse=True)
 def always_better(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four steps teach little."""
-    monkeypatch.setattr(tuning, "LEAST_GAIN", -1000.0)
-    monkeypatch.setattr(tuning, "FORGIVEN", 1000.0)
-    monkeypatch.setattr(plan, "OLD_IMAGES", 1)
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Path:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = BaryIR(VARIANTS["tiny"], domains=("noise", "stripes", "clean")).eval()
-    save_weights(model, tmp_path / "tiny.safetensors")
-    return tmp_path / "tiny.safetensors"
+    keep_any(monkeypatch)
 
 
 @pytest.fixture
@@ -54,7 +33,7 @@ def source() -> Pairs:
 
 
 def test_every_progress_knows_the_start_and_the_best(start: Path, source: Pairs) -> None:
-    steps = iter_finetune(start, source, "mine", FinetuneSettings(**QUICK))
+    steps = iter_finetune(start, source, "mine", FinetuneSettings(**QUICKEST))
     progress = [measured(steps), *steps]
     assert all(each.before == progress[0].scores for each in progress)
     assert progress[1].best == progress[0].scores
@@ -66,7 +45,7 @@ def test_the_measuring_of_the_start_is_told_and_can_be_stopped(
     start: Path, source: Pairs, tmp_path: Path
 ) -> None:
     output = tmp_path / "mine.safetensors"
-    steps = iter_finetune(start, source, output, FinetuneSettings(**QUICK))
+    steps = iter_finetune(start, source, output, FinetuneSettings(**QUICKEST))
     counted = []
     for each in steps:
         if each.validating is None:
@@ -77,7 +56,7 @@ def test_the_measuring_of_the_start_is_told_and_can_be_stopped(
     assert len(counted) > 1
     steps.close()
     output = tmp_path / "other.safetensors"
-    steps = iter_finetune(start, source, output, FinetuneSettings(**QUICK))
+    steps = iter_finetune(start, source, output, FinetuneSettings(**QUICKEST))
     next(steps)
     steps.close()
     with pytest.raises(DataError, match="no stopped run"):
@@ -88,7 +67,7 @@ def test_a_run_goes_on_with_its_own_settings_and_sizes(
     start: Path, source: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = str(tmp_path / "mine.safetensors")
-    free = {**QUICK, "batch": None, "patch": None}
+    free = {**QUICKEST, "batch": None, "patch": None}
     monkeypatch.setattr(tuning, "choose_sizes", lambda *_: (2, 32))
     steps = iter_finetune(start, source, output, FinetuneSettings(**free))
     while next(steps).step < 3:
@@ -110,21 +89,21 @@ def test_no_stopped_run_is_told(tmp_path: Path) -> None:
 
 def test_other_images_are_named_in_words(start: Path, source: Pairs, tmp_path: Path) -> None:
     output = tmp_path / "mine.safetensors"
-    steps = iter_finetune(start, source, output, FinetuneSettings(**QUICK))
+    steps = iter_finetune(start, source, output, FinetuneSettings(**QUICKEST))
     measured(steps)
     next(steps)
     steps.close()
     (pair,) = source.pairs
     renamed = UserImage("other", array=pair[0].array, axes="ZYX")
     again = iter_finetune(
-        start, Pairs(((renamed, pair[1]),)), output, FinetuneSettings(**QUICK, resume=True)
+        start, Pairs(((renamed, pair[1]),)), output, FinetuneSettings(**QUICKEST, resume=True)
     )
     with pytest.raises(DataError, match="other training images, validation images"):
         next(again)
 
 
 def test_stopping_the_calibration_keeps_the_weights(start: Path, source: Pairs) -> None:
-    settings = FinetuneSettings(**{**QUICK, "calibration_scenes": 64})
+    settings = FinetuneSettings(**{**QUICKEST, "calibration_scenes": 64})
     steps = iter_finetune(start, source, "mine", settings)
     for progress in steps:
         if progress.calibrating is not None and progress.calibrating.done == 3:

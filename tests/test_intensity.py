@@ -172,7 +172,7 @@ def test_modes_overrule_the_choice() -> None:
     wide = image.astype(np.uint16) * 100
     assert choose_intensity(wide, rgb=False, mode="full").high == 4095
     with pytest.raises(InputError, match="intensity 'loud' is unknown"):
-        choose_intensity(image, rgb=True, mode="loud")  # type: ignore[arg-type]
+        choose_intensity(image, rgb=True, mode="loud")
 
 
 @pytest.mark.parametrize("bounds", [(1, 1), (2, 1), (np.nan, 1), (0, np.inf), (-1e308, 1.7e308)])

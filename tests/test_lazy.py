@@ -47,7 +47,7 @@ def lazy_images(draw: st.DrawFn) -> tuple[Any, Any, str]:
     return image, da.from_array(image, chunks=chunks), axes
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(lazy_images(), st.sampled_from([16, 32, "auto"]))
 def test_lazy_is_what_eager_is(images: tuple[Any, Any, str], tile: Any) -> None:
     image, lazy, axes = images
@@ -208,7 +208,7 @@ def test_other_weights_under_the_same_name_are_refused(tmp_path: Path) -> None:
         pickle.loads(parcel).compute()
 
 
-def test_the_same_work_has_the_same_name(tmp_path: Path) -> None:
+def test_the_same_work_has_the_same_name() -> None:
     lazy, model = da.from_array(noise(40, 40), chunks=40), random_gated_network()
     names = {restore(lazy, model=model).image.name for _ in range(2)}
     assert len(names) == 1

@@ -23,6 +23,8 @@ from napari_baryir.training.recipe import Recipe, load_recipe
 from napari_baryir.training.state import start_state
 from napari_baryir.weights.files import load_weights, save_weights
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 TINY = [
     "network.width=4",
@@ -37,15 +39,6 @@ TINY = [
     "device=cpu",
     "precision=float32",
 ]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Any:
-    """Bit-equality is promised for an equal number of threads; one is also kind to others."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def recipe(output: Path, *overrides: str) -> Recipe:
@@ -73,13 +66,9 @@ def assert_equal_weights(first: Path, second: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def uninterrupted(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights of a run that was never stopped."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    path = finish(recipe(tmp_path_factory.mktemp("uninterrupted")))
-    torch.set_num_threads(threads)
-    return path
+    return finish(recipe(tmp_path_factory.mktemp("uninterrupted")))
 
 
 @pytest.mark.parametrize("step", [1, 3, 4])
@@ -114,7 +103,7 @@ def test_worker_processes_change_nothing(uninterrupted: Path, tmp_path: Path) ->
     assert_equal_weights(finish(recipe(tmp_path, "workers=1")), uninterrupted)
 
 
-def test_seeds_decide(uninterrupted: Path, tmp_path: Path) -> None:
+def test_another_seed_gives_other_weights(uninterrupted: Path, tmp_path: Path) -> None:
     other = load_file(finish(recipe(tmp_path, "seed=1")))
     ours = load_file(uninterrupted)
     assert any(not torch.equal(ours[name], other[name]) for name in ours)

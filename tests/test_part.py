@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from typing import Any
-
 import dask.array as da
 import numpy as np
 import pytest
@@ -14,26 +11,6 @@ from napari_baryir.errors import InputError
 from napari_baryir.network import BaryIR
 from napari_baryir.restoration.options import RestoreOptions
 from napari_baryir.restoration.part import restore_part
-from test_restoration import noisy_photograph
-
-PLACES = ((0, 0), (100, 37), (256, 256))
-
-
-@pytest.mark.parametrize("name", ["photo-compact", "microscopy-compact"])
-def test_a_part_equals_the_whole_to_a_few_grey_levels(name: str) -> None:
-    image: Any = noisy_photograph()
-    axes = "YXS" if name == "photo-compact" else "YX"
-    image = image if "S" in axes else image[..., 1]
-    whole = restore(image, axes=axes, model=name, tile="whole").image.astype(int)
-    for top, left in PLACES:
-        part = [slice(top, top + 256), slice(left, left + 256), slice(0, 3)][: image.ndim]
-        begin = time.thread_time()
-        found = restore_part(image, part, RestoreOptions(axes=axes, model=name))
-        assert time.thread_time() - begin < 1.5  # of this thread, loading the network included
-        assert found.image.dtype == image.dtype
-        difference = np.abs(found.image.astype(int) - whole[tuple(part)])
-        assert difference.max() <= 0.03 * 255
-        assert difference.mean() < 0.1
 
 
 def test_a_part_of_a_plane_has_the_scene_and_range_of_all(tiny_model: BaryIR) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -91,9 +90,8 @@ def test_files_and_names_are_told_apart(tmp_path: Path) -> None:
 def test_a_recipe_is_frozen_and_survives_being_written(tmp_path: Path) -> None:
     recipe = load_recipe("smoke")
     with pytest.raises(ValueError, match="frozen"):
-        recipe.steps = 3  # type: ignore[misc]
+        recipe.steps = 3
     assert type(recipe).model_validate(recipe.model_dump(mode="json")) == recipe
-    assert tomllib.loads(shipped_recipes()["smoke"].read_text("utf-8"))["name"] == "smoke"
 
 
 @pytest.mark.parametrize(

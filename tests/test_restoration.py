@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import skimage.data
 import torch
 import zarr
 from hypothesis import given
@@ -19,7 +17,6 @@ from hypothesis.extra import numpy as hnp
 
 from fake_networks import Brighter, Identity, Inverse, OutOfMemory, random_gated_network
 from napari_baryir.errors import ModelUnavailableError
-from napari_baryir.imaging.tiles import TileGrid
 from napari_baryir.network import BaryIR
 from napari_baryir.restoration import Progress, Restoration, iter_restore, restore
 from napari_baryir.steps import Steps
@@ -299,33 +296,3 @@ def test_auto_chooses_by_colour(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert restore(np.zeros((8, 8, 3))).model == "photo-compact"
     assert restore(np.zeros((8, 8))).model == "microscopy-compact"
     assert asked == ["photo-compact", "microscopy-compact"]
-
-
-def noisy_photograph() -> Any:
-    """scikit-image's astronaut, 512x512 RGB uint8, with noise of 25 grey levels."""
-    clean = skimage.data.astronaut().astype(np.float64)
-    noisy = clean + np.random.default_rng(0).normal(0, 25, clean.shape)
-    return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
-
-
-@pytest.mark.parametrize("name", ["photo-compact", "microscopy-compact"])
-def test_shipped_networks_tile_without_a_visible_seam(name: str) -> None:
-    image = noisy_photograph() if name == "photo-compact" else noisy_photograph()[..., 1]
-    image = image.astype(np.float32) / 255
-    whole = restore(image, model=name, tile="whole", intensity=(0, 1)).image
-    tiled = restore(image, model=name, tile=256, intensity=(0, 1)).image
-    difference = tiled - whole
-    # Stated tolerance: within 0.03 of the range anywhere (8 of 255 levels), 0.002 on average.
-    assert np.abs(difference).max() < 0.03
-    assert np.abs(difference).mean() < 0.002
-    spans = TileGrid(*image.shape[:2], 256, 128).columns
-    seams = np.zeros(image.shape[1] - 1, bool)
-    for before, after in pairwise(spans):
-        seams[after.start : before.stop] = True
-
-    def contrast(restored: Any) -> float:
-        """Mean gradient where tiles meet, against elsewhere."""
-        gradient = np.abs(np.diff(restored, axis=1))
-        return float(gradient[:, seams].mean() / gradient[:, ~seams].mean())
-
-    assert contrast(tiled) == pytest.approx(contrast(whole), rel=0.02)

@@ -13,7 +13,6 @@ from napari_baryir import estimate_degradation, restore
 from napari_baryir.errors import InputError
 from napari_baryir.imaging.reduction import Reduction, area_weights, reduced
 from napari_baryir.network import BaryIR
-from napari_baryir.network.config import GatedConfig
 from napari_baryir.network.scene import (
     Scene,
     at_place,
@@ -23,21 +22,12 @@ from napari_baryir.network.scene import (
     whole,
 )
 from napari_baryir.network.steering import ResidualSubspaces
+from napari_baryir.network.variants import VARIANTS
 from napari_baryir.weights.files import load_weights, save_weights
 
 DOMAINS = ("noise", "haze", "low light", "blur", "clean")
-CONFIG = GatedConfig(
-    width=8,
-    encoder_blocks=(1, 1, 1),
-    barycenter_blocks=1,
-    decoder_blocks=(1, 1, 1),
-    context=2,
-    kernel_bank=2,
-    spectrum=4,
-    deblurring=2,
-    scene=64,
-    steering=2,
-)
+MORE = {"context": 2, "kernel_bank": 2, "spectrum": 4, "deblurring": 2, "scene": 64, "steering": 2}
+CONFIG = VARIANTS["tiny"].model_copy(update=MORE)
 
 
 @pytest.fixture(scope="module")

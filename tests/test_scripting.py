@@ -70,7 +70,7 @@ def test_a_file_becomes_a_file_with_its_metadata(tmp_path: Path) -> None:
 def test_a_bar_counts_the_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     bars: list[Any] = []
 
-    class Bar(tqdm.std.tqdm):  # type: ignore[type-arg]
+    class Bar(tqdm.std.tqdm):
         def __init__(self, **options: Any) -> None:
             super().__init__(file=io.StringIO(), **options)
             bars.append(self)
@@ -108,7 +108,7 @@ def test_a_notebook_shows_the_middle_plane_in_the_range_of_its_channel() -> None
 
 
 def test_a_notebook_shows_no_picture_of_what_is_not_computed() -> None:
-    done = restore(da.zeros((20, 30), dtype=np.uint8), model=Identity())  # type: ignore[no-untyped-call]
+    done = restore(da.zeros((20, 30), dtype=np.uint8), model=Identity())
     assert done._repr_png_() is None
     assert replace(restore(stack(20, 30), model=Identity()), image=None)._repr_png_() is None
 
@@ -116,7 +116,7 @@ def test_a_notebook_shows_no_picture_of_what_is_not_computed() -> None:
 @pytest.mark.parametrize("lazy", [False, True])
 def test_dims_of_xarray_are_axes_and_the_result_is_labelled_alike(lazy: bool) -> None:
     values = stack(20, 3, 24)  # its shape alone would be taken for RGB
-    data = da.from_array(values) if lazy else values  # type: ignore[no-untyped-call]
+    data = da.from_array(values) if lazy else values
     image = Labelled(data, ("Y", "time", "x"), {"x": np.arange(24)}, {"unit": "counts"})
     done = restore(image, model=Inverse(), intensity=(0, 1000))
     assert done.axes == "YTX"

@@ -18,11 +18,12 @@ import pytest
 import tifffile
 from PIL import Image
 
+from finetune_start import keep_any
 from napari_baryir import cli
 from napari_baryir.commands import finetune
 from napari_baryir.sample_data import fluorescence_stack
 from napari_baryir.training.data.images import refuse
-from napari_baryir.training.finetune import plan, tuning
+from napari_baryir.training.finetune import plan
 
 DOCS = Path(__file__).parents[1] / "docs"
 WHOLE = bool(os.environ.get("NAPARI_BARYIR_WHOLE_TUTORIALS"))
@@ -77,11 +78,8 @@ def tell(
     monkeypatch.chdir(tmp_path)
     if not WHOLE:
         # Two steps teach nothing, but what they make must be kept; one small image judges it.
-        monkeypatch.setattr(tuning, "LEAST_GAIN", -1000.0)
-        monkeypatch.setattr(tuning, "FORGIVEN", 1000.0)
-        for name, value in (
-            ("SIDE", 64), ("OWN_IMAGES", 1), ("OLD_IMAGES", 1), ("REHEARSED_PLANES", 2)
-        ):  # fmt: skip
+        keep_any(monkeypatch)
+        for name, value in (("SIDE", 64), ("OWN_IMAGES", 1), ("REHEARSED_PLANES", 2)):
             monkeypatch.setattr(plan, name, value)
     return lambda: capsys.readouterr().out
 
@@ -91,7 +89,7 @@ def read(path: str) -> np.ndarray:
 
 
 @pytest.mark.timeout(900)
-def test_restoring(tell: Tell) -> None:
+def test_the_tutorial_of_restoring_brings_images_nearer_to_the_truth(tell: Tell) -> None:
     told = run("tutorial_restore.md", tell)
     for name in ("photo.png", "stack.tif"):
         degraded, restored, truth = (
@@ -112,7 +110,7 @@ def test_restoring(tell: Tell) -> None:
 
 
 @pytest.mark.timeout(3000 if WHOLE else 900)
-def test_fine_tuning_on_pairs(tell: Tell) -> None:
+def test_the_tutorial_of_pairs_trains_restores_and_measures(tell: Tell) -> None:
     told = run("tutorial_finetune_pairs.md", tell)
     (untouched, before), (_, after) = scores(told, 0), scores(told, 2)
     assert before < untouched + 3  # the model that ships does not know such stripes
@@ -123,7 +121,7 @@ def test_fine_tuning_on_pairs(tell: Tell) -> None:
 
 
 @pytest.mark.timeout(3000 if WHOLE else 900)
-def test_fine_tuning_without_clean_images(tell: Tell) -> None:
+def test_the_tutorial_without_clean_images_trains_restores_and_measures(tell: Tell) -> None:
     told = run("tutorial_finetune_noisy.md", tell)
     (untouched, before), (_, after) = scores(told, 0), scores(told, 2)
     assert before > untouched + 1.5

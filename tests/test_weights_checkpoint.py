@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_baryir.errors import UnsafeWeightsError, WeightsError
@@ -140,9 +140,7 @@ def test_module_that_contains_itself_is_refused(tmp_path: Path, out: Path) -> No
     assert_refused(tmp_path / "endless.pth", out, "nested without end", WeightsError)
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_damaged_pickle_is_never_a_traceback(
     data: st.DataObject, checkpoint: Path, tmp_path: Path, out: Path
@@ -300,9 +298,7 @@ def test_one_block_under_many_names_does_not_multiply(
     assert_refused(tmp_path / "shared.pth", out, "more numbers than the file", WeightsError)
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_damage_anywhere_is_never_a_traceback(
     data: st.DataObject, checkpoint: Path, tmp_path: Path, out: Path

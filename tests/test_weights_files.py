@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -58,9 +58,7 @@ def test_round_trip_gives_the_same_network(tiny_model: BaryIR, tmp_path: Path) -
         assert torch.equal(tensor, tiny_model.state_dict()[name]), name
 
 
-@settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=8)
 @given(
     config=st.one_of(
         st.builds(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pytestqt.qtbot import QtBot
 
 from napari_baryir.network import BaryIR
 from napari_baryir.weights.files import save_weights
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from napari import Viewer
 
     from napari_baryir.widgets.estimate.dock import DegradationDock
+    from napari_baryir.widgets.finetune.dock import FinetuneDock
     from napari_baryir.widgets.restore.dock import RestoreDock
 
 HERE = Path(__file__).parent
@@ -30,12 +33,6 @@ PATIENCE_MS = 120_000
 
 def _missing() -> str | None:
     """Why no window can open here; None where one can."""
-    try:
-        import napari  # noqa: F401
-        import pytestqt  # noqa: F401
-        import qtpy  # noqa: F401
-    except (ImportError, RuntimeError) as error:  # qtpy's own error is a RuntimeError
-        return f"the plugin's tests need napari with Qt and pytest-qt: {error}"
     on_x = sys.platform.startswith("linux")
     if on_x and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return "no display: run under xvfb-run"
@@ -62,11 +59,7 @@ def _fixtures(item: pytest.Item) -> list[str]:
 @pytest.fixture(scope="session", autouse=True)
 def quick_garbage_collection() -> Iterator[None]:
     """Leave what is there by now, mostly modules, out of the collections after each viewer."""
-    if _missing() is not None:
-        yield
-        return
-    import napari.qt  # noqa: F401
-
+    importlib.import_module("napari.qt")
     gc.collect()
     gc.freeze()
     yield
@@ -82,10 +75,6 @@ def leaked_widgets_fail(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait long for what comes, unless a test says otherwise; a busy computer needs it."""
-    if _missing() is not None:
-        return
-    from pytestqt.qtbot import QtBot
-
     for name in ("waitSignal", "waitSignals", "waitUntil"):
         patient = partialmethod(getattr(QtBot, name), timeout=PATIENCE_MS)
         monkeypatch.setattr(QtBot, name, patient)
@@ -144,6 +133,37 @@ def map_dock(viewer: Viewer, qtbot: Any, tmp_path: Path) -> Iterator[Degradation
     yield from _docked(make, "calibrated", qtbot, tmp_path)
 
 
+@pytest.fixture
+def finetune_dock(
+    viewer: Viewer, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[FinetuneDock]:
+    """The Fine-tune dock in the viewer's window, with few steps of a tiny model."""
+    from finetuning import quick, save_tiny_model
+    from qtpy.QtCore import QSettings
+
+    from finetune_start import keep_any
+    from napari_baryir.widgets.finetune.dock import FinetuneDock
+
+    settings = tmp_path / "settings"
+    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(settings))
+    keep_any(monkeypatch)
+    save_tiny_model()
+    made = FinetuneDock(viewer)
+    viewer.window.add_dock_widget(made, name="Fine-tune")
+    quick(made)
+    yield made
+    _end(made.session.run, qtbot)
+
+
+def _end(run: Any, qtbot: Any) -> None:
+    """Cancel a run, if there is one, and wait for its end."""
+    if run is not None:
+        run.cancel()
+        if not run.over:
+            with qtbot.waitSignal(run.ended):
+                pass
+
+
 def _model_folder() -> Path:
     from napari_baryir.weights.cache import model_folder
 
@@ -164,12 +184,7 @@ def _docked(make: Callable[[], Any], model: str, qtbot: Any, settings: Path) -> 
     made.form.overlap.value = "8"
     session = made.session
     yield made
-    run = session.run
-    if run is not None:
-        run.cancel()
-        if not run.over:
-            with qtbot.waitSignal(run.ended):
-                pass
+    _end(session.run, qtbot)
     qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0)
 
 

@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
-from napari_baryir.network import BaryIR
-from napari_baryir.network.variants import VARIANTS
+import finetune_start
 from napari_baryir.training import loop
-from napari_baryir.training.finetune import tuning
 from napari_baryir.weights.cache import model_folder
-from napari_baryir.weights.files import save_weights
 
 if TYPE_CHECKING:
+    from pytestqt.qtbot import QtBot
+
     from napari_baryir.widgets.finetune.dock import FinetuneDock
 
 STEPS, EVERY = 4, 2
@@ -39,13 +37,12 @@ def stacks() -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
     return clean.astype(np.uint16), noisy.astype(np.uint16)
 
 
+CLEAN, NOISY = stacks()
+
+
 def save_tiny_model() -> None:
     """A microscopy model of the user's own, called tiny."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = BaryIR(VARIANTS["tiny"], domains=("noise", "stripes", "clean")).eval()
-    model.provenance = {"name": "tiny", "image_kind": "microscopy", "licence": "BSD-3-Clause"}
-    save_weights(model, model_folder() / "tiny.safetensors")
+    finetune_start.save_tiny_model(model_folder() / "tiny.safetensors")
 
 
 def quick(dock: FinetuneDock) -> None:
@@ -58,12 +55,6 @@ def quick(dock: FinetuneDock) -> None:
     form.device.value = "cpu"
     form.calibrate.value = False
     form.name.value = "mine"
-
-
-def always_better(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A few steps teach little: every validation counts as better."""
-    monkeypatch.setattr(tuning, "LEAST_GAIN", -1000.0)
-    monkeypatch.setattr(tuning, "FORGIVEN", 1000.0)
 
 
 class Gate:
@@ -94,3 +85,25 @@ def write_folder(folder: Path, stack: NDArray[np.uint16]) -> Path:
     for number, plane in enumerate(stack):
         tifffile.imwrite(folder / f"{number}.tif", plane)
     return folder
+
+
+def add_layers(dock: FinetuneDock) -> tuple[Any, Any]:
+    """Add the noisy and the clean stack to the viewer."""
+    labels = ("z", "y", "x")
+    noisy = dock.viewer.add_image(NOISY.copy(), name="noisy", axis_labels=labels)
+    clean = dock.viewer.add_image(CLEAN.copy(), name="clean", axis_labels=labels)
+    return noisy, clean
+
+
+def said(dock: FinetuneDock) -> str:
+    """Return what the status line says."""
+    return str(dock.status.message.text())
+
+
+def begin(dock: FinetuneDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch, free: int = 0) -> Gate:
+    """Train on two layers until all steps but `free` ones wait at the gate."""
+    gate = Gate(monkeypatch, free)
+    add_layers(dock)
+    dock.button.click()
+    qtbot.waitUntil(gate.reached.is_set)
+    return gate

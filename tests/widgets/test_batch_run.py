@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari.layers import Image, Labels
 
 from napari_baryir import restore
 from napari_baryir.batch.run import State
@@ -190,14 +191,9 @@ def test_unusable_folders_are_explained(
         listed(*paths)
 
 
-@pytest.fixture
-def image_layers() -> Any:
-    return pytest.importorskip("napari.layers")
-
-
-def test_layer_is_restored_as_restore_does(image_layers: Any, settings: BatchSettings) -> None:
+def test_layer_is_restored_as_restore_does(settings: BatchSettings) -> None:
     data = np.random.default_rng(0).integers(0, 999, (2, 40, 48), np.uint16)
-    [item] = list_layers([image_layers.Image(data, axis_labels=("t", "y", "x"))])
+    [item] = list_layers([Image(data, axis_labels=("t", "y", "x"))])
     last = run([item], settings)
     assert last[0].result is not None
     assert last[0].result.restoration.axes == "TYX"
@@ -206,31 +202,31 @@ def test_layer_is_restored_as_restore_does(image_layers: Any, settings: BatchSet
     )
 
 
-def test_strength_holds_for_layers(image_layers: Any, settings: BatchSettings) -> None:
+def test_strength_holds_for_layers(settings: BatchSettings) -> None:
     data = np.random.default_rng(0).integers(0, 999, (40, 48), np.uint16)
     told = BatchSettings.of({**vars(settings), "strength": 0.0})
-    last = run(list_layers([image_layers.Image(data)]), told)
+    last = run(list_layers([Image(data)]), told)
     assert last[0].result is not None
     np.testing.assert_array_equal(last[0].result.data, data)
 
 
-def test_multiscale_layer_comes_back_multiscale(image_layers: Any, settings: BatchSettings) -> None:
+def test_multiscale_layer_comes_back_multiscale(settings: BatchSettings) -> None:
     fine = np.random.default_rng(0).random((64, 64), np.float32)
-    layer = image_layers.Image([fine, fine[::2, ::2]], multiscale=True)
+    layer = Image([fine, fine[::2, ::2]], multiscale=True)
     last = run(list_layers([layer]), settings)
     assert last[0].result is not None
     assert [level.shape for level in last[0].result.data] == [(64, 64), (32, 32)]
 
 
-def test_labels_fail_with_a_reason(image_layers: Any, settings: BatchSettings) -> None:
-    layers = [image_layers.Labels(np.zeros((40, 40), int)), image_layers.Image(np.eye(40))]
+def test_labels_fail_with_a_reason(settings: BatchSettings) -> None:
+    layers = [Labels(np.zeros((40, 40), int)), Image(np.eye(40))]
     last = run(list_layers(layers), settings)
     assert states(last) == ["failed", "done"]
     assert "labels" in last[0].text
 
 
-def test_dropped_layer_stops_within_a_tile(image_layers: Any, settings: BatchSettings) -> None:
-    items = list_layers([image_layers.Image(np.eye(200)), image_layers.Image(np.eye(40))])
+def test_dropped_layer_stops_within_a_tile(settings: BatchSettings) -> None:
+    items = list_layers([Image(np.eye(200)), Image(np.eye(40))])
     told: list[Update] = []
     for update in run_batch(items, settings):
         assert isinstance(update, Update)
@@ -243,9 +239,7 @@ def test_dropped_layer_stops_within_a_tile(image_layers: Any, settings: BatchSet
     assert len([each for each in told if each.row == 0 and each.progress.done > 0]) == 2
 
 
-def test_layer_dropped_before_its_turn_is_not_read(
-    image_layers: Any, settings: BatchSettings
-) -> None:
+def test_layer_dropped_before_its_turn_is_not_read(settings: BatchSettings) -> None:
     read: list[str] = []
 
     class Watched:
@@ -258,7 +252,7 @@ def test_layer_dropped_before_its_turn_is_not_read(
         def __array__(self, *_: Any, **__: Any) -> Any:
             return self[...]
 
-    items = list_layers([image_layers.Image(np.eye(40)), image_layers.Image(Watched())])
+    items = list_layers([Image(np.eye(40)), Image(Watched())])
     items[1].dropped = True
     read.clear()
     last = run(items, settings)
@@ -267,8 +261,8 @@ def test_layer_dropped_before_its_turn_is_not_read(
     assert read == []
 
 
-def test_layers_that_are_known_keep_what_became_of_them(image_layers: Any) -> None:
-    one, two = image_layers.Image(np.eye(40)), image_layers.Image(np.eye(40))
+def test_layers_that_are_known_keep_what_became_of_them() -> None:
+    one, two = Image(np.eye(40)), Image(np.eye(40))
     known = LayerItem(one)
     known.done = True
     assert [item.is_done() for item in list_layers([two, one], [known])] == [False, True]

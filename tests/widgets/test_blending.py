@@ -14,7 +14,7 @@ DTYPES = ["uint8", "int16", "uint16", "uint32", "int64", "uint64", "float16", "f
 def pair(dtype: str) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     top = 250 if np.dtype(dtype).itemsize == 1 else 20_000
-    return tuple((rng.random((2, 5, 7)) * top).astype(dtype))  # type: ignore[return-value]
+    return tuple((rng.random((2, 5, 7)) * top).astype(dtype))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -8,10 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("napari")
-
-from finetuning import save_tiny_model, stacks
+from finetuning import CLEAN, NOISY, save_tiny_model
 
 from napari_baryir.errors import InputError
 from napari_baryir.training import degradations
@@ -25,8 +22,6 @@ from napari_baryir.widgets.finetune.choices import (
     has_stopped_run,
     weights_path,
 )
-
-CLEAN, NOISY = stacks()
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from finetuning import always_better, save_tiny_model, stacks, write_folder
+from finetuning import NOISY, save_tiny_model, write_folder
 
+from finetune_start import keep_any
 from napari_baryir.errors import InputError
 from napari_baryir.steps import finish
 from napari_baryir.weights.cache import model_folder
@@ -16,7 +17,6 @@ from napari_baryir.widgets.dock.steps import Failed
 from napari_baryir.widgets.finetune import job as finetune_job
 from napari_baryir.widgets.finetune.job import FinetuneJob, LayerImage, Trained, finetune_steps
 
-CLEAN, NOISY = stacks()
 QUICK: dict[str, Any] = {
     "steps": 2, "validate_every": 1, "batch": 2, "patch": 32, "device": "cpu",
     "calibration_scenes": 0,
@@ -62,7 +62,7 @@ def test_impossible_settings_fail_with_a_sentence() -> None:
 
 
 def test_a_paused_job_waits_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    always_better(monkeypatch)
+    keep_any(monkeypatch)
     save_tiny_model()
     made = job()
     steps = finetune_steps(made)

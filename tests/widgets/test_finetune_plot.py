@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("napari")
-
 from napari_baryir.training.finetune import YOURS, Comparison, FinetuneProgress
 from napari_baryir.training.validation import Scores
 from napari_baryir.widgets.finetune.history import History

@@ -8,8 +8,6 @@ import dask.array as da
 import numpy as np
 import pytest
 
-pytest.importorskip("napari")
-
 from napari_baryir.widgets.dock import seen
 from napari_baryir.widgets.dock.seen import Kept, LazyMap, Stopped, computed
 from napari_baryir.widgets.estimate.maps import LazyPlanes

@@ -29,13 +29,12 @@ def record_of(restoration: Any, path: Path | None, box: Box) -> dict[str, Any]:
 
 
 def test_python_repeats_the_run(tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    napari = pytest.importorskip("napari")
     box = Box((slice(0, 2), slice(4, 36), slice(8, 40)), whole=False)
     first = restored(STACK[box.slices], tiny_weights, strength=0.5)
     record = with_strength(record_of(first, None, box), 0.5)
     layer = SimpleNamespace(data=STACK, multiscale=False)
     viewer = SimpleNamespace(layers={"it's a stack": layer})
-    monkeypatch.setattr(napari, "current_viewer", lambda: viewer)
+    monkeypatch.setattr("napari.current_viewer", lambda: viewer)
     names: dict[str, Any] = {}
     exec(as_python(record), names)
     np.testing.assert_array_equal(names["restored"], first.image)

@@ -7,9 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("napari")
-
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Points, Shapes
 

@@ -13,7 +13,7 @@ import torch
 from napari_baryir import restore
 from napari_baryir.errors import InputError
 from napari_baryir.network import BaryIR
-from napari_baryir.network.config import GatedConfig
+from napari_baryir.network.variants import VARIANTS
 from napari_baryir.weights.cache import model_folder
 from napari_baryir.weights.files import save_weights
 from napari_baryir.widgets.restore.record import as_command, as_python, name_of
@@ -33,15 +33,7 @@ SETTINGS = {"model": "steered", "device": "cpu", "tile": 32, "overlap": 8}
 @pytest.fixture
 def steered(dock: RestoreDock) -> RestoreDock:
     """The dock with a tiny model that can leave degradations, and an image."""
-    config = GatedConfig(
-        width=8,
-        encoder_blocks=(1, 1, 1),
-        barycenter_blocks=1,
-        decoder_blocks=(1, 1, 1),
-        context=2,
-        scene=64,
-        steering=2,
-    )
+    config = VARIANTS["tiny"].model_copy(update={"context": 2, "scene": 64, "steering": 2})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = BaryIR(config, domains=(*NAMES, "clean"))

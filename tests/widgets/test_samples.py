@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-npe2 = pytest.importorskip("npe2")
-
-from napari_baryir.sample_data import SAMPLES  # noqa: E402
-from napari_baryir.widgets import samples  # noqa: E402
+from napari_baryir.sample_data import SAMPLES
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -19,19 +16,13 @@ KEYS = ("photo_noise_haze", "photo_rain", "dark_photo", "fluorescence_stack", "b
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_sample_is_one_image_with_the_degraded_pixels(key: str) -> None:
-    [(data, properties, kind)] = getattr(samples, key)()
+def test_open_sample_adds_the_degraded_image_with_its_axes_and_title(
+    viewer: Viewer, key: str
+) -> None:
     made = SAMPLES[key.replace("_", "-")]()
-    assert kind == "image"
-    np.testing.assert_array_equal(data, made.degraded)
-    assert properties["rgb"] == ("S" in made.axes)
-    assert "".join(properties["axis_labels"]).upper() == made.axes.replace("S", "")
-
-
-@pytest.mark.parametrize("key", KEYS)
-def test_open_sample_adds_it_to_the_viewer(viewer: Viewer, key: str) -> None:
     [layer] = viewer.open_sample("napari-baryir", key)
     assert list(viewer.layers) == [layer]
-    assert layer.rgb == (layer.data.ndim - layer.ndim == 1)
-    assert layer.axis_labels == (*layer.axis_labels[:-2], "y", "x")
-    assert layer.name
+    np.testing.assert_array_equal(layer.data, made.degraded)
+    assert layer.rgb == ("S" in made.axes)
+    assert "".join(layer.axis_labels).upper() == made.axes.replace("S", "")
+    assert layer.name == made.title

@@ -6,14 +6,12 @@ import os
 from pathlib import Path
 from typing import Any
 
+import napari.settings
+import npe2
 import pytest
 
-npe2 = pytest.importorskip("npe2")
-
-import napari.settings  # noqa: E402
-
-from napari_baryir.weights.cache import FOLDER_VARIABLE, model_folder  # noqa: E402
-from napari_baryir.widgets.dock.settings import CacheFolder, Defaults, defaults  # noqa: E402
+from napari_baryir.weights.cache import FOLDER_VARIABLE, model_folder
+from napari_baryir.widgets.dock.settings import CacheFolder, Defaults, defaults
 
 has_page = pytest.mark.skipif(
     not hasattr(napari.settings, "get_plugin_settings"),

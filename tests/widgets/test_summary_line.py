@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-pytest.importorskip("napari")
-
 from calibrated_networks import calibrated_network
 from napari_baryir import estimate_degradation
 from napari_baryir.weights.cache import model_folder

@@ -46,7 +46,7 @@ class Tiles:
                 assert self.go.wait(PATIENCE_S)
             if self.error is not None:
                 return Failed(self.error)
-            return Done(SimpleNamespace(), "data", "original")  # type: ignore[arg-type]
+            return Done(SimpleNamespace(), "data", "original")
         finally:
             self.closed_in = threading.get_ident()
             self.over.set()
@@ -198,7 +198,7 @@ def test_parts_that_are_counted_apart_have_a_bar_each(
         for done, total in [(1, 3), (3, 3), (0, 50), (20, 50), (50, 50), (1, 50), (2, 50)]:
             yield Step(Progress(done, total, 0, 1), None)
             time.sleep(0.1)  # the window is faster than that: no step is passed over
-        return Done(SimpleNamespace(), "data", "original")  # type: ignore[arg-type]
+        return Done(SimpleNamespace(), "data", "original")
 
     run = worker.Run(steps(), "parts")
     with qtbot.waitSignal(run.ended):

@@ -68,7 +68,7 @@ class ContextBlock(nn.Module):
         self.expand = nn.Conv2d(channels, 2 * channels, 1)
         self.spatial = nn.Conv2d(2 * channels, 2 * channels, 3, padding=1, groups=2 * channels)
         self.attention = nn.Conv2d(channels, channels, 1)
-        nn.init.ones_(self.attention.bias)  # type: ignore[arg-type]  # starts open, not shut
+        nn.init.ones_(self.attention.get_parameter("bias"))  # starts open, not shut
         self.project = nn.Conv2d(channels, channels, 1)
         self.feed_norm = LayerNorm2d(channels)
         self.feed_expand = nn.Conv2d(channels, 2 * channels, 1)
@@ -187,7 +187,7 @@ class Decoder(nn.Module):
             # How much of what is fine to change, from the evidence in r; wide open at first.
             self.gate = nn.Conv2d(c3, 1, 1)
             start_at_zero(self.gate)
-            nn.init.constant_(self.gate.bias, 4.0)  # type: ignore[arg-type]
+            nn.init.constant_(self.gate.get_parameter("bias"), 4.0)
         else:
             self.coarse = nn.Conv2d(c3, 6, 1)
             start_at_zero(self.coarse)

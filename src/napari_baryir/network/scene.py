@@ -129,7 +129,7 @@ class SceneHead(nn.Module):
         self.context = nn.Linear(channels, channels)
         for layer in (self.maps, self.attention, self.whole, self.context):
             start_at_zero(layer)
-        nn.init.constant_(self.maps.bias, 0.02)  # type: ignore[arg-type]  # nearly the identity
+        nn.init.constant_(self.maps.get_parameter("bias"), 0.02)  # nearly the identity
 
     def forward(
         self, image: Tensor, b: Tensor, r: Tensor, hidden: Tensor, statistics: Tensor

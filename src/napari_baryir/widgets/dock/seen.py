@@ -107,14 +107,13 @@ class KeptPlanes(Kept[Part]):
 
 def computed(arrays: Sequence[Any], check: Check | None = None) -> list[NDArray[Any]]:
     """Compute dask arrays that share tiles, calling `check` before every task."""
-    import dask
+    import dask.base
 
-    compute: Any = dask.compute  # type: ignore[attr-defined]
     if check is None or dask.config.get("scheduler", None) is not None:  # the user's own computers
-        return [np.asarray(each) for each in compute(*arrays)]
+        return [np.asarray(each) for each in dask.base.compute(*arrays)]
     callbacks = [(None, None, lambda *_: check(), None, None)]
     # Not napari's callbacks, which keep what was computed: they are not made for two threads.
-    found = compute(*arrays, scheduler="sync", callbacks=callbacks)
+    found = dask.base.compute(*arrays, scheduler="sync", callbacks=callbacks)
     return [np.asarray(each) for each in found]
 
 
@@ -126,7 +125,7 @@ class PartWorker(QObject):
     """
 
     made = Signal()
-    """One more part is known."""
+    """One more part is known. Drawing it asks again for the parts in view that are missing."""
     busy = Signal(bool)
     """Whether a part is being computed."""
     failed = Signal(object)
@@ -172,11 +171,10 @@ class PartWorker(QObject):
     def _take_up(self) -> None:
         wanted, self._fresh = self._fresh, []
         wanted = [key for key in dict.fromkeys(wanted) if self.kept.known(key) is None]
-        if not wanted:
-            return
-        self._waiting = wanted
-        if self._worker is not None and self._key not in wanted:
-            self._worker.quit()
+        if wanted:
+            self._waiting = wanted
+            if self._worker is not None and self._key not in wanted:
+                self._worker.quit()
         self._start_next()
 
     def _start_next(self) -> None:
@@ -208,10 +206,10 @@ class PartWorker(QObject):
         worker.start()
 
     def _on_made(self, problem: Problem | None) -> None:
+        self._waiting.clear()  # some may have gone out of view
         if problem is None:
             self.made.emit()
             return
-        self._waiting.clear()
         self._problem = problem
         if problem.sentence != self._complaint:  # not again at every step of a slider
             notify(problem)
@@ -220,7 +218,7 @@ class PartWorker(QObject):
     def _on_finished(self) -> None:
         self._worker = None
         problem, self._problem = self._problem, None
-        self._start_next()
+        self._take_up()
         if problem is not None:
             self.failed.emit(problem)
         elif self._worker is None:

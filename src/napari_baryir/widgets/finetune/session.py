@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QThreadPool, Signal
 
 from napari_baryir.widgets.dock.run import Run, RunQueue, run_queue
 from napari_baryir.widgets.dock.session import RunSession
@@ -15,6 +15,9 @@ from napari_baryir.widgets.finetune.job import FinetuneJob, FinetuneStep, Traine
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+
+LEAST_THREADS = 4
+"""Of Qt's pool, which has one per core: a training holds one, also while it rests for a run."""
 
 
 @functools.cache
@@ -54,6 +57,8 @@ class FinetuneSession(RunSession):
         if job.resume:
             self.history.read_log(job.output.with_suffix(".run") / "log.csv")
         self.paused = self.calibrating = False
+        pool = QThreadPool.globalInstance()
+        pool.setMaxThreadCount(max(LEAST_THREADS, pool.maxThreadCount()))
         self._make_way()
         return self._submit(finetune_steps(job), f"Training {job.output.stem}")
 
