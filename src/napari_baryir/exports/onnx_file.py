@@ -105,6 +105,7 @@ def _converted(whole: WholePicture) -> Any:
             )  # fmt: skip
     finally:
         chatty.setLevel(level)
+    assert program is not None  # since it has no file to write
     for value in (*program.model.graph.inputs, *program.model.graph.outputs):
         value.shape = onnx_ir.Shape(("batch", whole.channels, "height", "width"))  # s64, s84, s32
     return program
