@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -99,6 +99,24 @@ def test_a_missing_extra_is_named() -> None:
         onnx_file.need("no_such.library")
 
 
+def test_a_package_describes_a_model_by_its_card_and_not_by_its_folder(tmp_path: Path) -> None:
+    from napari_baryir.exports.zoo_package import _document
+
+    shipped = REGISTRY["photo-compact"]
+    assert shipped.card_path is not None
+    assert _document(shipped, 3).startswith(shipped.card_path.read_text("utf-8").rstrip())
+    own = replace(
+        shipped, name="own", folder=tmp_path, file="own.safetensors",
+        summary=f"Your own model, {tmp_path / 'own.safetensors'}.", licence="unknown",
+    )  # fmt: skip
+    text = _document(own, 1)
+    assert str(tmp_path) not in text
+    assert [line for line in text.splitlines() if line.startswith("#")] == [
+        "# own", "## In this package", "## Validation",
+    ]  # fmt: skip
+    assert "Your own model, own.safetensors." in text
+
+
 @pytest.mark.parametrize("words", [["-o", "a.zip", "--to", "onnx"], ["-o", "a.pth"]])
 def test_a_wrong_name_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["export", "photo-compact", *words]) == cli.FAILED
@@ -117,10 +135,15 @@ def test_bioimageio_and_onnxruntime_agree_with_torch(
     from napari_baryir.exports.zoo_package import export_package
 
     path = tmp_path / "package.zip"
-    card: Any = REGISTRY["microscopy-compact"]
+    card = REGISTRY["microscopy-compact"]
+    if channels == 1:
+        card = replace(card, licence="ask the author")
     assert export_package(network, card, path, channels) <= onnx_file.TOLERANCE
     with zipfile.ZipFile(path) as package:
-        assert {"README.md", "weights.onnx"} <= set(package.namelist())
+        assert {"README.md", "sample_output.tif", "weights.onnx"} <= set(package.namelist())
+        description = package.read("rdf.yaml").decode()
+        assert ("license: BSD-3-Clause" in description) == (channels == 3)
+        assert "min: 16\n          step: 1\n" in description
         session = onnxruntime.InferenceSession(package.read("weights.onnx"))
     x = onnx_file.picture(3, channels, 48, 200)
     (found,) = session.run(None, {"picture": x})

@@ -83,6 +83,8 @@ def export_onnx(model: BaryIR, path: str | os.PathLike[str], channels: int) -> f
 def _converted(whole: WholePicture) -> Any:
     """Translate to ONNX, with batch, height and width free."""
     need("onnx", "onnxscript", "onnxruntime")
+    import onnx_ir  # of onnxscript
+
     size = {
         0: torch.export.Dim("batch"),
         2: torch.export.Dim("height", min=LEAST_SIDE),
@@ -97,12 +99,16 @@ def _converted(whole: WholePicture) -> Any:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             exported = torch.export.export(whole, (example,), dynamic_shapes=(size,))
-            return torch.onnx.export(
+            program = torch.onnx.export(
                 exported, dynamo=True, opset_version=OPSET, verbose=False,
                 input_names=["picture"], output_names=["restored"],
             )  # fmt: skip
     finally:
         chatty.setLevel(level)
+    assert program is not None  # since it has no file to write
+    for value in (*program.model.graph.inputs, *program.model.graph.outputs):
+        value.shape = onnx_ir.Shape(("batch", whole.channels, "height", "width"))  # s64, s84, s32
+    return program
 
 
 def largest_difference(whole: WholePicture, path: Path) -> float:

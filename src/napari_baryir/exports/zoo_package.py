@@ -10,18 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tifffile
 import torch
 from numpy.typing import NDArray
 
 from napari_baryir.atomic import written_aside
 from napari_baryir.exports.onnx_file import OPSET, ExportError, export_onnx, need, picture
-from napari_baryir.exports.picture import WholePicture
+from napari_baryir.exports.picture import LEAST_SIDE, WholePicture
 from napari_baryir.imaging.intensity import PERCENTILES
 from napari_baryir.network import BaryIR
 from napari_baryir.weights.registry import ModelCard
 
-SIZE = {"min": 64, "step": 8}
-"""Sides that programs may choose, pixels: whole cells of the network's grid."""
+SIZE = {"min": LEAST_SIDE, "step": 1}
+"""Sides that programs may choose, pixels: any, as `WholePicture` continues them to whole cells."""
 GREY_RANGE = (100.0, 4000.0)
 """Least and greatest value of the test picture of a grey model: any camera's."""
 LEVELS = 255
@@ -71,8 +72,10 @@ def export_package(
         folder = Path(name)
         difference = export_onnx(model, folder / "weights.onnx", channels)
         given, answer = _test_tensors(WholePicture(model, channels).eval())
-        np.save(folder / "test_input.npy", given)
-        np.save(folder / "test_output.npy", answer)
+        for kind, pixels in {"input": given, "output": answer}.items():
+            np.save(folder / f"test_{kind}.npy", pixels)
+            # For people to look at. tifffile would call three planes of 8 bits colours.
+            tifffile.imwrite(folder / f"sample_{kind}.tif", pixels[0], photometric="minisblack")
         (folder / "README.md").write_text(_document(card, channels), encoding="utf-8")
         package = folder / "package.zip"
         save_bioimageio_package(_description(card, folder, channels), output_path=package)
@@ -133,16 +136,17 @@ def _description(card: ModelCard, folder: Path, channels: int) -> Any:
             "type": "model",
             "format_version": spec.ModelDescr.implemented_format_version,
             "name": re.sub(r"[^A-Za-z0-9_+ ()-]", "-", f"BaryIR {card.title}")[:128],
-            "description": card.summary[:1000],
+            "description": _summary(card)[:1000],
             "authors": [{"name": "napari-baryir developers"}],
             "cite": [{"text": "Tang et al., TPAMI 2026", "doi": "10.48550/arXiv.2602.23169"}],
-            "license": None if card.licence == "unknown" else card.licence,
+            "license": _licence(card),
             "documentation": {"source": folder / "README.md"},
             "tags": ["2d", "image-restoration", "denoising", "onnx"],
             "inputs": [
                 {
                     "id": "picture", "axes": axes, "data": values, "preprocessing": before,
                     "test_tensor": {"source": folder / "test_input.npy"},
+                    "sample_tensor": {"source": folder / "sample_input.tif"},
                 }
             ],
             "outputs": [
@@ -150,6 +154,7 @@ def _description(card: ModelCard, folder: Path, channels: int) -> Any:
                     "id": "restored", "axes": [a | same.get(a.get("id", ""), {}) for a in axes],
                     "data": {"type": "float32"}, "postprocessing": after,
                     "test_tensor": {"source": folder / "test_output.npy"},
+                    "sample_tensor": {"source": folder / "sample_output.tif"},
                 }
             ],
             "weights": {
@@ -159,13 +164,29 @@ def _description(card: ModelCard, folder: Path, channels: int) -> Any:
     )  # fmt: skip
 
 
+def _summary(card: ModelCard) -> str:
+    """Return the summary, without the path that a file which has none is called by."""
+    return card.summary.replace(str(card.path), card.file)
+
+
+def _licence(card: ModelCard) -> str | None:
+    """Return the licence by its SPDX name; None if it has none, since a package takes no other."""
+    from bioimageio.spec.generic.v0_3 import LicenseId
+
+    try:
+        return str(LicenseId(card.licence))
+    except ValueError:
+        return None
+
+
 def _document(card: ModelCard, channels: int) -> str:
-    """Return the documentation of the package, in Markdown."""
-    own = card.summary if card.card_path is None else card.card_path.read_text("utf-8")
+    """Return the documentation of the package, in Markdown: the model card, and what differs."""
+    own = card.card_path
+    about = f"# {card.name}\n\n{_summary(card)}" if own is None else own.read_text("utf-8").rstrip()
     return (
-        f"# {card.name}\n\nRestores {EXPLANATION[channels]} Give whole pictures where memory "
-        "allows: haze and darkness are decided for the whole of one.\n\n## Validation\n\n"
+        f"{about}\n\n## In this package\n\nRestores {EXPLANATION[channels]} Give whole pictures "
+        "where memory allows: haze, darkness and background are decided for the whole of one. "
+        f"Licence of the weights: {card.licence}.\n\n## Validation\n\n"
         "Compare restored pictures of known degradation with the clean ones by PSNR and SSIM, "
-        "beside the untouched input: `napari-baryir evaluate` does so.\n\n"
-        f"{own}\n"
+        "beside the untouched input: `napari-baryir evaluate` does so.\n"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -127,8 +128,12 @@ class BatchTab(QWidget):
         if self._run is not None:
             self._run.cancel()
         if not self._released:
-            self._viewer.layers.selection.events.changed.disconnect(self._on_selection)
-            self._viewer.layers.events.removed.disconnect(self._on_removed)
+            layers = self._viewer.layers
+            # napari 0.7 compares the owners of callbacks, and a widget that is gone has no answer.
+            with contextlib.suppress(RuntimeError):
+                layers.selection.events.changed.disconnect(self._on_selection)
+            with contextlib.suppress(RuntimeError):
+                layers.events.removed.disconnect(self._on_removed)
         self._released = True
 
     def _on_button(self) -> None:
@@ -138,7 +143,8 @@ class BatchTab(QWidget):
             self.start()
 
     def _on_selection(self, *_: object) -> None:
-        self.source.list_layers_again()
+        if not self._released:
+            self.source.list_layers_again()
 
     def _on_removed(self, event: Any) -> None:
         for item in self.source.items:
