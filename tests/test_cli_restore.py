@@ -368,6 +368,24 @@ def test_a_sidecar_replaces_nothing_else(run: Run, capsys: pytest.CaptureFixture
     assert not Path("out.png").exists()
 
 
+def test_sidecars_have_names_that_fit_and_one_that_fails_stops_no_batch(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["x" * 250 + ".png", "中" * 83 + ".png"]
+    for name in names:
+        imageio.imwrite(_made(f"in/{name}"), picture())
+    assert run("in", "-o", "out", "--sidecar") == 0
+    assert set(names) < set(files_below(Path("out")))
+    assert len(list(Path("out").glob("*.json"))) == 2
+
+    def full(path: Path, entries: object) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("napari_baryir.commands.report._write", full)
+    assert run("in", "-o", "second", "--sidecar") == 1
+    assert set(names) == set(files_below(Path("second")))
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems keep names as text")
 @pytest.mark.parametrize(
     ("command", "encoding"), [("restore", "cp1252"), ("estimate", "utf-8:strict")]
