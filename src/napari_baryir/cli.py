@@ -119,7 +119,7 @@ def _prepare_streams() -> None:
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     if not isinstance(sys.stderr, _Forgiving):
-        sys.stderr = _Forgiving(sys.stderr)  # type: ignore[assignment]
+        sys.stderr = _Forgiving(sys.stderr)
 
 
 def _discard_output() -> None:
