@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Collection, Sequence
 from functools import partial
 from types import ModuleType
+from typing import Any
 
 from napari_baryir import __version__
 from napari_baryir.errors import BaryIRError, InputError
