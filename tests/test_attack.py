@@ -189,3 +189,15 @@ def test_a_lazy_result_keeps_a_foreign_byte_order() -> None:
     image = IMAGE.astype(">u2")
     lazy = restore(da.from_array(image, chunks=16), model=small_network(scene=True), tile=16).image
     assert lazy.dtype == lazy.compute().dtype == image.dtype
+
+
+@pytest.mark.parametrize("letter", "qQ")
+def test_a_long_long_is_written_to_ome_zarr_as_64_bits(tmp_path: Path, letter: str) -> None:
+    write_image(tmp_path / "in.tif", IMAGE.astype(letter), axes="YX")
+    with read_image(tmp_path / "in.tif") as image:
+        write_image(tmp_path / "out.ome.zarr", image.data, like=image)
+    write_image(tmp_path / "own.ome.zarr", IMAGE.astype(letter), axes="YX")
+    for name in ("out.ome.zarr", "own.ome.zarr"):
+        with read_image(tmp_path / name) as image:
+            assert image.dtype == np.dtype(letter)
+            np.testing.assert_array_equal(np.asarray(image.data), IMAGE)

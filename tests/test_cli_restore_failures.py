@@ -131,7 +131,7 @@ def test_names_that_the_terminal_s_encoding_lacks_do_not_stop_a_batch(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell is needed")
-@pytest.mark.parametrize("closed", ["2>&-", ">&-", ">&- 2>&-"])
+@pytest.mark.parametrize("closed", ["2>&-", ">&-", ">&- 2>&-", "2>/dev/full"])
 def test_closed_streams_change_neither_files_nor_exit_code(closed: str, tmp_path: Path) -> None:
     imageio.imwrite(tmp_path / "a.png", picture())
     command = f'"{sys.executable}" -m napari_baryir restore a.png -o out/ --device cpu {closed}'

@@ -12,7 +12,7 @@ import pytest
 from napari_baryir.cli import main
 from napari_baryir.files import read_image, write_image
 from napari_baryir.sample_data import fluorescence_stack
-from restore_command import Run, made, picture
+from restore_command import Run, files_below, made, picture
 
 
 def test_quiet_says_nothing_but_errors(run: Run, capfd: pytest.CaptureFixture[str]) -> None:
@@ -95,3 +95,21 @@ def test_a_sidecar_replaces_nothing_else(run: Run, capsys: pytest.CaptureFixture
     assert run("in.png", "-o", "out.png", "--sidecar") == 2
     assert "--sidecar out.png.json is there already" in capsys.readouterr().err
     assert not Path("out.png").exists()
+
+
+def test_sidecars_have_names_that_fit_and_one_that_fails_stops_no_batch(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["x" * 250 + ".png", "中" * 83 + ".png"]
+    for name in names:
+        imageio.imwrite(made(f"in/{name}"), picture())
+    assert run("in", "-o", "out", "--sidecar") == 0
+    assert set(names) < set(files_below(Path("out")))
+    assert len(list(Path("out").glob("*.json"))) == 2
+
+    def full(path: Path, entries: object) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("napari_baryir.commands.report._write", full)
+    assert run("in", "-o", "second", "--sidecar") == 1
+    assert set(names) == set(files_below(Path("second")))

@@ -26,17 +26,18 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as models:
         os.environ["NAPARI_BARYIR_MODELS"] = models
         for kind in args.kind or KINDS:
-            start, known = time.monotonic(), 0
+            start, known = time.monotonic(), len(findings.cases)
             for first in range(0, args.cases, ROUND):
                 seed, count = args.seed + first // ROUND, min(ROUND, args.cases - first)
                 run_round(kind, seed, count, findings)
-                new = len(findings.cases) - known
+                new = list(findings.cases.items())[known:]
                 known = len(findings.cases)
                 took = time.monotonic() - start
                 sys.stdout.write(
                     f"{kind}: {first + count} cases in {took:.0f} s; --seed {seed} --cases {count}"
-                    f"{f' broke {new} promises more' if new else ''}\n"
+                    f"{f' broke {len(new)} promises more' if new else ''}\n"
                 )
+                sys.stdout.writelines(f"  {place}: {case}\n" for place, (case, _) in new)
                 sys.stdout.flush()
     sys.stdout.write(f"{findings}\n" if findings.cases else "all promises were kept\n")
     return int(bool(findings.cases))

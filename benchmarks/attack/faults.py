@@ -13,11 +13,9 @@ import os
 import resource
 import shutil
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import dask.array as da
@@ -30,6 +28,7 @@ import napari_baryir
 from benchmarks.attack.bombs import published
 from benchmarks.attack.files import run_command, weights_file, work_folder
 from benchmarks.attack.guard import Hangs, require, snapshot, watched
+from benchmarks.attack.moments import at_line
 from benchmarks.attack.networks import small_network
 from benchmarks.attack.writers import WRITERS
 from napari_baryir import atomic, estimate_degradation, restore
@@ -40,11 +39,6 @@ from napari_baryir.training.finetune import FinetuneSettings, Pairs, iter_finetu
 from napari_baryir.training.finetune.images import UserImage
 from napari_baryir.training.loop import train
 from napari_baryir.training.recipe import load_recipe
-
-OURS = str(Path(napari_baryir.__file__).resolve().parent)
-TRAINING = str(Path(sys.modules["napari_baryir.training"].__file__ or "").resolve().parent)
-TIDY = ("atomic.py", "waiting.py")
-"""Modules that tidy up after a fault; a second fault while they do is one too many."""
 
 IMAGE = np.random.default_rng(0).integers(0, 4000, (2, 24, 40)).astype(np.uint16)
 FIELD = np.random.default_rng(1).integers(0, 4000, (3, 64, 64)).astype(np.uint16)
@@ -161,38 +155,6 @@ def _prepare() -> None:
         WRITERS[".png"]["RGB"](Path(f"photos/{number}.png"), np.random.default_rng(number))
 
 
-def _is_ours(frame: FrameType) -> bool:
-    name = os.path.realpath(frame.f_code.co_filename)
-    return name.startswith((OURS, TRAINING)) and not name.endswith(TIDY)
-
-
-@contextlib.contextmanager
-def at_line(number: int, act: Callable[[], None]) -> Iterator[list[int]]:
-    """Act at the given line of the package's code that runs here; give a count of the lines."""
-    count = [0]
-
-    def local(frame: FrameType, event: str, argument: Any) -> Any:
-        if event == "line":
-            count[0] += 1
-            if count[0] == number:
-                act()
-        return local
-
-    known: dict[Any, bool] = {}
-
-    def enter(frame: FrameType, event: str, argument: Any) -> Any:
-        code = frame.f_code
-        if code not in known:
-            known[code] = _is_ours(frame)
-        return local if known[code] else None
-
-    sys.settrace(enter)
-    try:
-        yield count
-    finally:
-        sys.settrace(None)
-
-
 @functools.cache
 def undisturbed(scenario: str) -> tuple[int, int, dict[str, str], Any]:
     """Return the lines and the bytes of a scenario, the files that it makes, and its result."""
@@ -260,7 +222,9 @@ def attack_fault(case: FaultCase) -> None:
             require(np.array_equal(again, result), "another result after the fault")
         left = [str(path) for path in folder.rglob("*.part")]
         require(not left, f"parts of the killed process stay: {left}")
-        require(_made(folder) == files, f"other files: {set(_made(folder)) ^ set(files)}")
+        made = _made(folder)
+        other = {name for name in {*made, *files} if made.get(name) != files.get(name)}
+        require(not other, f"other files: {sorted(other)}")
 
 
 def _disturbed(case: FaultCase, line: int, size: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import hashlib
+import os
 import resource
 import signal
 import sys
@@ -17,7 +18,7 @@ from typing import Any
 import psutil
 
 SECONDS = 300.0
-"""A case that lasts longer hangs; most take milliseconds on a computer that is not busy."""
+"""A case that lasts longer hangs, on a computer that is not busy; most take milliseconds."""
 
 MEMORY = 4 * 2**30
 """Bytes that a case may ask for; what asks for more is told that there is none."""
@@ -71,6 +72,7 @@ def watched(seconds: float = SECONDS) -> Iterator[None]:
         sys.addaudithook(_audit)  # for good: hooks cannot be taken away
         sys._baryir_audited = True  # type: ignore[attr-defined]
     _events.clear()
+    seconds *= max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
     before = signal.signal(signal.SIGALRM, _time_is_over)
     timer = signal.setitimer(signal.ITIMER_REAL, seconds)
     # For loops outside of Python.

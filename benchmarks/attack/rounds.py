@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import logging
 import traceback
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
-
-logger = logging.getLogger(__name__)
 
 KINDS = {
     "arrays": ("array_cases", "attack_array"),
@@ -42,8 +39,6 @@ class Findings:
             place = f"Broken: {str(error)[:60]}"
         self.counts[place] += 1
         text = repr(case)
-        if place not in self.cases:
-            logger.warning("%s: %s", place, text)
         if place not in self.cases or len(text) < len(self.cases[place][0]):
             self.cases[place] = text, "".join(traceback.format_exception(error)[-12:])
 

@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Collection, Sequence
 from functools import partial
 from types import ModuleType
+from typing import Any
 
 from napari_baryir import __version__
 from napari_baryir.errors import BaryIRError, InputError
@@ -83,9 +84,27 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _complain(text: str) -> None:
-    """Write a line to stderr, if that can be written to."""
-    with contextlib.suppress(OSError):
-        sys.stderr.write(f"napari-baryir: {text}\n")
+    """Write a line to stderr."""
+    sys.stderr.write(f"napari-baryir: {text}\n")
+
+
+class _Forgiving:
+    """A stream that loses what it cannot write, as on a full disk: remarks must not stop work."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def _prepare_streams() -> None:
@@ -100,6 +119,8 @@ def _prepare_streams() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    if not isinstance(sys.stderr, _Forgiving):
+        sys.stderr = _Forgiving(sys.stderr)
 
 
 def _discard_output() -> None:

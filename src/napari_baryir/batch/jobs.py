@@ -5,6 +5,7 @@ from __future__ import annotations
 import filecmp
 import glob
 import os
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ from napari_baryir.files.reading import images_inside
 
 Found = tuple[Path, Path]
 """An image, and its path below the output folder."""
+
+LONGEST_NAME = 255
+"""Bytes of a name that file systems take."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,14 @@ class Job:
             return False
         written = zip(_times(self.target), _times(source), strict=True)
         return all(target >= source for target, source in written)
+
+
+def cut_name(name: str, ending: str) -> str:
+    """Return the name of an image, cut so that file systems still take it with an ending."""
+    raw, room = name.encode("utf-8", "surrogateescape"), LONGEST_NAME - len(ending)
+    if len(raw) <= room:
+        return name
+    return f"{raw[: room - 9].decode('utf-8', 'ignore')}-{zlib.crc32(raw):08x}"
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import zlib
 from collections import Counter
 from functools import partial
 from glob import escape
@@ -34,9 +33,6 @@ if TYPE_CHECKING:
 
 TABLES = (".csv", ".json")
 """Suffixes of a table of its own."""
-
-LONGEST = 255 - len("-shapley-barycenter.ome.zarr")
-"""Bytes of the name of an image that its maps can begin with; file systems take 255."""
 
 MAPS = ("-degradation.png", ".tif", ".ome.zarr")
 """Ends of the names of figures and maps."""
@@ -160,11 +156,10 @@ def _check_none_there(jobs: Sequence[Job]) -> None:
 
 def _stem(job: Job) -> Path:
     """Return what the names of an image's files begin with; its suffix keeps them apart."""
+    from napari_baryir.batch.jobs import cut_name
+
     name = job.name.replace(".", "-").replace("/", "-")
-    raw = name.encode("utf-8", "surrogateescape")
-    if len(raw) > LONGEST:
-        name = f"{raw[: LONGEST - 9].decode('utf-8', 'ignore')}-{zlib.crc32(raw):08x}"
-    return job.target.parent / name
+    return job.target.parent / cut_name(name, "-shapley-barycenter.ome.zarr")
 
 
 def _write_tables(tables: Sequence[Path], entries: Sequence[TableEntry], voice: Voice) -> None:

@@ -87,11 +87,17 @@ class Report:
         return self._path is not None or self._sidecar
 
     def note(self, entry: dict[str, Any]) -> None:
-        """Take up an entry; an image that is skipped keeps its earlier one."""
+        """Take up an entry; an image that is skipped keeps its earlier one.
+
+        An entry whose own file cannot be written becomes that of an image that failed.
+        """
+        if self._sidecar and entry["state"] == RESTORED:
+            try:
+                _write(_beside(Path(entry["result"])), [entry])
+            except OSError as error:
+                entry |= {"state": FAILED, "error": f"the result is there, its report not: {error}"}
         if entry["state"] != SKIPPED or entry["result"] not in self._entries:
             self._entries[entry["result"]] = entry
-        if self._sidecar and entry["state"] == RESTORED:
-            _write(_beside(Path(entry["result"])), [entry])
 
     def write(self) -> None:
         """Write the report."""
@@ -100,7 +106,9 @@ class Report:
 
 
 def _beside(result: Path) -> Path:
-    return result.with_name(f"{result.name}.json")
+    from napari_baryir.batch.jobs import cut_name
+
+    return result.with_name(f"{cut_name(result.name, '.json')}.json")
 
 
 def _read(path: Path, option: str) -> dict[str, Any]:

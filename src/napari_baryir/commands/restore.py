@@ -14,7 +14,7 @@ from napari_baryir.commands.arguments import (
     add_speech,
     intensity_of,
 )
-from napari_baryir.commands.console import Voice, failure, follow
+from napari_baryir.commands.console import Voice, failure, follow, remark
 from napari_baryir.commands.report import (
     FAILED,
     RESTORED,
@@ -169,6 +169,8 @@ def _say(entry: Mapping[str, Any], news: News[Reported], voice: Voice) -> None:
         voice.line(f"{entry['file']}: {entry['result']} is there")
     if news.result is None:
         return
+    if entry["state"] == FAILED:
+        remark(f"failed: {entry['file']}: {entry['error']}")
     file, _ = news.result
     for note in file.notes:
         voice.note(f"{entry['file']}: {note}")

@@ -67,8 +67,8 @@ class ImageFile:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of the pixels."""
-        dtype: np.dtype[Any] = np.dtype(self.data.dtype)
+        """Type of the pixels, by its size: C's long long is int64, which Zarr would not know."""
+        dtype: np.dtype[Any] = np.dtype(np.dtype(self.data.dtype).str)
         return dtype
 
     @property
