@@ -1,4 +1,4 @@
-"""The controls of the Fine-tune dock, each with what it means."""
+"""The controls of the Fine-tune dock, each with its meaning."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LIST_HEIGHT = 76
 
 
 class FinetuneControls(Form):
-    """Two lists of controls, `basic` and `advanced`, to be laid out by `lay_out`."""
+    """The controls of fine-tuning, in two lists, `basic` and `advanced`."""
 
     group = "finetune"
     remembered = (
