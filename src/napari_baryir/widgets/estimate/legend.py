@@ -50,7 +50,6 @@ class LegendRow(QPushButton):
         self.ensurePolished()  # in the font of the window
         measure = self.fontMetrics().horizontalAdvance
         name.setMinimumWidth(measure("background   "))
-        self._number.setMinimumWidth(measure("100 %"))
         self._number.setAlignment(Qt.AlignmentFlag.AlignRight)
         row = QHBoxLayout(self)
         row.setContentsMargins(6, 3, 6, 3)
@@ -71,6 +70,8 @@ class LegendRow(QPushButton):
         """Set bar and percentage; None where they are not known yet."""
         self.share = share
         self._bar.setValue(round(100 * (share or 0.0)))
+        self._number.ensurePolished()  # in the font of the window, which the bars line up in
+        self._number.setMinimumWidth(self._number.fontMetrics().horizontalAdvance("100 %"))
         self._number.setText("" if share is None else percent(share))
 
     def fade(self, faded: bool) -> None:

@@ -97,6 +97,7 @@ class EstimateSession(RunSession):
         record = {**estimate.record, "device": estimate.device, **layers.origin(layer, job.box)}
         found = degradation_layers.add_layers(self.viewer, layer, job.box, done, record)
         result = MapResult(layer, job.box, job.axes, estimate, done.maps, *found)
+        layers.hide_earlier(self.viewer, layer, layer)  # results cover the maps below them
         self._look_as_seen(result)
         self.results.append(result)
         self._look_at(result)
