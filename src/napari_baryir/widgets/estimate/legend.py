@@ -70,8 +70,8 @@ class LegendRow(QPushButton):
         """Set bar and percentage; None where they are not known yet."""
         self.share = share
         self._bar.setValue(round(100 * (share or 0.0)))
-        self._number.ensurePolished()  # in the font of the window, which the bars line up in
-        self._number.setMinimumWidth(self._number.fontMetrics().horizontalAdvance("100 %"))
+        self._number.setText(percent(1.0))  # as wide as the longest, so that the bars line up
+        self._number.setMinimumWidth(self._number.sizeHint().width())
         self._number.setText("" if share is None else percent(share))
 
     def fade(self, faded: bool) -> None:
