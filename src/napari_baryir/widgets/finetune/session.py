@@ -56,9 +56,12 @@ class FinetuneSession(RunSession):
 
     def _make_way(self) -> None:
         """Pause while another run computes."""
-        if self.job is not None:
-            free = self.job.free
-            (free.set if run_queue().current is None else free.clear)()
+        if self.job is None:
+            return
+        if run_queue().current is None:
+            self.job.free.set()
+        else:
+            self.job.free.clear()
 
     def _follow(self, step: FinetuneStep) -> None:
         self.paused = step.paused
