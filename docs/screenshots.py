@@ -79,7 +79,7 @@ def _make_all(out: Path, home: Path, model: str) -> None:
     dock.tabs.setCurrentWidget(dock.batch)
     folder = home / "images"
     _write_images(folder)
-    dock.batch.source.choose_folder(str(folder), str(home / "restored"))
+    dock.batch.choice.choose_folder(str(folder), str(home / "restored"))
     window.wait(dock.batch.listed)
     window.when(
         dock.batch.updated,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import pytest
 from napari_baryir import restore
 from napari_baryir.errors import InputError
 from napari_baryir.files import write_image
+from napari_baryir.widgets.restore.batch.items import BatchSettings
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -21,12 +22,12 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def settings(tiny_weights: Path) -> Mapping[str, Any]:
-    return {"model": str(tiny_weights), "device": "cpu", "tile": 32, "axes": "TZYX"}
+def settings(tiny_weights: Path) -> BatchSettings:
+    return BatchSettings(model=str(tiny_weights), device="cpu", tile=32)
 
 
 @pytest.fixture
-def tab(viewer: Viewer, qtbot: QtBot, settings: Mapping[str, Any]) -> Iterator[BatchTab]:
+def tab(viewer: Viewer, qtbot: QtBot, settings: BatchSettings) -> Iterator[BatchTab]:
     """The tab in the viewer's window."""
     from napari_baryir.widgets.restore.batch.tab import BatchTab
 
@@ -52,7 +53,7 @@ def folder(tmp_path: Path) -> Path:
 
 def choose(tab: BatchTab, qtbot: QtBot, folder: Path) -> None:
     with qtbot.waitSignal(tab.listed):
-        tab.source.choose_folder(str(folder))
+        tab.choice.choose_folder(str(folder))
 
 
 def column(tab: BatchTab, number: int) -> list[str]:
@@ -110,7 +111,7 @@ def test_done_before_is_shown_and_can_be_asked_for_again(
     choose(tab, qtbot, folder)
     assert column(tab, 1) == ["done", "waiting"]
     with qtbot.waitSignal(tab.listed):
-        tab.source.again.setChecked(True)
+        tab.choice.again.setChecked(True)
     assert column(tab, 1) == ["waiting", "waiting"]
 
 
@@ -149,14 +150,14 @@ def test_folder_without_images_is_explained(tab: BatchTab, qtbot: QtBot, tmp_pat
 
 
 def test_selected_layers_are_restored_above_themselves(
-    tab: BatchTab, viewer: Viewer, qtbot: QtBot, settings: Mapping[str, Any]
+    tab: BatchTab, viewer: Viewer, qtbot: QtBot, settings: BatchSettings
 ) -> None:
     rng = np.random.default_rng(0)
     scale, data = (2.0, 3.0), rng.integers(0, 999, (40, 48), np.uint16)
     first = viewer.add_image(data, name="first", scale=scale)
     other = viewer.add_image(data, name="other")
     last = viewer.add_image(data[::-1].copy(), name="last")
-    tab.source.choose_layers()
+    tab.choice.kind.setCurrentText("The selected layers")
     viewer.layers.selection = {first, last}
     assert column(tab, 0) == ["first", "last"]
     with qtbot.waitSignal(tab.finished):
@@ -166,8 +167,8 @@ def test_selected_layers_are_restored_above_themselves(
         "first", "first restored", "other", "last", "last restored",
     ]  # fmt: skip
     made = viewer.layers["first restored"]
-    told = {**settings, "axes": "YX"}
-    np.testing.assert_array_equal(made.data, restore(data, **told).image)
+    expected = restore(data, axes="YX", **vars(settings)).image
+    np.testing.assert_array_equal(made.data, expected)
     assert tuple(made.scale) == scale
     assert made.metadata["napari_baryir"]["settings"]["axes"] == "YX"
     viewer.layers.selection = {last, other}
@@ -182,7 +183,7 @@ def test_layer_removed_while_it_runs_fails_and_the_next_goes_on(
 ) -> None:
     gone = viewer.add_image(np.eye(200, dtype=np.float32), name="gone")
     kept = viewer.add_image(np.eye(40, dtype=np.float32), name="kept")
-    tab.source.choose_layers()
+    tab.choice.kind.setCurrentText("The selected layers")
     viewer.layers.selection = {gone, kept}
 
     def remove() -> None:
@@ -198,7 +199,7 @@ def test_layer_removed_while_it_runs_fails_and_the_next_goes_on(
 
 
 def test_second_run_waits_for_the_first(
-    tab: BatchTab, viewer: Viewer, qtbot: QtBot, folder: Path, settings: Mapping[str, Any]
+    tab: BatchTab, viewer: Viewer, qtbot: QtBot, folder: Path, settings: BatchSettings
 ) -> None:
     from napari_baryir.widgets.restore.batch.tab import BatchTab
 
@@ -206,7 +207,7 @@ def test_second_run_waits_for_the_first(
     viewer.window.add_dock_widget(other)
     viewer.add_image(np.eye(40, dtype=np.float32))
     choose(tab, qtbot, folder)
-    other.source.choose_layers()
+    other.choice.kind.setCurrentText("The selected layers")
     ended: list[BatchTab] = []
     tab.finished.connect(lambda: ended.append(tab))
     other.finished.connect(lambda: ended.append(other))
@@ -221,7 +222,7 @@ def test_viewer_closed_while_it_runs_ends_the_run(
     make_napari_viewer: Callable[..., Any],
     qtbot: QtBot,
     folder: Path,
-    settings: Mapping[str, Any],
+    settings: BatchSettings,
 ) -> None:
     from napari_baryir.widgets.restore.batch.tab import BatchTab
 
@@ -244,7 +245,7 @@ def test_settings_that_cannot_be_used_are_explained(
 ) -> None:
     from napari_baryir.widgets.restore.batch.tab import BatchTab
 
-    def refuse() -> Mapping[str, Any]:
+    def refuse() -> BatchSettings:
         raise InputError("tile is 3; give at least 16")
 
     tab = BatchTab(viewer, refuse)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -167,11 +168,6 @@ def test_model_is_loaded_once_for_all_files(
     assert loaded == [settings.model]
 
 
-def test_settings_take_what_holds_for_all_images() -> None:
-    told = {"model": "m", "axes": "TYX", "strength": 0.5, "first": 3, "out": None, "tile": 64}
-    assert BatchSettings.of(told) == BatchSettings(model="m", strength=0.5, tile=64)
-
-
 @pytest.mark.parametrize(
     ("folder_name", "output", "message"),
     [
@@ -204,8 +200,7 @@ def test_layer_is_restored_as_restore_does(settings: BatchSettings) -> None:
 
 def test_strength_holds_for_layers(settings: BatchSettings) -> None:
     data = np.random.default_rng(0).integers(0, 999, (40, 48), np.uint16)
-    told = BatchSettings.of({**vars(settings), "strength": 0.0})
-    last = run(list_layers([Image(data)]), told)
+    last = run(list_layers([Image(data)]), replace(settings, strength=0.0))
     assert last[0].result is not None
     np.testing.assert_array_equal(last[0].result.data, data)
 

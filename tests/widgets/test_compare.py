@@ -87,7 +87,7 @@ def test_what_was_removed_follows_the_strength(dock: RestoreDock, qtbot: QtBot) 
     assert removed.contrast_limits == limits
     dock.viewer.layers.remove(removed)
     dock.form.strength.value = 0.75
-    assert list(dock.viewer.layers) == [result.source, result.layer]
+    assert list(dock.viewer.layers) == [result.image_layer, result.layer]
 
 
 def test_what_was_removed_from_an_earlier_result_follows_its_last_strength(
@@ -133,10 +133,10 @@ def test_toggle_shows_before_and_after(dock: RestoreDock, qtbot: QtBot, blending
     result = restore(dock, qtbot, blending=blending)
     assert result.layer.visible
     dock.compare.before.click()
-    assert (result.source.visible, result.layer.visible) == (True, False)
+    assert (result.image_layer.visible, result.layer.visible) == (True, False)
     dock.compare.before.click()
     assert result.layer.visible
-    assert result.source.visible == (blending == "translucent")
+    assert result.image_layer.visible == (blending == "translucent")
 
 
 def test_copies_are_on_the_clipboard(dock: RestoreDock, qtbot: QtBot) -> None:
@@ -157,7 +157,7 @@ def test_panel_goes_when_its_layers_go(dock: RestoreDock, qtbot: QtBot) -> None:
     dock.compare.wipe.setValue(30)
     dock.viewer.layers.remove(result.layer)
     assert dock.compare.isHidden()
-    assert list(dock.viewer.layers) == [result.source]
+    assert list(dock.viewer.layers) == [result.image_layer]
 
 
 def test_result_replaced_before_it_settled_settles_all_the_same(
@@ -190,9 +190,9 @@ def test_closing_the_dock_settles_what_the_slider_left(
 
 def test_hidden_original_comes_back_when_the_result_goes(dock: RestoreDock, qtbot: QtBot) -> None:
     result = restore(dock, qtbot, blending="additive")
-    assert not result.source.visible
+    assert not result.image_layer.visible
     dock.viewer.layers.remove(result.layer)
-    assert result.source.visible
+    assert result.image_layer.visible
 
 
 def test_a_new_result_lies_above_the_earlier_ones_which_are_hidden(
@@ -205,7 +205,7 @@ def test_a_new_result_lies_above_the_earlier_ones_which_are_hidden(
     )
     first = restore(dock, qtbot)
     dock.viewer.add_image(IMAGE, name="somebody else's")
-    dock.form.layer.value = first.source
+    dock.form.layer.value = first.image_layer
     dock.viewer.layers.selection.active = first.layer
     dock.form.strength.value = 0.41
     dock.form.refresh_models("other")
@@ -214,7 +214,11 @@ def test_a_new_result_lies_above_the_earlier_ones_which_are_hidden(
     second = finished.args[0]
     names = [layer.name for layer in dock.viewer.layers]
     assert names == ["cells", "cells · tiny · 0.41", "cells · other · 0.41", "somebody else's"]
-    assert (first.source.visible, first.layer.visible, second.layer.visible) == (True, False, True)
+    assert (first.image_layer.visible, first.layer.visible, second.layer.visible) == (
+        True,
+        False,
+        True,
+    )
     qtbot.waitUntil(lambda: dock.viewer.layers.selection.active is second.layer)
     dock.form.strength.value = 1
     assert second.layer.name == "cells · other"
@@ -231,10 +235,10 @@ def test_a_part_covers_its_place_and_the_rest_stays_visible(
     with qtbot.waitSignal(dock.session.finished) as finished:
         dock.button.click()
     result = finished.args[0]
-    assert result.source.visible
+    assert result.image_layer.visible
     assert result.layer.visible
     assert result.layer.blending == "translucent"
-    assert result.source.blending == "additive"
+    assert result.image_layer.blending == "additive"
 
 
 def test_what_was_removed_is_one_layer_that_goes_with_its_result(
@@ -244,9 +248,9 @@ def test_what_was_removed_is_one_layer_that_goes_with_its_result(
     comparison, button = dock.session.comparison, dock.compare.removed
     with qtbot.waitSignal(comparison.added):
         button.click()
-    assert list(dock.viewer.layers) == [result.source, result.layer, result.removed]
+    assert list(dock.viewer.layers) == [result.image_layer, result.layer, result.removed]
     button.click()
-    assert list(dock.viewer.layers) == [result.source, result.layer]
+    assert list(dock.viewer.layers) == [result.image_layer, result.layer]
     with qtbot.waitSignal(comparison.added):
         button.click()
     dock.viewer.layers.remove(result.removed)  # by hand
@@ -254,5 +258,5 @@ def test_what_was_removed_is_one_layer_that_goes_with_its_result(
     with qtbot.waitSignal(comparison.added):
         button.click()
     dock.viewer.layers.remove(result.layer)
-    assert list(dock.viewer.layers) == [result.source]
+    assert list(dock.viewer.layers) == [result.image_layer]
     assert not button.isChecked()

@@ -10,6 +10,8 @@ from held_tiles import estimate
 
 from napari_baryir import estimate_degradation
 from napari_baryir.widgets.estimate.maps import LEVELS
+from napari_baryir.widgets.viewer import layers
+from napari_baryir.widgets.viewer.regions import Box
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -100,6 +102,16 @@ def test_layers_hold_what_estimate_degradation_gives(
 def layer_record(layer: Layer) -> dict[str, Any]:
     record: dict[str, Any] = layer.metadata["napari_baryir"]
     return record
+
+
+def test_an_earlier_result_does_not_cover_the_maps(map_dock: DegradationDock, qtbot: QtBot) -> None:
+    image = map_dock.viewer.add_image(RNG.random((40, 40), np.float32))
+    box = Box((slice(0, 40), slice(0, 40)), whole=True)
+    record = {"kind": "restored"}
+    restored = layers.add_result(map_dock.viewer, image, box, image.data, name="a", record=record)
+    map_dock.form.layer.value = image
+    result = estimate(map_dock, qtbot)
+    assert [each.visible for each in (image, restored, result.domains)] == [True, False, True]
 
 
 def test_severity_is_inferno_from_0_to_1_with_a_colour_bar(

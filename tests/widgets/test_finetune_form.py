@@ -32,7 +32,7 @@ def form(tmp_path: Path, another_form: Callable[..., Any]) -> Any:
 
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path))
     made = another_form(FinetuneForm)
-    made.adapt()
+    made.refresh_layers()
     return made
 
 

@@ -24,8 +24,8 @@ def restored(image: Any, weights: Path, **more: Any) -> Any:
 
 
 def record_of(restoration: Any, path: Path | None, box: Box) -> dict[str, Any]:
-    told = str(path) if path else None
-    return make_record(restoration, source="it's a stack", path=told, box=box, strength=1.0)
+    layer: Any = SimpleNamespace(name="it's a stack", source=SimpleNamespace(path=path))
+    return make_record(restoration, layer, box, 1.0)
 
 
 def test_python_repeats_the_run(tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:

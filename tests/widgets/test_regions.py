@@ -19,9 +19,8 @@ TURNED = {"scale": (2.0, 0.5, 0.5), "rotate": 30.0, "translate": (5.0, -7.0, 11.
 def unusual(dtype: type, shape: tuple[int, ...]) -> Any:
     """An image layer as other plugins may make it; napari's own refuses some of these."""
     data = np.zeros(shape, dtype)
-    return SimpleNamespace(
-        name="wave", rgb=False, multiscale=False, data=data, axis_labels=[""] * len(shape)
-    )
+    unnamed = {"axis_labels": [""] * len(shape), "units": ()}
+    return SimpleNamespace(name="wave", rgb=False, multiscale=False, data=data, **unnamed)
 
 
 def stack(**properties: object) -> Image:

@@ -154,7 +154,7 @@ def test_removing_nothing_is_refused(steered: RestoreDock, how: str) -> None:
             choice.amounts[name].setValue(0)
     assert not steered.button.isEnabled()
     assert "tick at least one degradation" in steered.status.message.text()
-    steered.batch.source.choose_layers()
+    steered.batch.choice.kind.setCurrentText("The selected layers")
     steered.viewer.layers.selection = {steered.viewer.layers["photo"]}
     steered.batch.start()
     assert not steered.batch.running
@@ -169,7 +169,7 @@ def test_removing_nothing_is_refused(steered: RestoreDock, how: str) -> None:
 
 def test_a_batch_removes_the_same(steered: RestoreDock, qtbot: QtBot) -> None:
     steered.form.remove.boxes["noise"].setChecked(False)
-    steered.batch.source.choose_layers()
+    steered.batch.choice.kind.setCurrentText("The selected layers")
     with qtbot.waitSignal(steered.batch.finished):
         steered.batch.button.click()
     made = steered.viewer.layers["photo restored"]

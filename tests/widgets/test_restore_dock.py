@@ -221,15 +221,15 @@ def test_keys_are_bound_while_the_dock_is_open(dock: RestoreDock) -> None:
 
 
 def test_a_key_that_another_plugin_bound_stays_its_own(dock: RestoreDock) -> None:
-    from napari_baryir.widgets.restore.compare_panel import BoundKeys
+    from napari_baryir.widgets.restore.compare_panel import BoundKey
 
     def theirs(viewer: Any) -> None:
         """Somebody else's."""
 
     dock.viewer.bind_key("B", theirs, overwrite=True)
-    keys = BoundKeys(dock.viewer, {"B": lambda: None})
-    keys.bind()
-    keys.release()
+    key = BoundKey(dock.viewer, "B", lambda: None)
+    key.bind()
+    key.release()
     assert theirs in dock.viewer.keymap.values()
 
 

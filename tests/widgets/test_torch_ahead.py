@@ -10,7 +10,7 @@ import pytest
 LOADING = """
 import sys
 from pathlib import Path
-from napari_baryir.widgets.dock.torch_ahead import load_libraries
+from napari_baryir.widgets.dock.steps import load_libraries
 loaded = load_libraries()
 assert "torch" not in sys.modules
 assert loaded == ("libtorch_cpu.so" in Path("/proc/self/maps").read_text())

@@ -56,7 +56,7 @@ def test_original_is_left_of_the_line_and_the_result_right(dock: RestoreDock, re
     dock.compare.wipe.setValue(0)
     assert drawn(dock).min() > 240
     assert line(dock) is None
-    assert result.source.visible == (result.layer.blending == "translucent")
+    assert result.image_layer.visible == (result.layer.blending == "translucent")
 
 
 def test_the_line_is_dragged_on_the_canvas(dock: RestoreDock, qtbot: QtBot, result: Any) -> None:

@@ -30,18 +30,9 @@ class Restored(Protocol):
 
 
 def show_samples(results: Sequence[Restored], *, run: bool = True) -> Any:
-    """Open a viewer with degraded, restored and true images, and with our dock if there is one.
+    """Open a viewer with degraded, restored and true images, and our dock if it is installed.
 
-    Parameters
-    ----------
-    results
-        The samples to show.
-    run
-        Whether to wait until the viewer is closed.
-
-    Returns
-    -------
-    The viewer.
+    Waits until the viewer is closed if `run`, and returns the viewer.
     """
     viewer = napari.Viewer(title="napari-baryir demo")
     for number, each in enumerate(results):
@@ -59,9 +50,9 @@ def add_sample(viewer: Any, each: Restored, *, visible: bool = True) -> None:
     rgb = sample.axes.endswith("S")
     limits = None if rgb else (float(sample.clean.min()), float(sample.clean.max()))
     images = (("truth", sample.clean), ("degraded", sample.degraded), ("restored", each.image))
-    for what, image in images:
+    for kind, image in images:
         viewer.add_image(
-            image, name=f"{sample.name} {what}", rgb=rgb, contrast_limits=limits, visible=visible
+            image, name=f"{sample.name} {kind}", rgb=rgb, contrast_limits=limits, visible=visible
         )
 
 

@@ -1,40 +1,13 @@
-"""What File > Open Sample > BaryIR offers; made when asked for, nothing is downloaded."""
+"""The samples of File > Open Sample > BaryIR, made when they are opened."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-LayerData = tuple[Any, dict[str, Any], str]
-"""napari's layer data: array, the layer's properties, its type."""
 
-
-def photo_noise_haze() -> list[LayerData]:
-    """An astronaut behind haze, with noise; (512, 512, 3) uint8."""
-    return _layers("photo-noise-haze")
-
-
-def photo_rain() -> list[LayerData]:
-    """A cat in the rain; (300, 451, 3) uint8."""
-    return _layers("photo-rain")
-
-
-def dark_photo() -> list[LayerData]:
-    """A cup of coffee in low light; (400, 600, 3) uint8."""
-    return _layers("dark-photo")
-
-
-def fluorescence_stack() -> list[LayerData]:
-    """Nuclei and filaments with few photons; ZYX, (12, 256, 256) uint16."""
-    return _layers("fluorescence-stack")
-
-
-def blurred_timelapse() -> list[LayerData]:
-    """Drifting nuclei, out of focus; TYX, (8, 256, 256) uint16."""
-    return _layers("blurred-timelapse")
-
-
-def _layers(name: str) -> list[LayerData]:
-    """Return one image layer with the degraded image of a sample."""
+def _layers(name: str) -> list[tuple[Any, dict[str, Any], str]]:
+    """Return the degraded image of a sample as napari's layer data: array, properties, type."""
     from napari_baryir.sample_data import SAMPLES
 
     sample = SAMPLES[name]()
@@ -42,3 +15,15 @@ def _layers(name: str) -> list[LayerData]:
     labels = tuple(letter.lower() for letter in sample.axes if letter != "S")
     properties = {"name": sample.title, "rgb": "S" in sample.axes, "axis_labels": labels}
     return [(sample.degraded, properties, "image")]
+
+
+photo_noise_haze = partial(_layers, "photo-noise-haze")
+"""An astronaut behind haze, with noise; (512, 512, 3) uint8."""
+photo_rain = partial(_layers, "photo-rain")
+"""A cat in the rain; (300, 451, 3) uint8."""
+dark_photo = partial(_layers, "dark-photo")
+"""A cup of coffee in low light; (400, 600, 3) uint8."""
+fluorescence_stack = partial(_layers, "fluorescence-stack")
+"""Nuclei and filaments with few photons; ZYX, (12, 256, 256) uint16."""
+blurred_timelapse = partial(_layers, "blurred-timelapse")
+"""Drifting nuclei, out of focus; TYX, (8, 256, 256) uint16."""

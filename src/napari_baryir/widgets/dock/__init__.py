@@ -1,1 +1,1 @@
-"""What all docks share: form, run, session, status."""
+"""The parts that all docks share: form, run, session, status."""

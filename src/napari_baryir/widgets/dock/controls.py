@@ -1,10 +1,11 @@
-"""Parts of the docks' forms: choices, layout, reading and remembering controls."""
+"""Parts of the docks' forms: choices, layout, and controls that are read and remembered."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
 from qtpy.QtCore import QSettings, Signal
+from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
@@ -19,10 +20,10 @@ from napari_baryir.errors import InputError
 from napari_baryir.widgets.viewer.regions import Region
 
 LazyMode = Literal["lazy", "memory", "zarr"]
-"""What becomes of lazy layers: computed as one scrolls, at once in memory, or into a file."""
+"""How lazy layers are restored: as the user scrolls, at once in memory, or into a file."""
 
 MOST_LETTERS = 22
-"""A list in a dock as wide as its other controls shows so many."""
+"""Letters that a list in the dock shows of a name."""
 
 DEVICES = {
     "auto": "automatic",
@@ -70,6 +71,11 @@ def side_by_side(*widgets: QWidget) -> QWidget:
     return row
 
 
+def faint(color: QColor, alpha: int) -> QColor:
+    """Return a colour with an opacity of 0 to 255."""
+    return QColor(color.red(), color.green(), color.blue(), alpha)
+
+
 def short(name: str) -> str:
     """Return a name without its middle where it is too long for a dock; the ends say most."""
     return name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS // 2]}…{name[-10:]}"
@@ -77,10 +83,24 @@ def short(name: str) -> str:
 
 def set_shown(control: Any, shown: bool) -> None:
     """Show or hide a control with its label."""
+    form = _form_of(control)
+    if form is not None:
+        form.setRowVisible(control.native, shown)
+
+
+def set_label(control: Any, label: str) -> None:
+    """Change a control's label."""
+    control.label = label
+    form = _form_of(control)
+    if form is not None:
+        form.labelForField(control.native).setText(label)
+
+
+def _form_of(control: Any) -> QFormLayout | None:
+    """Return the layout of `lay_out` that a control is in, if any."""
     page = control.native.parentWidget()
     form = page.layout() if page is not None else None
-    if isinstance(form, QFormLayout) and form.indexOf(control.native) >= 0:
-        form.setRowVisible(control.native, shown)
+    return form if isinstance(form, QFormLayout) and form.indexOf(control.native) >= 0 else None
 
 
 def store(group: str) -> QSettings:
@@ -91,6 +111,7 @@ def store(group: str) -> QSettings:
 
 
 def model_choices() -> list[tuple[str, str]]:
+    """Return titles and names of the models that there are now."""
     from napari_baryir.weights.registry import available_models
 
     cards = [(card.title, card.name) for card in available_models()]
@@ -98,7 +119,7 @@ def model_choices() -> list[tuple[str, str]]:
 
 
 def card_text(name: str) -> str:
-    """Return what there is to know about a model, for a tooltip."""
+    """Return a model's summary, licence and card, for a tooltip."""
     from napari_baryir.weights.registry import available_models
 
     if name == "auto":
@@ -113,6 +134,7 @@ def card_text(name: str) -> str:
 
 
 def read_pixels(name: str, text: str, words: tuple[str, ...]) -> int | str:
+    """Return the pixels or the word that were typed; `InputError` names the control."""
     text = text.strip().lower()
     if text in words or not text:
         return text or "auto"
@@ -122,15 +144,7 @@ def read_pixels(name: str, text: str, words: tuple[str, ...]) -> int | str:
 
 
 class FolderEdit(QWidget):
-    """Asks for a folder.
-
-    Parameters
-    ----------
-    title
-        What the folder is for.
-    hint
-        What belongs there.
-    """
+    """Asks for a folder; `title` says what it is for, and `hint` what belongs there."""
 
     chosen = Signal()
     """Another folder was typed or chosen."""
@@ -155,7 +169,7 @@ class FolderEdit(QWidget):
 
     @property
     def path(self) -> str:
-        """What is typed; may be empty."""
+        """The typed path; may be empty."""
         return str(self.edit.text()).strip()
 
     @path.setter
@@ -164,7 +178,7 @@ class FolderEdit(QWidget):
         self._before = path
 
     def _on_edited(self) -> None:
-        # Qt says so whenever the keyboard goes elsewhere, too.
+        # Qt also emits this whenever the keyboard focus goes elsewhere.
         if self.path != self._before:
             self._before = self.path
             self.chosen.emit()

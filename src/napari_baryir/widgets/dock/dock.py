@@ -1,4 +1,4 @@
-"""What all docks share: controls, a button that starts and cancels, a status and an end."""
+"""The base of all docks: controls, a button that starts and cancels, a status and an end."""
 
 from __future__ import annotations
 
@@ -38,19 +38,18 @@ class RunDock(QWidget):
     """A dock whose button starts a run of its session, and cancels it while it runs.
 
     A subclass makes its own widgets after ``super().__init__``, puts all of them into the dock with
-    `_column`, and ends its ``__init__`` with `_begin`.
+    `_fill`, and ends its ``__init__`` with `_begin`.
 
     Parameters
     ----------
     viewer
         The viewer that the dock belongs to.
     form
-        A `LayerForm`, or what has its `basic`, `advanced`, `changed`, `problem`, `refresh_layers`
-        and `close`.
+        A `Form` with lists of controls, `basic` and `advanced`, and a `problem`.
     session
         A `RunSession`.
     word
-        What the button says while nothing runs.
+        Text of the button while nothing runs.
     """
 
     form: Any
@@ -80,7 +79,7 @@ class RunDock(QWidget):
         self.help.clicked.connect(self._open_page)
         self._word = word
         self._docked = False
-        # Later, for napari has not put its frame into the window yet when it takes the dock.
+        # Later: napari gives the dock its frame before it puts the frame into the window.
         self._framed = QTimer(self)
         self._framed.setSingleShot(True)
         self._framed.timeout.connect(self._join_siblings)
@@ -88,35 +87,22 @@ class RunDock(QWidget):
         """Called once when the dock goes; no methods of the dock, which may be gone."""
 
     def start(self) -> None:
-        """Do what the button does while nothing runs."""
+        """Start a run, as the button does; a `BaryIRError` is shown as a sentence."""
         self._try(self._start)
 
     def _try(self, start: Callable[[], object]) -> None:
-        """Start something; a `BaryIRError` is shown as a sentence."""
         try:
             start()
         except BaryIRError as error:
             self._complain(Problem.of(error))
 
     def _start(self) -> None:
-        """Start a run; a `BaryIRError` is shown as a sentence."""
+        """Start a run of what the form asks for."""
         raise NotImplementedError
 
     def _on_result(self, result: Any) -> None:
-        """Say what came of a run."""
+        """Show the result of a run."""
         raise NotImplementedError
-
-    def _column(self, widgets: Sequence[QWidget], hidden: QWidget) -> QScrollArea:
-        """Put widgets below each other, to be scrolled up and down only.
-
-        It is made wide enough for `hidden`, too, one of them that is not shown yet.
-        """
-        inner = QWidget()
-        layout = QVBoxLayout(inner)
-        layout.setAlignment(Qt.AlignmentFlag.AlignTop)
-        for widget in widgets:
-            layout.addWidget(widget)
-        return Column(inner, hidden)
 
     def _fill(self, content: QWidget) -> None:
         """Make a widget fill the dock."""
@@ -156,10 +142,7 @@ class RunDock(QWidget):
             self._framed.start(0)
 
     def _join_siblings(self) -> None:
-        """Open in a tab beside another dock of ours, since half of a window's height is too little.
-
-        napari would put the one below the other.
-        """
+        """Open in a tab beside another dock of ours; napari would give each half of the height."""
         frame = self.parent()
         window = frame.parent() if isinstance(frame, QDockWidget) else None
         if not isinstance(window, QMainWindow) or frame.isFloating():
@@ -206,11 +189,19 @@ class RunDock(QWidget):
 
 
 class Column(QScrollArea):
-    """Scrolls up and down only, and is as wide as its content needs in the font that there is."""
+    """Widgets below each other, scrolled up and down only, as wide as they need in any font.
 
-    def __init__(self, inner: QWidget, hidden: QWidget) -> None:
+    There is room for `hidden`, too, one of the widgets that is not shown yet.
+    """
+
+    def __init__(self, widgets: Sequence[QWidget], hidden: QWidget) -> None:
         super().__init__()
         self._hidden = hidden
+        inner = QWidget()
+        layout = QVBoxLayout(inner)
+        layout.setAlignment(Qt.AlignmentFlag.AlignTop)
+        for widget in widgets:
+            layout.addWidget(widget)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -218,7 +209,7 @@ class Column(QScrollArea):
         self._widen()
 
     def eventFilter(self, watched: Any, event: Any) -> bool:
-        """Follow the content, whose needs change with napari's font."""
+        """Follow the content, which grows with napari's font."""
         if event.type() == QEvent.Type.LayoutRequest and watched is self.widget():
             self._widen()
         return bool(super().eventFilter(watched, event))

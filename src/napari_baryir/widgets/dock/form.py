@@ -28,6 +28,7 @@ from napari_baryir.widgets.viewer.regions import (
     Region,
     axes_of,
     box_of,
+    is_a,
     level_0,
     plane_in_view,
     why_not,
@@ -35,16 +36,16 @@ from napari_baryir.widgets.viewer.regions import (
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+    from napari.layers import Layer
 
 PREFERRED = ("model", "device", "precision")
-"""Those that Preferences set, too; the later of the two choices holds."""
+"""Controls that napari's Preferences set, too; the later of the two choices holds."""
 
 
 class Form(QObject):
-    """The controls that all docks have; what is remembered of them, and how layers are followed.
+    """The controls that all docks have, remembered in settings; follows the viewer's layers.
 
-    A subclass makes its own controls, takes up what is remembered with `_recall`, and follows the
-    viewer from then on with `_follow`.
+    A subclass makes its own controls, then calls `_recall` and `_follow`.
     """
 
     changed = Signal()
@@ -132,15 +133,12 @@ class Form(QObject):
 
 
 class LayerForm(Form):
-    """Controls of a run on a layer, to be laid out by `lay_out`.
-
-    A subclass adds its own, and ends its `__init__` with `_begin`.
-    """
+    """Controls of a run on a layer. A subclass adds its own, and then calls `_begin`."""
 
     done = "restored"
-    """What is done with the layer, for saying that it cannot be."""
+    """The verb in the sentence that a layer cannot be restored."""
     lazy_choices: Mapping[str, str] = LAZY
-    """What may become of lazy layers."""
+    """The choices of what becomes of lazy layers."""
 
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__(viewer)
@@ -190,7 +188,7 @@ class LayerForm(Form):
         )  # fmt: skip
 
     def _begin(self) -> None:
-        """Take up what is remembered, and follow the viewer from now on."""
+        """Recall the remembered values, and follow the viewer from now on."""
         self._about_layer = self.layer.tooltip
         self._choose_model(self._preferred.model)
         self._recall()
@@ -198,30 +196,21 @@ class LayerForm(Form):
         self._on_layer()
 
     def _job(self, region: Region | None = None) -> dict[str, Any]:
-        """Return what the jobs of all docks say about the layer.
+        """Return the fields about the layer that all jobs have, for a region or the chosen one.
 
-        Parameters
-        ----------
-        region
-            The part; None for the one that is chosen.
-
-        Raises
-        ------
-        InputError
-            If the layer is not suitable, or the region does not touch it.
+        Raises `InputError` if the layer is not suitable, or the region does not touch it.
         """
-        source, reason = self.source, self.problem()
-        if reason is not None or source is None:
-            raise InputError((reason or "").rstrip("."))
-        axes = self.axes.value.strip().upper() or axes_of(source)
-        region = region or self.region.value
-        box = box_of(self._viewer, source, axes, region, self.shapes.value)
+        layer, reason = self.layer.value, self.problem()
+        if reason is not None:
+            raise InputError(reason.rstrip("."))
+        axes = self.axes.value.strip().upper() or axes_of(layer)
+        box = box_of(self._viewer, layer, axes, region or self.region.value, self.shapes.value)
         return {
-            "source": source,
-            "data": level_0(source),
+            "image_layer": layer,
+            "data": level_0(layer),
             "axes": axes,
             "box": box,
-            "first": plane_in_view(self._viewer, source, axes, box),
+            "first": plane_in_view(self._viewer, layer, axes, box),
             "lazy": self.lazy.value,
         }
 
@@ -236,14 +225,9 @@ class LayerForm(Form):
             "intensity": read_intensity(self.intensity.value),
         }
 
-    @property
-    def source(self) -> Any:
-        """The chosen layer, or None."""
-        return self.layer.value
-
     def problem(self) -> str | None:
         """Return why the chosen layer is not suitable; None if it is."""
-        return why_not(self.source, self.axes.value.strip().upper() or None, self.done)
+        return why_not(self.layer.value, self.axes.value.strip().upper() or None, self.done)
 
     def refresh_layers(self, event: Any = None) -> None:
         """Offer the layers that are there now."""
@@ -271,9 +255,9 @@ class LayerForm(Form):
             control.changed.connect(self._on_control)
 
     def _on_layer(self) -> None:
-        source = self.source
+        layer = self.layer.value
         try:
-            self.axes.value = axes_of(source) if _is_a(source, "Image") else ""
+            self.axes.value = axes_of(layer) if is_a(layer, "Image") else ""
         except InputError:
             self.axes.value = ""
         self._on_control()
@@ -290,27 +274,23 @@ class LayerForm(Form):
 
     def _adapt(self) -> None:
         """Show the controls that mean something now."""
-        name = "" if self.source is None else f"{self.source.name}\n\n"  # which may be cut short
+        layer = self.layer.value
+        name = "" if layer is None else f"{layer.name}\n\n"  # which may be cut short
         self.layer.tooltip = f"{name}{self._about_layer}"
         set_shown(self.shapes, self.region.value == "shapes")
-        set_shown(self.lazy, self._source_is_lazy())
+        set_shown(self.lazy, self._is_lazy())
 
-    def _source_is_lazy(self) -> bool:
-        source = self.source
-        return _is_a(source, "Image") and hasattr(level_0(source), "chunks")
+    def _is_lazy(self) -> bool:
+        layer = self.layer.value
+        return is_a(layer, "Image") and hasattr(level_0(layer), "chunks")
 
-    def _images(self, _: Any = None) -> list[Any]:
-        """Images that are not our maps; labels too, to say why they are not suitable."""
-        return [
-            (short(layer.name), layer)
-            for layer in reversed(self._viewer.layers)
-            if _is_a(layer, "Image", "Labels") and layers.kind_of(layer) in (None, "restored")
-        ]
+    def _images(self, _: Any = None) -> list[tuple[str, Layer]]:
+        """Return images, and labels to say why they are not suitable."""
+        return _named(layers.offered(self._viewer, "Image", "Labels"))
 
-    def _shapes(self, _: Any = None) -> list[Any]:
-        found = [layer for layer in self._viewer.layers if _is_a(layer, "Shapes")]
-        return [(short(layer.name), layer) for layer in found]
+    def _shapes(self, _: Any = None) -> list[tuple[str, Layer]]:
+        return _named(layers.offered(self._viewer, "Shapes"))
 
 
-def _is_a(layer: Any, *kinds: str) -> bool:
-    return layer.__class__.__name__ in kinds
+def _named(found: list[Layer]) -> list[tuple[str, Layer]]:
+    return [(short(layer.name), layer) for layer in found]

@@ -1,4 +1,4 @@
-"""Errors as sentences: what the dock shows, what napari notifies, and what is behind a button."""
+"""Errors as sentences, for the dock and napari's notifications, with details behind a button."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that went wrong, in words for the user."""
+    """An error in words for the user."""
 
     sentence: str
-    """What happened and what to do."""
+    """The problem, and the advice."""
     details: str
     """The whole traceback; empty where the sentence says it all."""
     expected: bool
-    """Whether we raised it on purpose; the rest is a defect somewhere."""
+    """Whether we raised it on purpose; any other error is a defect."""
 
     @classmethod
     def of(cls, error: BaseException) -> Problem:
@@ -59,7 +59,7 @@ def _as_sentence(text: str) -> str:
     text = " ".join(text.split())
     if not text:
         return "Something went wrong."
-    if text.split()[0].isalpha():  # and no file's name, which must stay as it is
+    if text.split()[0].isalpha():  # a file's name keeps its case
         text = text[0].upper() + text[1:]
     return text if text[-1] in ".!?" else text + "."
 

@@ -1,4 +1,4 @@
-"""A run in a thread of napari's: progress, time left, cancelling."""
+"""A run in one of napari's threads: progress, time left, cancelling."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class TileWorker(GeneratorWorker[Step, None, Outcome]):
         self.stopping: threading.Event | None = None
 
     def quit(self) -> None:
-        """Stop after the step in work, or within it if that listens."""
+        """Stop after the step in work, or within it if it listens to `stopping`."""
         super().quit()
         if self.stopping is not None:
             self.stopping.set()
 
     def work(self) -> Any:
-        """Go through the steps; `quit` is heard after each."""
+        """Go through the steps."""
         try:
             return super().work()
         finally:
@@ -51,7 +51,7 @@ def _relay(steps: RunSteps) -> RunSteps:
 
 
 class _Bar(cancelable_progress):
-    """A bar whose Cancel calls back at once; napari's own only ends a loop over it."""
+    """A bar whose Cancel calls back at once; napari's own ends a loop over the bar."""
 
     def cancel(self) -> None:
         super().cancel()
@@ -65,18 +65,18 @@ class Run(QObject):
     Parameters
     ----------
     steps
-        Yields `Step`, returns an `Outcome`; nothing of it happens before `start`.
+        Yields `Step` and returns an `Outcome`; begun by `start`.
     title
-        What the activity dock calls it.
+        Name in napari's activity dock.
     stopping
-        Set when it is to stop, for steps that take long.
+        Set to stop within a step that takes long.
     """
 
     started = Signal()
     stepped = Signal(object)
     """A `Step`. A run may have several parts, one after the other, which are counted apart."""
     ended = Signal()
-    """Comes once, whatever the end was; `state` says which."""
+    """Comes once; `state` says how it ended."""
 
     def __init__(
         self, steps: RunSteps, title: str, stopping: threading.Event | None = None
@@ -86,7 +86,7 @@ class Run(QObject):
         self.state: State = "waiting"
         self.outcome: Outcome | None = None
         self.latest: Step | None = None
-        self._steps: RunSteps | None = steps
+        self._steps = steps
         self._stopping = stopping
         self._worker: TileWorker | None = None
         self._bar: _Bar | None = None
@@ -120,7 +120,6 @@ class Run(QObject):
             _ignore_errors=True,  # they are in the outcome
         )
         worker.stopping = self._stopping
-        self._steps = None
         self._worker = worker
         worker.yielded.connect(self._on_step)
         worker.returned.connect(self._on_outcome)
@@ -132,9 +131,7 @@ class Run(QObject):
     def cancel(self) -> None:
         """Stop computing: at once if it waits, else after the tile in work."""
         if self.state == "waiting":
-            if self._steps is not None:
-                self._steps.close()
-                self._steps = None
+            self._steps.close()
             self._end("cancelled")
         elif self.state == "running":
             self.state = "cancelling"
@@ -151,7 +148,7 @@ class Run(QObject):
         self._show_progress()
 
     def _show_progress(self) -> None:
-        """Draw napari's bar, last of all: it lets Qt handle what waits, later steps and the end."""
+        """Draw napari's bar, last of all, since Qt handles waiting steps and the end meanwhile."""
         if self._drawing:
             return  # one of those later steps, which the loop below comes to
         self._drawing = True
@@ -161,24 +158,18 @@ class Run(QObject):
                     self._bar.close()
                     self._bar = None
                 if self._bar is None:
-                    self._make_bar()
-                more = 0 if self._bar is None else self.latest.progress.done - self._bar.n
-                if self._bar is None or more <= 0:
+                    total = self.latest.progress.total
+                    bar = _Bar(total=total, desc=self.title, cancel_callback=self.cancel)
+                    if self.over:  # ended while the bar was made
+                        bar.close()  # type: ignore[unreachable]
+                        break
+                    self._bar = bar
+                more = self.latest.progress.done - self._bar.n
+                if more <= 0:
                     break
                 self._bar.update(more)
         finally:
             self._drawing = False
-
-    def _make_bar(self) -> None:
-        if self.latest is None or self.over:
-            return
-        # Here, and not in the worker: the bar is a widget.
-        total = self.latest.progress.total
-        bar = _Bar(total=total, desc=self.title, cancel_callback=self.cancel)
-        if self.over:  # while it was made
-            bar.close()  # type: ignore[unreachable]
-        else:
-            self._bar = bar
 
     def _on_outcome(self, outcome: Outcome | None) -> None:
         self.outcome = outcome
@@ -206,7 +197,7 @@ class Run(QObject):
 
 
 def _begins_a_part(step: Step, before: Any) -> bool:
-    """Whether it counts something else than before: a `Progress`, or a bar."""
+    """Whether a step counts something else than a `Progress` or bar before it."""
     done = before.done if isinstance(before, Progress) else before.n
     return bool(step.progress.total != before.total or step.progress.done < done)
 

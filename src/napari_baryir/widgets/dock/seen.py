@@ -6,7 +6,6 @@ every step of a slider.
 
 from __future__ import annotations
 
-import operator
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Sequence
@@ -38,15 +37,7 @@ class Stopped(Exception):
 
 
 class Kept(Generic[Part]):
-    """Parts of lazy arrays, computed once each; those seen long ago are dropped.
-
-    Several layers read the same tiles: without this, each would run the network by itself.
-
-    Parameters
-    ----------
-    compute
-        Makes the arrays of a part from its key.
-    """
+    """Parts of lazy arrays, each computed once from its key, for all layers that show it."""
 
     def __init__(self, compute: Callable[[Any, Check | None], Part]) -> None:
         self._compute = compute
@@ -80,17 +71,7 @@ class Kept(Generic[Part]):
 
 
 class KeptPlanes(Kept[Part]):
-    """Planes of lazy arrays (..., h, w).
-
-    Parameters
-    ----------
-    shape
-        Shape of the arrays.
-    values
-        How many float32 values are kept per pixel.
-    compute
-        Makes the arrays of a plane from its `PlaneIndex`.
-    """
+    """Planes of lazy arrays (..., h, w), with so many float32 `values` per pixel."""
 
     def __init__(
         self,
@@ -112,16 +93,15 @@ def computed(arrays: Sequence[Any], check: Check | None = None) -> list[NDArray[
     if check is None or dask.config.get("scheduler", None) is not None:  # the user's own computers
         return [np.asarray(each) for each in dask.base.compute(*arrays)]
     callbacks = [(None, None, lambda *_: check(), None, None)]
-    # Not napari's callbacks, which keep what was computed: they are not made for two threads.
+    # Without napari's callbacks: its cache is not made for two threads.
     found = dask.base.compute(*arrays, scheduler="sync", callbacks=callbacks)
     return [np.asarray(each) for each in found]
 
 
 class PartWorker(QObject):
-    """Computes the wanted parts of a `Kept` in a thread, the latest first.
+    """Computes the wanted parts of a `Kept` in a thread, the latest first; others are given up.
 
-    What was wanted before and is not wanted now is given up. All signals come on the GUI thread,
-    where the worker must be made.
+    All signals come on the GUI thread, where the worker must be made.
     """
 
     made = Signal()
@@ -129,7 +109,7 @@ class PartWorker(QObject):
     busy = Signal(bool)
     """Whether a part is being computed."""
     failed = Signal(object)
-    """A `Problem`, in place of no longer being busy; napari was notified."""
+    """A `Problem`, instead of ``busy(False)``; napari was notified."""
 
     _wanted = Signal()
 
@@ -153,14 +133,14 @@ class PartWorker(QObject):
         return self._worker is not None or bool(self._waiting or self._fresh)
 
     def stop(self) -> None:
-        """Give up everything, after the tile in work."""
+        """Give up all wanted parts, after the tile in work."""
         self._fresh.clear()
         self._waiting.clear()
         if self._worker is not None:
             self._worker.quit()
 
     def close(self) -> None:
-        """Stop, and take no more orders."""
+        """Stop, and compute no part that is wanted later."""
         self.kept.on_wanted = None
         self.stop()
 
@@ -199,9 +179,9 @@ class PartWorker(QObject):
             else:
                 yield None
 
-        worker = self._worker = create_worker(compute, _start_thread=False, _ignore_errors=True)
-        worker.yielded.connect(self._on_made)
-        worker.finished.connect(self._on_finished)
+        done = {"yielded": self._on_made, "finished": self._on_finished}
+        worker = create_worker(compute, _connect=done, _start_thread=False, _ignore_errors=True)
+        self._worker = worker
         self.busy.emit(True)
         worker.start()
 
@@ -226,10 +206,9 @@ class PartWorker(QObject):
 
 
 class LazyMap:
-    """An array for a layer: reading a part never waits, reading all of it computes it.
+    """An array for a layer: reading a part never waits, and ``numpy.asarray`` computes all of it.
 
-    Planes that are not known are blank, and asked for. ``numpy.asarray``, as for saving, computes
-    all of them.
+    Planes that are not known are blank, and are computed in a thread.
 
     Parameters
     ----------
@@ -268,7 +247,9 @@ class LazyMap:
 
     def __getitem__(self, index: Any) -> NDArray[Any]:
         """Return a part for basic indexing: integers, slices and an ellipsis."""
-        parts = self._spelled_out(index)
+        from dask.array.slicing import normalize_index
+
+        parts = normalize_index(index, self.shape)
         wanted: list[Any] = [slice(None)] * self.ndim
         for part, axis in zip(parts, self._order, strict=True):
             wanted[axis] = part
@@ -278,7 +259,7 @@ class LazyMap:
             for n, part in zip(self.planes.shape, wanted[:outer], strict=True)
         ]
         block = self._block(ranges)
-        # What is left to do: planes that were asked for by number lose their axis.
+        # Planes that were asked for by number lose their axis.
         rest: list[Any] = [slice(None) if isinstance(p, slice) else 0 for p in wanted[:outer]]
         rest += wanted[outer:]
         result: NDArray[Any] = block.transpose(self._order)[tuple(rest[a] for a in self._order)]
@@ -300,18 +281,7 @@ class LazyMap:
             known = self.planes.known(plane)
             if known is not None:
                 block[number] = self._values(known)
-            # Of a volume, no more than are kept, or each would drop another one for ever.
+            # No more planes of a volume than are kept, or they would drop each other for ever.
             elif asked < self.planes.most:
                 self.planes.want(plane)
         return block
-
-    def _spelled_out(self, index: Any) -> list[Any]:
-        """Return one integer (from 0) or slice per axis."""
-        parts = list(index) if isinstance(index, tuple) else [index]
-        at = next((i for i, part in enumerate(parts) if part is Ellipsis), len(parts))
-        left = self.ndim - len(parts) + (at < len(parts))
-        parts[at : at + 1] = [slice(None)] * left
-        return [
-            part if isinstance(part, slice) else range(n)[operator.index(part)]
-            for part, n in zip(parts, self.shape, strict=True)
-        ]

@@ -1,4 +1,4 @@
-"""What all sessions share: one run at a time, which ends with the dock."""
+"""The base of the docks' sessions: one run at a time, which ends with the dock."""
 
 from __future__ import annotations
 
@@ -14,15 +14,9 @@ from napari_baryir.widgets.dock.steps import Failed, Outcome, Step, Success
 
 
 class RunSession(QObject):
-    """Runs of one dock, one at a time.
+    """Runs of one dock, one at a time, in a queue; by default that of restoring and estimating.
 
-    A subclass checks what is asked for, calls `_submit`, and says in `_finish` and `_give_up` what
-    becomes of the outcome.
-
-    Parameters
-    ----------
-    queue
-        The queue in which its runs wait; None: the one of all docks that restore or estimate.
+    A subclass calls `_submit`, and handles the outcome in `_finish` and `_give_up`.
     """
 
     changed = Signal()
@@ -31,7 +25,7 @@ class RunSession(QObject):
     """A `Problem`."""
     cancelled = Signal()
     finished = Signal(object)
-    """What came of a run that went well."""
+    """The result of a run that went well."""
 
     def __init__(self, queue: RunQueue | None = None) -> None:
         super().__init__()
@@ -74,14 +68,14 @@ class RunSession(QObject):
         """Stop listening to the viewer; called once."""
 
     def _follow(self, step: Any) -> None:
-        """Do something with what a step brings."""
+        """Show what a step brings."""
 
     def _finish(self, outcome: Any) -> None:
-        """Make something of a `Success`, and emit `finished`; there is no run any more."""
+        """Show the `Success` of a run that has ended, and emit `finished`."""
         self.finished.emit(outcome)
 
     def _give_up(self) -> None:
-        """Take back what was shown of a run that failed or was cancelled."""
+        """Remove the planes of a run that failed or was cancelled."""
 
     def _on_step(self, step: Step) -> None:
         if self._closed or self.run is None:

@@ -17,7 +17,7 @@ PLUGIN = "napari-baryir"
 
 @dataclass(frozen=True)
 class Defaults:
-    """What the dock starts with; names and values as in ``napari.yaml``, configurations."""
+    """The values that a dock starts with, as in the configurations of ``napari.yaml``."""
 
     model: str = "auto"
     """Name or path of the weights."""
@@ -35,15 +35,15 @@ def defaults() -> Defaults:
     if page is None:
         return Defaults()
     values = {field.name: getattr(page, field.name, field.default) for field in fields(Defaults)}
-    # A field that was emptied means what it means when untouched.
+    # An emptied field has its default.
     return Defaults(**{name: str(value).strip() for name, value in values.items() if value})
 
 
 class CacheFolder:
-    """The model folder that Preferences ask for, made known to all of napari-baryir.
+    """The model folder of Preferences, put into the environment variable.
 
-    The environment variable carries it, since `napari_baryir.weights` knows nothing of napari, and
-    so that worker processes inherit it. One that the user has set comes first.
+    There `napari_baryir.weights`, which knows nothing of napari, and worker processes find it. A
+    variable that the user has set comes first.
     """
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ cache_folder = CacheFolder()
 
 
 def _preferences() -> Any:
-    """The group of settings that ``napari.yaml`` calls restore; None where napari has no such."""
+    """Return the settings that ``napari.yaml`` calls restore; None where napari has none."""
     try:
         from napari.settings import get_plugin_settings
     except ImportError:

@@ -67,12 +67,11 @@ class StatusPanel(QWidget):
     def follow(self, run: Run, sentence: str) -> None:
         """Show how far a run is, with a bar and in a sentence."""
         self.say(sentence)
-        progress = run.latest.progress if run.latest is not None else None
-        if progress is not None and progress.total > 1:
-            self.bar.setRange(0, progress.total)
-            self.bar.setValue(progress.done)
+        if run.latest is not None and run.latest.progress.total > 1:
+            self.bar.setRange(0, run.latest.progress.total)
+            self.bar.setValue(run.latest.progress.done)
         else:
-            self.bar.setRange(0, 0)  # says that something is going on
+            self.bar.setRange(0, 0)  # moves to and fro
         self.bar.setVisible(run.state != "waiting")
 
     def _show_details(self) -> None:
@@ -111,19 +110,7 @@ def duration(seconds: float) -> str:
 
 
 def show_text(parent: QWidget, title: str, text: QWidget, size: tuple[int, int]) -> None:
-    """Open a window that is gone once it is closed.
-
-    Parameters
-    ----------
-    parent
-        The window stays in front of this widget.
-    title
-        Title of the window.
-    text
-        The text to show.
-    size
-        Width and height, pixels.
-    """
+    """Show a text in a window in front of `parent`; `size` is its width and height in pixels."""
     dialog = QDialog(parent)
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     dialog.setWindowTitle(title)

@@ -1,18 +1,22 @@
-"""What a run of any dock is made of: steps, how it ends, and a core left for the window."""
+"""The steps of a run and its end; torch loaded and a core left so that the window can move."""
 
 from __future__ import annotations
 
+import ctypes
+import importlib.util
 import os
+import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-
-from napari_baryir.imaging.checks import as_array
-from napari_baryir.widgets.dock.torch_ahead import load_libraries
 
 if TYPE_CHECKING:
     from napari_baryir.restoration.results import Progress
+
+LIBRARIES = (("libtorch_global_deps.so", "RTLD_GLOBAL"), ("libtorch_python.so", "RTLD_LOCAL"))
+"""The libraries of Linux with which importing torch begins, in its order; they load all others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,12 +30,12 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Success:
-    """A run that went well; subclasses carry its result."""
+    """The end of a run that went well; subclasses carry its result."""
 
 
 @dataclass(frozen=True, eq=False)
 class Failed:
-    """A run that went wrong."""
+    """The end of a run that went wrong."""
 
     error: Exception
 
@@ -50,13 +54,6 @@ def guarded(steps: Generator[Step, None, Ended]) -> Generator[Step, None, Ended 
         return Failed(error.with_traceback(None) if isinstance(error, MemoryError) else error)
 
 
-def read_data(data: Any) -> Any:
-    """Return the array behind a layer's data; xarray keeps it inside."""
-    if hasattr(data, "dims") and hasattr(data, "data"):
-        data = data.data
-    return as_array(data)
-
-
 @contextmanager
 def cores_left_for_the_window() -> Iterator[None]:
     """Leave a core to the GUI thread where there are more than two."""
@@ -72,3 +69,27 @@ def cores_left_for_the_window() -> Iterator[None]:
     finally:
         if torch.get_num_threads() != before:
             torch.set_num_threads(before)
+
+
+def load_libraries() -> bool:
+    """Load torch's libraries before Python imports it, in the same thread; say whether it worked.
+
+    The import loads hundreds of megabytes while it holds Python's lock: the window would stand
+    still for half a second, and for many from a cold disk. Where this loads nothing, since the
+    libraries are elsewhere or lack something that torch finds by itself, the import still works.
+    """
+    if "torch" in sys.modules:
+        return True
+    if sys.platform != "linux":
+        return False
+    found = importlib.util.find_spec("torch")
+    if found is None or found.origin is None:
+        return False
+    # ctypes opens a library with the lock held; a foreign function, such as dlopen, runs without.
+    dlopen = ctypes.CDLL(None).dlopen
+    dlopen.argtypes, dlopen.restype = (ctypes.c_char_p, ctypes.c_int), ctypes.c_void_p
+    folder = Path(found.origin).parent / "lib"
+    return all(
+        dlopen(os.fsencode(folder / name), os.RTLD_NOW | getattr(os, mode))
+        for name, mode in LIBRARIES
+    )

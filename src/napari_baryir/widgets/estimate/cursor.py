@@ -1,4 +1,4 @@
-"""Adds what was estimated under the cursor to napari's status bar."""
+"""Adds the estimate under the cursor to napari's status bar."""
 
 from __future__ import annotations
 
@@ -16,17 +16,13 @@ if TYPE_CHECKING:
 
 
 class CursorValues:
-    """Adds the estimate to whatever napari says about the pixel under the cursor.
-
-    napari asks the selected layer alone, and in a thread; ours is rarely the selected one. So this
-    completes every status as it comes.
-    """
+    """Adds the estimate under the cursor to each status that napari shows of the selected layer."""
 
     def __init__(self, viewer: ViewerModel, session: EstimateSession) -> None:
         self._viewer = viewer
         self._session = session
         self._latest: dict[str, Any] = {}
-        """The latest status of ours, which comes back as an event as soon as it is set."""
+        """Our latest status, which comes back as an event as soon as it is set."""
         viewer.events.status.connect(self._on_status)
 
     def close(self) -> None:
@@ -34,7 +30,7 @@ class CursorValues:
         self._viewer.events.status.disconnect(self._on_status)
 
     def text(self) -> str:
-        """Return what was estimated under the cursor; empty where nothing was."""
+        """Return the estimate under the cursor; empty where there is none."""
         result = self._session.result
         if result is None or not (result.severity.visible or result.domains.visible):
             return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_baryir.widgets.dock.controls import lay_out
-from napari_baryir.widgets.dock.dock import RunDock
+from napari_baryir.widgets.dock.dock import Column, RunDock
 from napari_baryir.widgets.dock.status import duration
 from napari_baryir.widgets.estimate.cursor import CursorValues
 from napari_baryir.widgets.estimate.form import EstimateForm
@@ -18,13 +18,7 @@ if TYPE_CHECKING:
 
 
 class DegradationDock(RunDock):
-    """Estimate what is wrong with the layers of a viewer.
-
-    Parameters
-    ----------
-    napari_viewer
-        napari fills it in.
-    """
+    """Estimate what is wrong with the layers of a viewer."""
 
     form: EstimateForm
     session: EstimateSession
@@ -36,7 +30,7 @@ class DegradationDock(RunDock):
         self._cursor = CursorValues(napari_viewer, self.session)
         self._closers += [self.panel.close_down, self._cursor.close]
         page = [lay_out(self.form.basic), self.advanced, self.button, self.status, self.panel]
-        self._fill(self._column(page, hidden=self.panel))
+        self._fill(Column(page, hidden=self.panel))
         self._begin()
 
     def _start(self) -> None:

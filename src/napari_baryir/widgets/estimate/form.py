@@ -26,7 +26,7 @@ LAZY: dict[str, LazyMaps] = {
 
 
 class EstimateForm(LayerForm):
-    """Two lists of controls, `basic` and `advanced`, to be laid out by `lay_out`."""
+    """The controls of estimating, in two lists, `basic` and `advanced`."""
 
     group = "estimate"
     done = "estimated"
@@ -61,11 +61,5 @@ class EstimateForm(LayerForm):
         self._begin()
 
     def job(self) -> EstimateJob:
-        """Return what is asked for.
-
-        Raises
-        ------
-        InputError
-            If a control holds something that is not possible.
-        """
+        """Return the job; `InputError` if a control holds a value that is not possible."""
         return EstimateJob(**self._job(), settings=self._common(), parts=self.parts.value)

@@ -1,4 +1,4 @@
-"""One run of estimating what is wrong with a layer, as a generator."""
+"""One run of estimating the degradations of a layer, as a generator."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_baryir.imaging.checks import is_dask
+from napari_baryir.imaging.checks import as_array, is_dask
 from napari_baryir.steps import Steps
 from napari_baryir.widgets.dock.seen import (
     Check,
@@ -21,7 +21,7 @@ from napari_baryir.widgets.dock.seen import (
     Stopped,
     computed,
 )
-from napari_baryir.widgets.dock.steps import Outcome, Step, Success, guarded, read_data
+from napari_baryir.widgets.dock.steps import Outcome, Step, Success, guarded
 from napari_baryir.widgets.estimate.maps import DegradationMaps, LazyPlanes, maps_of
 from napari_baryir.widgets.viewer.regions import Box
 
@@ -31,23 +31,21 @@ if TYPE_CHECKING:
     from napari_baryir.degradation import DegradationEstimate
 
 Parts = Literal["none", "additive", "differences", "both"]
-"""Which maps of the embeddings' contributions are wanted.
-
-Shapley's parts, which add up to the whole; the paper's differences; both."""
+"""Maps of contributions: Shapley's parts, which add up to the whole, or the paper's differences."""
 
 LazyMaps = Literal["lazy", "memory"]
-"""What becomes of lazy layers: estimated as one scrolls, or at once."""
+"""How lazy layers are estimated: as the user scrolls, or at once."""
 
 Family = list[tuple[str, Any]]
 """Names and values of maps that belong together."""
 
 MOST_VALUES = 10**6
-"""Most values of a map that its contrast limits are found from."""
+"""Most values of a map that its contrast limits are taken from."""
 
 
 @dataclass(frozen=True, eq=False)
 class EstimateJob:
-    """What to look at. Arrays are not read before the run."""
+    """An image to estimate, and how. Arrays are not read before the run."""
 
     data: Any
     """Level 0: NumPy, dask, zarr or anything that NumPy can read."""
@@ -57,12 +55,12 @@ class EstimateJob:
     """Arguments of `napari_baryir.estimate_degradation`."""
     parts: Parts = "none"
     first: tuple[int | None, ...] = ()
-    """Plane in view, within the box; begun with."""
+    """Plane in view, within the box; estimated first."""
     lazy: LazyMaps = "lazy"
-    source: Image | None = None
+    image_layer: Image | None = None
     """The layer that the data belong to."""
     stopping: threading.Event = field(default_factory=threading.Event)
-    """Set when it is to stop; heard at every tile, also of a lazy plane."""
+    """Set to stop the run at the next tile, also of a lazy plane."""
 
     def check(self) -> None:
         """Raise `Stopped` if it is to stop."""
@@ -72,18 +70,18 @@ class EstimateJob:
 
 @dataclass(frozen=True, eq=False)
 class Contribution:
-    """What one embedding does to the image."""
+    """The contribution of one embedding to the image."""
 
     name: str
     data: Any
-    """Its shape is that of the image without colour samples; it is their mean."""
+    """Mean over the colours; shape of the image without its colour samples."""
     limit: float
     """Greatest absolute value but for outliers; the same for maps that belong together."""
 
 
 @dataclass(frozen=True, eq=False)
 class Estimated(Success):
-    """A layer was looked at."""
+    """The estimate of a layer."""
 
     estimate: DegradationEstimate
     maps: DegradationMaps
@@ -98,7 +96,7 @@ def estimate_steps(job: EstimateJob) -> Generator[Step, None, Outcome]:
 def _estimate(job: EstimateJob) -> Generator[Step, None, Estimated]:
     from napari_baryir.degradation import iter_estimate
 
-    image = read_data(job.data)[job.box.slices]
+    image = as_array(job.data)[job.box.slices]
     outer = tuple(n for n, a in zip(image.shape, job.axes, strict=True) if a not in "YXS")
     first = tuple(at or 0 for at in job.first) or (0,) * len(outer)
     steps = Steps(
@@ -121,13 +119,11 @@ def _estimate(job: EstimateJob) -> Generator[Step, None, Estimated]:
         [(name, _grey(values, job.axes)) for name, values in family]
         for family in _families(job.parts, estimate)
     ]
-    if any(is_dask(values) for family in families for _, values in family):
-        return Estimated(estimate, maps, tuple(_lazily(families, job, first)))
-    return Estimated(estimate, maps, tuple(_at_once(families)))
+    return Estimated(estimate, maps, tuple(_contributions(families, job, first)))
 
 
 def _families(parts: Parts, estimate: DegradationEstimate) -> list[Family]:
-    """Return the maps that were asked for; those in one family have the same limits."""
+    """Return the maps that were asked for."""
     found = estimate.contributions
     if found is None:
         return []
@@ -143,35 +139,38 @@ def _families(parts: Parts, estimate: DegradationEstimate) -> list[Family]:
     return asked.get(parts, [])
 
 
-def _at_once(families: list[Family]) -> Iterator[Contribution]:
+def _contributions(
+    families: list[Family], job: EstimateJob, first: tuple[int, ...]
+) -> Iterator[Contribution]:
+    """Yield the maps; those of one family have the same limits."""
+    every = [values for family in families for _, values in family]
+    # The plane in view stands for all in finding the limits.
+    data, seen = _lazily(every, job, first) if any(map(is_dask, every)) else (every, every)
+    rest = iter(zip(data, seen, strict=True))
     for family in families:
-        limit = max(_limit(values) for _, values in family)
-        for name, values in family:
+        pairs = [next(rest) for _ in family]
+        limit = max(_limit(values) for _, values in pairs)
+        for (name, _), (values, _) in zip(family, pairs, strict=True):
             yield Contribution(name, values, limit)
 
 
 def _lazily(
-    families: list[Family], job: EstimateJob, first: tuple[int, ...]
-) -> Iterator[Contribution]:
-    """Maps whose planes are computed together, in a thread; the one in view here."""
+    every: list[Any], job: EstimateJob, first: tuple[int, ...]
+) -> tuple[list[LazyMap], list[NDArray[Any]]]:
+    """Return maps whose planes are computed together in a thread, and the plane in view."""
     letters = job.axes.replace("S", "")
     inner = "".join(letter for letter in letters if letter not in "YX") + "YX"
     there = [letters.index(letter) for letter in inner]
     back = tuple(inner.index(letter) for letter in letters)
-    maps = [values.transpose(there) for family in families for _, values in family]
+    maps = [values.transpose(there) for values in every]
 
     def compute(plane: PlaneIndex, check: Check | None) -> list[NDArray[Any]]:
         return computed([each[plane] for each in maps], check)
 
     planes = KeptPlanes(maps[0].shape, len(maps), compute)
-    seen = planes.get(first, job.check)  # it stands for all in finding the limits
-    number = 0
-    for family in families:
-        limit = max(_limit(values) for values in seen[number : number + len(family)])
-        for name, _ in family:
-            data = LazyMap(planes, back, operator.itemgetter(number), np.float32, np.nan)
-            yield Contribution(name, data, limit)
-            number += 1
+    values = [operator.itemgetter(number) for number in range(len(maps))]
+    lazy = [LazyMap(planes, back, value, np.float32, np.nan) for value in values]
+    return lazy, planes.get(first, job.check)
 
 
 def _grey(values: Any, axes: str) -> Any:
@@ -186,7 +185,7 @@ def _grey(values: Any, axes: str) -> Any:
 
 
 def _limit(values: Any) -> float:
-    """Return a figure that nearly all absolute values are below."""
+    """Return the 99.5th percentile of the absolute values."""
     array = np.asarray(values).reshape(-1)
     some = np.abs(array[:: max(1, array.size // MOST_VALUES)])
     finite = some[np.isfinite(some)]

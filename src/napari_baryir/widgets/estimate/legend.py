@@ -1,4 +1,4 @@
-"""The legend of a domain map, which is its bar chart as well: a row per domain, to be clicked."""
+"""The legend and bar chart of a domain map: a row per domain, to be clicked."""
 
 from __future__ import annotations
 
@@ -50,7 +50,6 @@ class LegendRow(QPushButton):
         self.ensurePolished()  # in the font of the window
         measure = self.fontMetrics().horizontalAdvance
         name.setMinimumWidth(measure("background   "))
-        self._number.setMinimumWidth(measure("100 %"))
         self._number.setAlignment(Qt.AlignmentFlag.AlignRight)
         row = QHBoxLayout(self)
         row.setContentsMargins(6, 3, 6, 3)
@@ -60,7 +59,7 @@ class LegendRow(QPushButton):
         row.setStretchFactor(self._bar, 1)
 
     def sizeHint(self) -> QSize:
-        """Return the size of what is in the row, which buttons leave to their text."""
+        """Return the size of the row's widgets; a button would return that of its text."""
         return self.layout().sizeHint()
 
     def minimumSizeHint(self) -> QSize:
@@ -71,10 +70,12 @@ class LegendRow(QPushButton):
         """Set bar and percentage; None where they are not known yet."""
         self.share = share
         self._bar.setValue(round(100 * (share or 0.0)))
+        self._number.setText(percent(1.0))  # as wide as the longest, so that the bars line up
+        self._number.setMinimumWidth(self._number.sizeHint().width())
         self._number.setText("" if share is None else percent(share))
 
     def fade(self, faded: bool) -> None:
-        """Stand back while another domain is shown alone."""
+        """Draw the row faintly while another domain is shown alone."""
         effect = QGraphicsOpacityEffect(self)
         effect.setOpacity(0.4)
         self.setGraphicsEffect(effect if faded else None)
@@ -99,7 +100,7 @@ class Legend(QWidget):
         return next((d for d, row in self.rows.items() if row.isChecked()), None)
 
     def set_domains(self, domains: Sequence[str], only: str | None = None) -> None:
-        """Have a row for each of these."""
+        """Make a row for each of these."""
         if list(domains) != list(self.rows):
             for row in self.rows.values():
                 self._layout.removeWidget(row)
@@ -129,13 +130,13 @@ class Legend(QWidget):
 
 
 def percent(share: float) -> str:
-    """Return a share as people read it."""
+    """Return a share in percent."""
     if 0 < share < 0.01:
         return "<1 %"
     return f"{round(100 * share)} %"
 
 
 def in_words(shares: Mapping[str, float], least: float = 0.05) -> str:
-    """Return shares as in "haze 62 %, noise 30 %", those worth naming."""
+    """Return the shares of at least `least`, as in "haze 62 %, noise 30 %"."""
     named = [f"{d} {percent(share)}" for d, share in shares.items() if share >= least]
     return ", ".join(named) or "nothing stands out"

@@ -28,12 +28,22 @@ PENDING = 1
 
 @dataclass(frozen=True)
 class PlaneSummary:
-    """A plane, or several, in a few figures."""
+    """Mean estimates of a plane, or of several."""
 
     shares: Mapping[str, float]
     """Shares of the domains, most first; they sum to 1."""
     severity: float
     """Mean, in [0, 1]."""
+
+    @property
+    def clean(self) -> float:
+        """The share of clean."""
+        return self.shares.get(CLEAN, 0.0)
+
+    @property
+    def wrong(self) -> dict[str, float]:
+        """The shares of the other domains."""
+        return {domain: share for domain, share in self.shares.items() if domain != CLEAN}
 
 
 class PlaneMaps(NamedTuple):
@@ -46,40 +56,24 @@ class PlaneMaps(NamedTuple):
 
 
 class Planes:
-    """The planes of an estimate that is in memory.
+    """The planes of an estimate that is in memory."""
 
-    Parameters
-    ----------
-    severity, probabilities
-        (..., h, w) and (..., K, h, w).
-    summary, severities
-        The estimate's own, per plane.
-    """
-
-    def __init__(
-        self, severity: Any, probabilities: Any, summary: Any = (), severities: Any = ()
-    ) -> None:
-        self.shape: tuple[int, ...] = tuple(severity.shape[:-2])
-        self._severity = severity
-        self._probabilities = probabilities
-        self._summary = summary
-        self._severities = severities
-
-    def get(self, plane: PlaneIndex) -> PlaneMaps:
-        """Return the maps of a plane."""
-        return PlaneMaps(self._severity[plane], self._probabilities[plane])
+    def __init__(self, estimate: DegradationEstimate) -> None:
+        self._estimate = estimate
+        self.shape: tuple[int, ...] = tuple(estimate.severity.shape[:-2])
 
     def known(self, plane: PlaneIndex) -> PlaneMaps | None:
-        """Return the maps of a plane where that takes no time; else None."""
-        return self.get(plane)
+        """Return the maps of a plane."""
+        return PlaneMaps(self._estimate.severity[plane], self._estimate.probabilities[plane])
 
     def summary(self, plane: PlaneIndex) -> PlaneSummary | None:
-        """Return what was found in a plane; None where it is not known."""
+        """Return the summary of a plane."""
         number = int(np.ravel_multi_index(plane, self.shape)) if plane else 0
-        return PlaneSummary(self._summary[number], float(self._severities[number]))
+        found = self._estimate
+        return PlaneSummary(found.summary[number], float(found.severities[number]))
 
 
-class LazyPlanes(KeptPlanes[PlaneMaps], Planes):
+class LazyPlanes(KeptPlanes[PlaneMaps]):
     """The planes of an estimate of dask arrays, judged when they are looked at.
 
     Parameters
@@ -91,14 +85,14 @@ class LazyPlanes(KeptPlanes[PlaneMaps], Planes):
     """
 
     def __init__(self, severity: Any, probabilities: Any, domains: tuple[str, ...]) -> None:
-        KeptPlanes.__init__(self, severity.shape, 1 + len(domains), self._judge)
+        super().__init__(severity.shape, 1 + len(domains), self._judge)
         self._severity = severity
         self._probabilities = probabilities
         self._domains = domains
         self._summaries: dict[PlaneIndex, PlaneSummary] = {}
 
     def summary(self, plane: PlaneIndex) -> PlaneSummary | None:
-        """Return what was found in a plane that has been looked at, also long ago."""
+        """Return the summary of a plane that has been judged, also long ago; else None."""
         return self._summaries.get(plane)
 
     def _judge(self, plane: PlaneIndex, check: Check | None) -> PlaneMaps:
@@ -113,7 +107,7 @@ class LazyPlanes(KeptPlanes[PlaneMaps], Planes):
 
 @dataclass(frozen=True, eq=False)
 class DegradationMaps:
-    """What the layers and panels of one estimate show."""
+    """An estimate as layers and panels show it."""
 
     domains: tuple[str, ...]
     """Degradations, then clean, then unknown."""
@@ -121,7 +115,7 @@ class DegradationMaps:
     """Axes of the layer that was looked at, without S."""
     cell: int
     """Side of a cell, in pixels."""
-    planes: Planes
+    planes: Planes | LazyPlanes
     severity: Any
     """float32 in [0, 1], axes as `axes`; NumPy, or a `LazyMap` with NaN where it is not known."""
     labels: Any
@@ -145,7 +139,7 @@ class DegradationMaps:
         """Return the mean of those planes that are known; None if none is."""
         summaries = (self.planes.summary(each) for each in self.matching(plane))
         found = [each for each in summaries if each is not None]
-        if len(found) <= 1:  # no mean to take: a plot along a long stack asks for many
+        if len(found) <= 1:  # quick, since a plot along a long stack asks for many
             return found[0] if found else None
         shares = {
             domain: float(np.mean([each.shares.get(domain, 0.0) for each in found]))
@@ -155,12 +149,9 @@ class DegradationMaps:
         return PlaneSummary(ordered, float(np.mean([each.severity for each in found])))
 
     def at(self, plane: PlaneIndex, row: int, column: int) -> tuple[float, dict[str, float]] | None:
-        """Return severity and probabilities of a cell, most first; None if not known or outside."""
+        """Return severity and probabilities of a cell, most first; None if not known yet."""
         known = self.planes.known(plane)
         if known is None:
-            return None
-        h, w = known.severity.shape
-        if not (0 <= row < h and 0 <= column < w):
             return None
         values = known.probabilities[:, row, column]
         order = np.argsort(-values, kind="stable")
@@ -169,15 +160,7 @@ class DegradationMaps:
 
 
 def maps_of(estimate: DegradationEstimate, axes: str) -> DegradationMaps:
-    """Lay an estimate out for layers of the axes of the image, S left out.
-
-    Parameters
-    ----------
-    estimate
-        Its arrays are NumPy or dask.
-    axes
-        Axes of the image that was looked at.
-    """
+    """Lay an estimate, NumPy or dask, out for layers of the axes of the image, without S."""
     domains = tuple(estimate.domains)
     wanted = axes.replace("S", "")
     order = tuple(estimate.axes.index(letter) for letter in wanted)
@@ -200,15 +183,13 @@ def maps_of(estimate: DegradationEstimate, axes: str) -> DegradationMaps:
             LazyMap(lazy, order, lambda plane: plane.severity, np.float32, np.nan),
             LazyMap(lazy, order, marked, dtype, PENDING),
         )
-    severity = np.asarray(estimate.severity, np.float32)
-    probabilities = np.asarray(estimate.probabilities)
     return DegradationMaps(
         domains,
         wanted,
         estimate.cell,
-        Planes(severity, probabilities, estimate.summary, estimate.severities),
-        severity.transpose(order),
-        labels(severity, probabilities).transpose(order),
+        Planes(estimate),
+        estimate.severity.transpose(order),
+        labels(estimate.severity, estimate.probabilities).transpose(order),
     )
 
 
@@ -236,14 +217,9 @@ def labels_of(
 def label_colors(
     domains: Sequence[str], only: str | None = None
 ) -> dict[int | None, tuple[float, float, float, float]]:
-    """Return colour and opacity of each label of the domain map; opacity is severity.
+    """Return the colour of each label of the domain map, as opaque as it is severe.
 
-    Parameters
-    ----------
-    domains
-        In the order of the estimate.
-    only
-        Domain to show alone; None for all but clean.
+    Shows the domain `only` alone, or all but clean.
     """
     colors = colors_of(domains)
     table: dict[int | None, tuple[float, float, float, float]] = {None: (0.0, 0.0, 0.0, 0.0)}

@@ -1,9 +1,10 @@
-"""What is below the Estimate button: the plane in view in words and bars, and the stack's plot."""
+"""The panel below the Estimate button: the plane in view in words and bars, the stack's plot."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import (
     QAbstractButton,
     QButtonGroup,
@@ -15,12 +16,11 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
 )
 
-from napari_baryir.domains import CLEAN
+from napari_baryir.widgets.dock.controls import short
 from napari_baryir.widgets.estimate.legend import Legend, in_words, percent
 from napari_baryir.widgets.estimate.maps import PlaneSummary
 from napari_baryir.widgets.estimate.session import EstimateSession, MapResult
 from napari_baryir.widgets.estimate.stack_plot import StackPlot
-from napari_baryir.widgets.viewer import layers
 from napari_baryir.widgets.viewer.regions import plane_in_view, set_plane
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ VIEWS = {
     "severity": ("Severity", "How much is wrong where: black 0, yellow 1."),
     "image": ("Image", "The image without maps."),
 }
-"""What to look at: name to the button's text and tooltip."""
+"""Text and tooltip of the buttons, by name."""
 
 
 class MapPanel(QGroupBox):
@@ -49,12 +49,12 @@ class MapPanel(QGroupBox):
         self.axis.setToolTip("Axis along which the planes are plotted.")
         self.views = QButtonGroup(self)
         self._plotted: Any = None
-        """What is in the plot: a result, its axis and the indices along the other axes."""
+        """The plot's result, and the indices before and after its axis."""
         self._lay_out()
         self.views.buttonClicked.connect(self._on_view)
         self.legend.only_changed.connect(self._on_only)
         self.plot.picked.connect(self._on_picked)
-        self.axis.currentTextChanged.connect(self._on_axis)
+        self.axis.currentTextChanged.connect(self._refresh)
         session.shown.connect(self._on_shown)
         session.finished.connect(self._on_finished)
         session.computed.connect(self._on_computed)
@@ -71,8 +71,8 @@ class MapPanel(QGroupBox):
             return
         for button in self.views.buttons():
             button.setChecked(button.objectName() == name)
-        shown = {"domains": result.domains, "severity": result.severity}
-        layers.show_of({each: key == name for key, each in shown.items()})
+        result.domains.visible = name == "domains"
+        result.severity.visible = name == "severity"
 
     def close_down(self) -> None:
         """Stop listening to the viewer."""
@@ -101,15 +101,14 @@ class MapPanel(QGroupBox):
         self._plotted = None
         if result is None:
             return
-        self.setTitle(f"Estimate of {_short(result.source.name)}")
+        self.setTitle(f"Estimate of {short(result.image_layer.name)}")
         self.legend.set_domains(result.maps.domains, result.only)
         self.plot.set_only(result.only)
         shape = dict(zip(result.maps.outer, result.maps.planes.shape, strict=True))
         letters = [letter for letter, n in shape.items() if n > 1]
-        self.axis.blockSignals(True)
-        self.axis.clear()
-        self.axis.addItems([f"along {letter}" for letter in sorted(letters, key="TZC".index)])
-        self.axis.blockSignals(False)
+        with QSignalBlocker(self.axis):
+            self.axis.clear()
+            self.axis.addItems([f"along {letter}" for letter in sorted(letters, key="TZC".index)])
         self.axis.setVisible(len(letters) > 1)
         self.plot.setVisible(bool(letters))
         self._refresh()
@@ -119,15 +118,12 @@ class MapPanel(QGroupBox):
         """Axis of the plot; empty where there is but one plane."""
         return str(self.axis.currentText()[-1:])
 
-    def _plane(self, result: MapResult) -> tuple[int | None, ...]:
-        return plane_in_view(self._viewer, result.source, result.axes, result.box)
-
     def _refresh(self, _: Any = None) -> None:
         """Show the plane in view."""
         result = self._session.result
-        if result is None or result.source.ndim > self._viewer.dims.ndim:
+        if result is None or result.image_layer.ndim > self._viewer.dims.ndim:
             return
-        plane = self._plane(result)
+        plane = plane_in_view(self._viewer, result.image_layer, result.axes, result.box)
         summary = result.maps.summary(plane)
         self.headline.setText(_headline(summary, stack=None in plane))
         self.legend.set_shares(summary.shares if summary is not None else None)
@@ -160,16 +156,13 @@ class MapPanel(QGroupBox):
     def _on_finished(self) -> None:
         self.show_view("domains")
 
-    def _on_axis(self) -> None:
-        self._refresh()
-
     def _on_picked(self, plane: int) -> None:
         result = self._session.result
         if result is None:
             return
         dimension = result.axes.index(self._letter)
         start = result.box.slices[dimension].start
-        set_plane(self._viewer, result.source, dimension, start + plane)
+        set_plane(self._viewer, result.image_layer, dimension, start + plane)
 
     def _on_only(self, domain: str | None) -> None:
         self._session.show_only(domain)
@@ -179,15 +172,11 @@ class MapPanel(QGroupBox):
 
 
 def _headline(summary: PlaneSummary | None, *, stack: bool) -> str:
-    what = "All planes" if stack else "In view"
+    where = "All planes" if stack else "In view"
     if summary is None:
         return "This plane has not been looked at yet."
-    clean = summary.shares.get(CLEAN, 0.0)
-    wrong = {domain: share for domain, share in summary.shares.items() if domain != CLEAN}
-    if clean >= 0.5 and clean >= max(wrong.values(), default=0.0):
-        return f"<b>{what}: clean {percent(clean)}</b><br>mean severity {summary.severity:.2f}"
-    return f"<b>{what}: {in_words(wrong)}</b><br>mean severity {summary.severity:.2f} of 1"
-
-
-def _short(name: str, most: int = 22) -> str:
-    return name if len(name) <= most else f"{name[: most - 1]}…"
+    if summary.clean >= 0.5 and summary.clean >= max(summary.wrong.values(), default=0.0):
+        found, most = f"clean {percent(summary.clean)}", ""
+    else:
+        found, most = in_words(summary.wrong), " of 1"
+    return f"<b>{where}: {found}</b><br>mean severity {summary.severity:.2f}{most}"

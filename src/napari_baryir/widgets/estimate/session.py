@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 class MapResult:
     """The maps of one layer."""
 
-    source: Image
+    image_layer: Image
     box: Box
     axes: str
-    """Axes of the source, with S."""
+    """Axes of the image, with S."""
     estimate: Any
     """A `napari_baryir.DegradationEstimate`."""
     maps: DegradationMaps
@@ -36,14 +36,14 @@ class MapResult:
     domains: Labels
     contributions: list[Image]
     workers: list[PartWorker] = field(default_factory=list)
-    """They look at planes of lazy maps, and of lazy contributions."""
+    """The workers that compute planes of lazy maps and contributions."""
     only: str | None = None
     """The domain that is shown alone; None for all."""
 
     @property
     def layers(self) -> list[Layer]:
-        """All that it is about."""
-        return [self.source, self.severity, self.domains, *self.contributions]
+        """The image and its maps."""
+        return [self.image_layer, self.severity, self.domains, *self.contributions]
 
 
 class EstimateSession(RunSession):
@@ -53,7 +53,7 @@ class EstimateSession(RunSession):
     """
 
     shown = Signal()
-    """Another result is the one to look at, or none."""
+    """`result` is another one, or none."""
     computed = Signal()
     """A plane of a lazy result is known now."""
 
@@ -69,15 +69,15 @@ class EstimateSession(RunSession):
     def estimate(self, job: EstimateJob) -> Run:
         """Queue a run; `InputError` if there is one already."""
         self._check_free()
-        assert job.source is not None
+        assert job.image_layer is not None
         self._job = job
-        return self._submit(estimate_steps(job), f"Looking at {job.source.name}", job.stopping)
+        return self._submit(estimate_steps(job), f"Looking at {job.image_layer.name}", job.stopping)
 
     def show_only(self, domain: str | None) -> None:
         """Show one domain of the result, or all."""
         if self.result is not None:
             self.result.only = domain
-            degradation_layers.show_domain(self.result.domains, self.result.maps, domain)
+            self.result.domains.colormap = degradation_layers.colormap(self.result.maps, domain)
 
     def _let_go(self) -> None:
         self.viewer.layers.events.removed.disconnect(self._on_layer_removed)
@@ -92,11 +92,12 @@ class EstimateSession(RunSession):
     def _finish(self, done: Estimated) -> None:
         job, self._job = self._job, None
         assert job is not None
-        source = job.source
-        assert source is not None
-        record = make_record(done.estimate, job, source)
-        found = degradation_layers.add_layers(self.viewer, source, job.box, done, record)
-        result = MapResult(source, job.box, job.axes, done.estimate, done.maps, *found)
+        layer, estimate = job.image_layer, done.estimate
+        assert layer is not None
+        record = {**estimate.record, "device": estimate.device, **layers.origin(layer, job.box)}
+        found = degradation_layers.add_layers(self.viewer, layer, job.box, done, record)
+        result = MapResult(layer, job.box, job.axes, estimate, done.maps, *found)
+        layers.hide_earlier(self.viewer, layer, layer)  # results cover the maps below them
         self._look_as_seen(result)
         self.results.append(result)
         self._look_at(result)
@@ -113,7 +114,7 @@ class EstimateSession(RunSession):
             self._draw(result, worker)  # asks for what has come into view since the run began
 
     def _draw(self, result: MapResult, worker: PartWorker) -> None:
-        """Draw maps of which more is known."""
+        """Draw the maps that a worker has computed a plane of."""
         for layer in result.layers:
             if _planes_of(layer) is worker.kept:
                 layers.refresh(layer)
@@ -137,7 +138,7 @@ class EstimateSession(RunSession):
 
     def _on_layer_removed(self, event: Any) -> None:
         layer = event.value
-        if self._job is not None and layer is self._job.source:
+        if self._job is not None and layer is self._job.image_layer:
             self.cancel()
         gone = [r for r in self.results if layer is r.severity or layer is r.domains]
         for result in gone:
@@ -156,15 +157,3 @@ def _let_go(result: MapResult) -> None:
 def _planes_of(layer: Layer) -> KeptPlanes[Any] | None:
     """Return where the values of a lazy map come from; None for other layers."""
     return layer.data.planes if isinstance(layer.data, LazyMap) else None
-
-
-def make_record(estimate: Any, job: EstimateJob, source: Image) -> dict[str, Any]:
-    """Return what is kept in the maps' metadata: plain JSON values, enough to repeat the run."""
-    path = getattr(source.source, "path", None)
-    return {
-        **estimate.record,
-        "device": estimate.device,
-        "source": source.name,
-        "path": str(path) if path else None,
-        "region": None if job.box.whole else job.box.bounds,
-    }

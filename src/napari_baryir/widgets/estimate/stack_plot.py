@@ -13,6 +13,7 @@ from qtpy.QtGui import QBrush, QColor, QPainter, QPen, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from napari_baryir.domains import CLEAN, colors_of, hex_of
+from napari_baryir.widgets.dock.controls import faint
 from napari_baryir.widgets.estimate.legend import in_words
 from napari_baryir.widgets.estimate.maps import PlaneSummary
 
@@ -20,7 +21,7 @@ LEFT, RIGHT, TOP, BOTTOM = 34, 6, 32, 20
 """Margins around the bars, in pixels."""
 
 STEPS = (0.1, 0.2, 0.5, 1.0)
-"""What the height may stand for."""
+"""Severities that the top of the plot may have."""
 
 
 class StackPlot(QWidget):
@@ -46,7 +47,7 @@ class StackPlot(QWidget):
         )
 
     def sizeHint(self) -> QSize:
-        """Low, and as wide as there is room."""
+        """Return a low size; the width follows the dock."""
         return QSize(260, 146)
 
     def set_planes(
@@ -77,7 +78,7 @@ class StackPlot(QWidget):
         return min(max(number, 0), max(len(self._planes) - 1, 0))
 
     def bar(self, plane: int) -> QRectF:
-        """Return where a plane's bar may be, up to the highest severity."""
+        """Return the column of a plane's bar, up to the highest severity."""
         area = self._area()
         width = area.width() / max(len(self._planes), 1)
         return QRectF(area.left() + plane * width, area.top(), width, area.height())
@@ -101,11 +102,9 @@ class StackPlot(QWidget):
 
     def _draw_axes(self, painter: QPainter, text: QColor) -> None:
         area = self._area()
-        faint = QColor(text)
-        faint.setAlpha(60)
         for share in (0.0, 0.5, 1.0):
             y = area.bottom() - share * area.height()
-            painter.setPen(QPen(faint, 1))
+            painter.setPen(QPen(faint(text, 60), 1))
             painter.drawLine(QPointF(area.left(), y), QPointF(area.right(), y))
             painter.setPen(text)
             painter.drawText(
@@ -116,14 +115,12 @@ class StackPlot(QWidget):
         caption = QRectF(0, 0, self.width(), TOP - 14)
         painter.drawText(caption, Qt.AlignmentFlag.AlignLeft, "mean severity of each plane")
         below = QRectF(area.left(), area.bottom() + 2, area.width(), BOTTOM - 2)
-        painter.drawText(below, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop, "0")
-        painter.drawText(
-            below,
-            Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignTop,
-            str(len(self._planes) - 1),
-        )
-        middle = f"{self._letter} {self.current}"
-        painter.drawText(below, Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop, middle)
+        for side, label in (
+            (Qt.AlignmentFlag.AlignLeft, "0"),
+            (Qt.AlignmentFlag.AlignHCenter, f"{self._letter} {self.current}"),
+            (Qt.AlignmentFlag.AlignRight, str(len(self._planes) - 1)),
+        ):
+            painter.drawText(below, side | Qt.AlignmentFlag.AlignTop, label)
 
     def _draw_plane(self, painter: QPainter, number: int, text: QColor) -> None:
         bar = self.bar(number)
@@ -131,10 +128,8 @@ class StackPlot(QWidget):
         bar = QRectF(bar.left(), bar.top(), max(bar.width() - gap, 1.0), bar.height())
         plane = self._planes[number]
         if plane is None:
-            faint = QColor(text)
-            faint.setAlpha(70)
             painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(QBrush(faint, Qt.BrushStyle.BDiagPattern))
+            painter.setBrush(QBrush(faint(text, 70), Qt.BrushStyle.BDiagPattern))
             painter.drawRect(bar)
             return
         height = bar.height() * min(plane.severity / self.highest, 1.0)
@@ -169,15 +164,12 @@ class StackPlot(QWidget):
         painter.setPen(Qt.PenStyle.NoPen)
         painter.drawPolygon(QPolygonF([tip, tip + QPointF(-5, -8), tip + QPointF(5, -8)]))
 
-    def mousePressEvent(self, event: Any) -> None:
-        """Go to the plane that was clicked."""
-        if event.button() == Qt.MouseButton.LeftButton and self._planes:
-            self.picked.emit(self.plane_at(event.position().x()))
-
     def mouseMoveEvent(self, event: Any) -> None:
-        """Follow a drag."""
+        """Go to the plane that is clicked, or dragged to."""
         if event.buttons() & Qt.MouseButton.LeftButton and self._planes:
             self.picked.emit(self.plane_at(event.position().x()))
+
+    mousePressEvent = mouseMoveEvent
 
     def keyPressEvent(self, event: Any) -> None:
         """Arrow keys go from plane to plane."""

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from napari.qt.threading import create_worker
 from qtpy.QtWidgets import QLabel
 
 from napari_baryir.widgets.dock.problem import Problem
-from napari_baryir.widgets.dock.torch_ahead import load_libraries
+from napari_baryir.widgets.dock.steps import load_libraries
 from napari_baryir.widgets.finetune.job import LayerImage, as_image
-
-
-class _Measured(NamedTuple):
-    number: int
-    text: str
 
 
 class CameraLine(QLabel):
@@ -39,11 +34,7 @@ class CameraLine(QLabel):
             self.setText("")
             return
         self.setText("Measuring the camera's noise…")
-        worker = create_worker(
-            _measure, self._number, image, _start_thread=False, _ignore_errors=True
-        )
-        worker.returned.connect(self._on_measured)
-        worker.start()
+        create_worker(_measure, image, _connect={"returned": partial(self._show, self._number)})
 
     def complain(self, sentence: str) -> None:
         """Say why nothing can be measured."""
@@ -51,16 +42,16 @@ class CameraLine(QLabel):
         self.setText(sentence)
         self.show()
 
-    def _on_measured(self, measured: _Measured) -> None:
-        if measured.number == self._number:
-            self.setText(measured.text)
+    def _show(self, number: int, text: str) -> None:
+        if number == self._number:
+            self.setText(text)
 
 
-def _measure(number: int, image: LayerImage | Path) -> _Measured:
+def _measure(image: LayerImage | Path) -> str:
     load_libraries()
     from napari_baryir.training.finetune.planes import in_words, measure_camera
 
     try:
-        return _Measured(number, f"Camera: {in_words(measure_camera(as_image(image)))}.")
+        return f"Camera: {in_words(measure_camera(as_image(image)))}."
     except Exception as error:  # one that gets out would reach the user as a traceback
-        return _Measured(number, Problem.of(error).sentence)
+        return Problem.of(error).sentence

@@ -1,11 +1,11 @@
-"""What the Fine-tune dock offers to choose from, in words; imports nothing that takes time."""
+"""The choices of the Fine-tune dock, names of models, and controls for files and folders."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtWidgets import QFileDialog, QFormLayout
+from qtpy.QtWidgets import QFileDialog
 
 from napari_baryir.errors import InputError
 from napari_baryir.training.names import CHECKPOINT, PROFILES
@@ -45,7 +45,7 @@ NOT_IN_NAMES = '/\\:*?"<>|'
 
 
 def degradation_choices(model: str) -> list[tuple[str, str]]:
-    """Return what can be made for a model, as labels and ``profile:name``."""
+    """Return the degradations that fit a model, as labels and ``profile:name``."""
     kind = image_kind(model)
     profiles = [name for name in PROFILES if kind in (name, "any")]
     one = len(profiles) == 1
@@ -66,13 +66,7 @@ def image_kind(model: str) -> str:
 
 
 def weights_path(name: str) -> Path:
-    """Return where a model of that name will be.
-
-    Raises
-    ------
-    InputError
-        If it is no name that a model can have.
-    """
+    """Return the weights file of a model; `InputError` if it cannot have that name."""
     name = name.strip()
     if not name:
         raise InputError("give the new model a name")
@@ -97,7 +91,7 @@ def has_stopped_run(name: str) -> bool:
 
 
 def free_name(name: str) -> str:
-    """That name, or with a number behind it, of which there is no model and no stopped run."""
+    """Return a name without a model or stopped run: this one, or with a number behind it."""
     stem, number = name, 1
     head, _, tail = name.rpartition("-")
     if head and tail.isdecimal():
@@ -106,15 +100,6 @@ def free_name(name: str) -> str:
         number += 1
         name = f"{stem}-{number}"
     return name
-
-
-def set_label(control: Any, label: str) -> None:
-    """Call a control that is laid out something else."""
-    control.label = label
-    page = control.native.parentWidget()
-    form = page.layout() if page is not None else None
-    if isinstance(form, QFormLayout) and form.labelForField(control.native) is not None:
-        form.labelForField(control.native).setText(label)
 
 
 class FileEdit(FolderEdit):
@@ -128,7 +113,7 @@ class FileEdit(FolderEdit):
 
 
 class PathControl:
-    """A folder or file to choose, with what `lay_out` and remembering need of a control."""
+    """A folder or file to choose, with the attributes of magicgui's controls that `Form` needs."""
 
     def __init__(self, label: str, edit: FolderEdit) -> None:
         self.label = label
@@ -137,18 +122,18 @@ class PathControl:
 
     @property
     def value(self) -> str:
-        """What is typed; may be empty."""
+        """The typed path; may be empty."""
         return self.native.path
 
     @value.setter
     def value(self, path: Any) -> None:
         self.native.path = str(path)
 
-    def folder(self, what: str) -> Path:
+    def folder(self, images: str) -> Path:
         """Return the folder; `InputError` if there is none."""
         if not self.value:
-            raise InputError(f"choose the folder of the {what} images")
+            raise InputError(f"choose the folder of the {images} images")
         path = Path(self.value).expanduser()
         if not path.is_dir():
-            raise InputError(f"{path} is no folder; choose that of the {what} images")
+            raise InputError(f"{path} is no folder; choose that of the {images} images")
         return path

@@ -1,4 +1,4 @@
-"""The controls of the Fine-tune dock, each with what it means."""
+"""The controls of the Fine-tune dock, each with its meaning."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LIST_HEIGHT = 76
 
 
 class FinetuneControls(Form):
-    """Two lists of controls, `basic` and `advanced`, to be laid out by `lay_out`."""
+    """The controls of fine-tuning, in two lists, `basic` and `advanced`."""
 
     group = "finetune"
     remembered = (
@@ -107,9 +107,9 @@ class FinetuneControls(Form):
             tooltip="Most steps. It ends earlier when six validations in a row are no better.",
         )  # fmt: skip
         self.domain = LineEdit(
-            label="degradation's name", value="",
-            tooltip="A new name is a new degradation beside those that the model knows. Empty: "
-            "noise for noisy images, own for pairs, or the one that is made.",
+            label="domain", value="",
+            tooltip="Name of the degradation. A new name is a new one beside those that the model "
+            "knows. Empty: noise for noisy images, own for pairs, or the one that is made.",
         )  # fmt: skip
         self.mode = ComboBox(
             label="what learns", choices=list(MODES.items()),
@@ -126,7 +126,7 @@ class FinetuneControls(Form):
             tooltip="Side of the patches in pixels, a multiple of 8; auto: what fits into memory.",
         )  # fmt: skip
         self.validate_every = SpinBox(
-            label="validate every", min=1, max=100_000, value=100, tooltip="So many steps."
+            label="validate every", min=1, max=100_000, value=100, tooltip="In steps."
         )
         self.brightness = ComboBox(
             label="brightness", choices=list(BRIGHTNESS.items()),
@@ -139,6 +139,7 @@ class FinetuneControls(Form):
             "such as that of stripes.",
         )  # fmt: skip
         self.calibrate = CheckBox(
-            label="", text="calibrate the degradation map", value=True,
-            tooltip="At the end, about two minutes; needs at least 8 clean planes.",
+            label="", text="calibrate the map", value=True,
+            tooltip="For the Degradation map, at the end; about two minutes, and needs at least "
+            "8 clean planes.",
         )  # fmt: skip

@@ -6,14 +6,15 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_baryir.errors import BaryIRError, InputError
-from napari_baryir.widgets.dock.controls import lay_out
-from napari_baryir.widgets.dock.dock import RunDock, open_dock
+from napari_baryir.widgets.dock.controls import lay_out, side_by_side
+from napari_baryir.widgets.dock.dock import Column, RunDock, open_dock
 from napari_baryir.widgets.dock.problem import Problem
 from napari_baryir.widgets.estimate.dock import DegradationDock
 from napari_baryir.widgets.finetune.camera import CameraLine
+from napari_baryir.widgets.finetune.choices import EXPLAINED
 from napari_baryir.widgets.finetune.form import FinetuneForm
 from napari_baryir.widgets.finetune.job import Trained
 from napari_baryir.widgets.finetune.panel import FinetunePanel, progress_text, result_text
@@ -25,13 +26,7 @@ if TYPE_CHECKING:
 
 
 class FinetuneDock(RunDock):
-    """Fine-tune a model on layers or folders.
-
-    Parameters
-    ----------
-    napari_viewer
-        napari fills it in.
-    """
+    """Fine-tune a model on layers or folders."""
 
     form: FinetuneForm
     session: FinetuneSession
@@ -78,18 +73,14 @@ class FinetuneDock(RunDock):
             self.status.say(f"“{name}” is in the list of models.")
 
     def _lay_out(self) -> None:
-        buttons = QWidget()
-        row = QHBoxLayout(buttons)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.button, 2)
-        row.addWidget(self.resume_button, 1)
+        buttons = side_by_side(self.button, self.resume_button)
         self.settings = QWidget()
         asked = QVBoxLayout(self.settings)
         asked.setContentsMargins(0, 0, 0, 0)
         for widget in (lay_out(self.form.basic), self.camera, self.hint, self.advanced):
             asked.addWidget(widget)
         page = [self.settings, buttons, self.status, self.panel]
-        self.column = self._column(page, hidden=self.panel)
+        self.column = Column(page, hidden=self.panel)
         self._fill(self.column)
 
     def _connect(self) -> None:
@@ -99,7 +90,7 @@ class FinetuneDock(RunDock):
         self._soon.timeout.connect(self._show_result)
 
     def _on_form(self) -> None:
-        self.hint.setText(self.form.explanation)
+        self.hint.setText(EXPLAINED[self.form.images_kind])
         super()._on_form()
         self._set_buttons()
 
@@ -117,7 +108,7 @@ class FinetuneDock(RunDock):
 
     def _set_buttons(self) -> None:
         run = self.session.run
-        self.settings.setVisible(run is None)  # they mean nothing to a training that goes on
+        self.settings.setVisible(run is None)  # they do not change a training that goes on
         self.resume_button.setVisible(run is None and self.form.can_resume)
         if run is None:
             self.button.setText("Train")
@@ -149,7 +140,7 @@ class FinetuneDock(RunDock):
 
 
 def refresh_models(viewer: ViewerModel) -> None:
-    """Have the open docks offer the models that are there now; what is chosen stays."""
+    """Have the open docks offer the models that are there now; their choices stay."""
     for dock in _open_docks(viewer):
         if isinstance(dock, RestoreDock | DegradationDock):
             dock.form.refresh_models()

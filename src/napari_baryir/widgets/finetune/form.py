@@ -1,4 +1,4 @@
-"""The controls of the Fine-tune dock: what is asked, checked and remembered; nothing is read."""
+"""The job that the controls of the Fine-tune dock ask for; no image is read."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Signal
 
 from napari_baryir.errors import InputError
-from napari_baryir.widgets.dock.controls import read_pixels, set_shown
+from napari_baryir.widgets.dock.controls import read_pixels, set_label, set_shown
 from napari_baryir.widgets.finetune.choices import (
-    EXPLAINED,
     FROM_LAYERS,
     free_name,
     has_stopped_run,
-    set_label,
     weights_path,
 )
 from napari_baryir.widgets.finetune.controls import FinetuneControls
@@ -25,6 +23,9 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 SIZES = ("batch", "patch")
+
+FIRST: dict[Kind, str] = {"pairs": "degraded", "clean": "clean", "noisy": "noisy"}
+"""The images in the first folder, by what the model learns from."""
 
 
 class FinetuneForm(FinetuneControls):
@@ -41,14 +42,9 @@ class FinetuneForm(FinetuneControls):
 
     @property
     def images_kind(self) -> Kind:
-        """What kind of images the model learns from."""
+        """The kind of images that the model learns from."""
         kind: Kind = self.kind.value
         return kind
-
-    @property
-    def explanation(self) -> str:
-        """What the images must be like, in a sentence."""
-        return EXPLAINED[self.images_kind]
 
     @property
     def of_layers(self) -> bool:
@@ -69,7 +65,7 @@ class FinetuneForm(FinetuneControls):
         return self.like.value
 
     def problem(self) -> str | None:
-        """Return why nothing can be learnt from what is chosen; None if it can be tried."""
+        """Return why a training cannot start; None if it can."""
         try:
             self._chosen_images()
             path = weights_path(self.name.value)
@@ -82,13 +78,7 @@ class FinetuneForm(FinetuneControls):
         return None
 
     def job(self, *, resume: bool = False) -> FinetuneJob:
-        """Return what is asked for.
-
-        Raises
-        ------
-        InputError
-            If a control holds something that is not possible.
-        """
+        """Return the job; `InputError` if a control holds a value that is not possible."""
         images, partners = self._chosen_images()
         like = self.like_image()
         return FinetuneJob(
@@ -120,8 +110,7 @@ class FinetuneForm(FinetuneControls):
     def _chosen_images(self) -> tuple[Images, Images | None]:
         kind = self.images_kind
         if not self.of_layers:
-            which = {"pairs": "degraded", "clean": "clean", "noisy": "noisy"}[kind]
-            folder = self.folder.folder(which)
+            folder = self.folder.folder(FIRST[kind])
             return folder, self.partners_folder.folder("clean") if kind == "pairs" else None
         if kind != "pairs":
             chosen = tuple(self.images.value)
@@ -170,17 +159,17 @@ class FinetuneForm(FinetuneControls):
             self.degradation.value = before
 
     def _on_like(self) -> None:
-        self.adapt()
+        self._adapt()
         self.like_changed.emit()
 
     def _on_control(self) -> None:
-        self.adapt()
+        self._adapt()
         self.changed.emit()
 
     def _measures_noise(self) -> bool:
         return self.images_kind == "clean" and str(self.degradation.value).endswith(":noise")
 
-    def adapt(self) -> None:
+    def _adapt(self) -> None:
         """Show the controls that mean something now."""
         kind, layers = self.images_kind, self.of_layers
         pairs = kind == "pairs"
@@ -188,7 +177,7 @@ class FinetuneForm(FinetuneControls):
         set_shown(self.clean, layers and pairs)
         set_shown(self.images, layers and not pairs)
         set_shown(self.folder, not layers)
-        set_label(self.folder, {"pairs": "degraded", "clean": "clean", "noisy": "noisy"}[kind])
+        set_label(self.folder, FIRST[kind])
         set_shown(self.partners_folder, not layers and pairs)
         set_shown(self.degradation, kind == "clean")
         set_shown(self.like, layers and self._measures_noise())

@@ -1,4 +1,4 @@
-"""What a fine-tuning has reported so far: losses, scores, the sample to look at."""
+"""The news of a fine-tuning so far: losses, scores, a sample."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class History:
     share: float | None = None
     """Share of the way from the starting weights that was tried or chosen last; None before."""
     validating: ValidationProgress | None = None
-    """While the starting model is measured: how far that is."""
+    """Progress while the starting model is measured."""
     _first: tuple[int, float] | None = None
 
     def add(self, news: FinetuneProgress) -> None:
@@ -105,7 +105,7 @@ class History:
         return (self.seconds - seconds) / (self.step - step) * (self.steps - self.step)
 
     def read_log(self, path: Path) -> None:
-        """Take up what a run that is resumed has written; no log, or another one, is no harm."""
+        """Add the log of a run that is resumed; a missing or damaged log is ignored."""
         try:
             with path.open(newline="", encoding="utf-8") as file:
                 for row in csv.DictReader(file):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_baryir.errors import BaryIRError, InputError, in_words
+from napari_baryir.imaging.checks import as_array
 from napari_baryir.restoration.results import Progress
 from napari_baryir.widgets.dock.steps import (
     Failed,
@@ -16,7 +17,6 @@ from napari_baryir.widgets.dock.steps import (
     Step,
     Success,
     cores_left_for_the_window,
-    read_data,
 )
 
 if TYPE_CHECKING:
@@ -46,13 +46,13 @@ Images = tuple[LayerImage, ...] | Path
 
 @dataclass(eq=False)
 class FinetuneJob:
-    """What to learn from, and what to call the result."""
+    """The images to learn from, and the weights file to write."""
 
     kind: Kind
     images: Images
     """Degraded, clean or noisy ones."""
     output: Path
-    """The weights file to be."""
+    """The weights file."""
     partners: Images | None = None
     """The clean images of pairs, in the order of `images`."""
     degradation: str = ""
@@ -67,9 +67,9 @@ class FinetuneJob:
     free: threading.Event = field(default_factory=threading.Event)
     """Set while the run may compute; the window clears it to pause the run."""
     latest: FinetuneProgress | None = None
-    """The last news, when the run is over; the window may have missed it."""
+    """The last news, which the window may have missed."""
     problem: Exception | None = None
-    """What went wrong while a stopped run wrote what it had."""
+    """The error of a stopped run while it wrote its best weights."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +83,7 @@ class FinetuneStep(Step):
 
 @dataclass(frozen=True, eq=False)
 class Trained(Success):
-    """There is a model now."""
+    """A training that gave a model."""
 
     path: Path
     card: Path
@@ -140,9 +140,9 @@ def _finetune(job: FinetuneJob) -> Generator[Step, None, Trained]:
 def _begin(job: FinetuneJob) -> Generator[FinetuneProgress, None, Any]:
     from napari_baryir.training.finetune import iter_finetune
 
-    source = _source(job)
+    given = _given(job)
     model = _automatic(job) if job.model == "auto" else job.model
-    return iter_finetune(model, source, job.output, _settings(job))
+    return iter_finetune(model, given, job.output, _settings(job))
 
 
 def _count(news: FinetuneProgress) -> Progress:
@@ -166,7 +166,7 @@ def _settings(job: FinetuneJob) -> FinetuneSettings:
     return stopped_settings(str(job.output), settings) if job.resume else settings
 
 
-def _source(job: FinetuneJob) -> GivenImages:
+def _given(job: FinetuneJob) -> GivenImages:
     from napari_baryir.training.finetune import CleanImages, NoisyImages, Pairs
 
     images = job.images
@@ -200,7 +200,7 @@ def of_layer(layer: LayerImage) -> UserImage:
     """Return a layer as training reads it; it is not copied, and not changed."""
     from napari_baryir.training.finetune.images import UserImage
 
-    return UserImage(layer.name, array=read_data(layer.data), axes=layer.axes)
+    return UserImage(layer.name, array=as_array(layer.data), axes=layer.axes)
 
 
 def _automatic(job: FinetuneJob) -> str:

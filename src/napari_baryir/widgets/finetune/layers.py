@@ -1,4 +1,4 @@
-"""Layers to learn from: which there are, why one cannot be used, which two may be a pair."""
+"""The layers to learn from, the reasons that one cannot be used, and which two may be a pair."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
 NONE = "as modelled (no image)"
-"""What the list of noisy layers says where none is to be measured."""
+"""The choice of no noisy layer."""
 
 COPIES = 3
 """Copies of an image in 32-bit floats that training holds at most."""
@@ -32,19 +32,15 @@ class LayerChoices:
         self._viewer = viewer
 
     def choices(self, _: Any = None) -> list[Any]:
-        """Images that are not our maps, from the top; results of restoring may be clean images."""
-        return [
-            layer
-            for layer in reversed(self._viewer.layers)
-            if layer.__class__.__name__ == "Image" and layers.kind_of(layer) in (None, "restored")
-        ]
+        """Return the images, from the top; results of restoring may be clean images."""
+        return layers.offered(self._viewer, "Image")
 
     def choices_or_none(self, _: Any = None) -> list[Any]:
-        """Return the same, and none of them."""
+        """Return the choices, with none of them first."""
         return [(NONE, None), *((layer.name, layer) for layer in self.choices())]
 
     def refresh(self, control: Any) -> None:
-        """Offer the layers that are there now, and keep what is chosen."""
+        """Offer the layers that are there now, and keep the choice."""
         before = control.value
         with control.changed.blocked():  # a renamed layer is another choice to magicgui
             control.reset_choices()
@@ -63,7 +59,7 @@ class LayerChoices:
         for i, first in enumerate(found):
             for second in found[i + 1 :]:
                 if level_0(first).shape == level_0(second).shape:
-                    # The clean one is more often called so than not.
+                    # By the name, where it says which one is clean.
                     swap = "clean" in second.name.lower() or "good" in second.name.lower()
                     degraded.value, clean.value = (first, second) if swap else (second, first)
                     return
@@ -101,7 +97,7 @@ class LayerChoices:
 
 
 def pair_reason(degraded: LayerImage, clean: LayerImage) -> str | None:
-    """Say why two layers cannot be a pair; None if they may be one."""
+    """Return why two layers cannot be a pair; None if they may be one."""
     shapes = [tuple(int(n) for n in image.data.shape) for image in (degraded, clean)]
     colours = ["RGB" if "S" in image.axes else "grey" for image in (degraded, clean)]
     if shapes[0] == shapes[1] and colours[0] == colours[1]:

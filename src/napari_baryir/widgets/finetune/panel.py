@@ -1,4 +1,4 @@
-"""What is below the Train button: gain, plot, pictures, buttons; and a training in sentences."""
+"""The panel below the Train button: gain, plot, pictures, buttons; and a training in sentences."""
 
 from __future__ import annotations
 
@@ -6,17 +6,10 @@ import time
 from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import (
-    QGroupBox,
-    QHBoxLayout,
-    QLabel,
-    QPushButton,
-    QTextBrowser,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QGroupBox, QLabel, QPushButton, QTextBrowser, QVBoxLayout
 
 from napari_baryir.training.names import YOURS
+from napari_baryir.widgets.dock.controls import side_by_side
 from napari_baryir.widgets.dock.status import duration, show_text
 from napari_baryir.widgets.finetune.history import History
 from napari_baryir.widgets.finetune.job import Trained
@@ -27,9 +20,8 @@ from napari_baryir.widgets.finetune.session import FinetuneSession
 REFRESH_SECONDS = 0.2
 """Least time between two drawings of a training that goes on."""
 
-
 NOTICED = 0.05
-"""dB; what is lost below this is not worth a sentence."""
+"""Least loss of PSNR that is worth a sentence, in dB."""
 
 
 class FinetunePanel(QGroupBox):
@@ -60,11 +52,7 @@ class FinetunePanel(QGroupBox):
         self.hide()
 
     def _lay_out(self) -> None:
-        self.buttons = QWidget()
-        row = QHBoxLayout(self.buttons)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.use_button)
-        row.addWidget(self.card_button)
+        self.buttons = side_by_side(self.use_button, self.card_button)
         layout = QVBoxLayout(self)
         for widget in (self.buttons, self.gain, self.plot, self.preview):
             layout.addWidget(widget)
@@ -83,7 +71,7 @@ class FinetunePanel(QGroupBox):
         self.refresh()
 
     def refresh(self) -> None:
-        """Show what is known."""
+        """Show the history of the training."""
         self._drawn = time.perf_counter()
         history = self._session.history
         self.setTitle(f"Training {self._name()}".rstrip())
@@ -141,11 +129,8 @@ def progress_text(session: FinetuneSession) -> str:
         ahead = session.queue.ahead_of(run)
         return f"Waiting for {ahead} other training{'s' * (ahead != 1)}."
     if run.state == "cancelling":
-        return (
-            "Stopping after the step in work, and keeping the best so far."
-            if history.best_step
-            else "Stopping after the step in work."
-        )
+        kept = ", and keeping the best so far" if history.best_step else ""
+        return f"Stopping after the step in work{kept}."
     if session.paused:
         return "Paused while another run has the computer."
     if run.latest is None:
@@ -164,7 +149,7 @@ def progress_text(session: FinetuneSession) -> str:
 
 
 def gain_text(history: History, *, over: bool = False) -> str:
-    """What the best weights so far, or those that were kept, are worth, in a sentence or two."""
+    """Return the gain and loss of the best weights so far, or of those that were kept, in words."""
     if not history.before:
         return ""
     if not history.best_step:
@@ -202,7 +187,7 @@ def _nothing_better(history: History) -> str:
 
 
 def result_text(trained: Trained, history: History) -> str:
-    """Return what came of a training that gave a model."""
+    """Return the end of a training that gave a model, in words."""
     gained = f"{history.gain:+.2f} dB on your validation images"
     if trained.stopped:
         return (

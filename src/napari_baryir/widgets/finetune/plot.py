@@ -14,6 +14,7 @@ from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
+from napari_baryir.widgets.dock.controls import faint
 from napari_baryir.widgets.finetune.history import History
 
 LEFT, RIGHT, TITLE, BOTTOM, GAP = 52, 8, 18, 20, 10
@@ -28,7 +29,7 @@ SMOOTHING = 0.9
 """Memory of the drawn loss: single steps scatter too much to show a trend."""
 
 LEAST_RANGE = 0.5
-"""dB; smaller differences of scores must not look like mountains."""
+"""Least range of the scores' axis, in dB: small differences stay small."""
 
 
 class FinetunePlot(QWidget):
@@ -41,18 +42,18 @@ class FinetunePlot(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
     def sizeHint(self) -> QSize:
-        """As wide as there is room."""
+        """Return a fixed height; the width follows the dock."""
         return QSize(260, 210)
 
     def show_history(self, history: History) -> None:
-        """Draw this, now and whenever it is called again."""
+        """Draw a history."""
         self._history = history
         self._smooth = smoothed(history.losses)
         self.update()
 
     @property
     def last_step(self) -> int:
-        """Step at the right end: more than has been done, so that the curves do not jump often."""
+        """The step at the right end: past the last one, so that the curves do not jump often."""
         history = self._history
         done = max([history.step, *history.scores, *history.losses, 1])
         room = 4 * max(history.validate_every, 1)
@@ -113,13 +114,11 @@ class FinetunePlot(QWidget):
 
     def _draw_losses(self, painter: QPainter, area: QRectF, text: QColor) -> None:
         losses = self._history.losses
-        # A few steps that went astray must not press all others flat.
+        # Without outliers, which would flatten the rest of the curve.
         low, high = _range(list(losses.values()), 0.0, outliers=True)
         _draw_frame(painter, area, text, (low, high), "loss: log of the squared error")
         painter.setClipRect(area.adjusted(0, -1, 0, 1))
-        faint = QColor(LOSS)
-        faint.setAlpha(80)
-        painter.setPen(QPen(faint, 1))
+        painter.setPen(QPen(faint(QColor(LOSS), 80), 1))
         painter.drawPolyline(QPolygonF(self._points(losses, low, high, area)))
         painter.setPen(QPen(QColor(LOSS), 2))
         painter.drawPolyline(QPolygonF(self._points(self._smooth, low, high, area)))
@@ -175,7 +174,7 @@ class FinetunePlot(QWidget):
 
 
 def smoothed(values: Mapping[int, float]) -> dict[int, float]:
-    """Running mean whose memory is `SMOOTHING`; the first values weigh no more than later ones."""
+    """Return the running mean of memory `SMOOTHING`, without a bias to the first values."""
     mean, weight, out = 0.0, 0.0, {}
     for step in sorted(values):
         mean = SMOOTHING * mean + (1 - SMOOTHING) * values[step]
@@ -202,16 +201,14 @@ def _height(value: float, low: float, high: float, area: QRectF) -> float:
 def _draw_frame(
     painter: QPainter, area: QRectF, text: QColor, limits: tuple[float, float], title: str
 ) -> None:
-    """Title, two lines across, and what they stand for."""
-    faint = QColor(text)
-    faint.setAlpha(60)
+    """Draw the title, and a line with its value for each limit."""
     painter.setPen(text)
     above = QRectF(0, area.top() - TITLE, area.right(), TITLE - 2)
     painter.drawText(above, Qt.AlignmentFlag.AlignLeft, title)
     span = limits[1] - limits[0]
     digits = max(0, min(3, 1 - math.floor(math.log10(span))))
     for value, y in ((limits[1], area.top()), (limits[0], area.bottom())):
-        painter.setPen(QPen(faint, 1))
+        painter.setPen(QPen(faint(text, 60), 1))
         painter.drawLine(QPointF(area.left(), y), QPointF(area.right(), y))
         painter.setPen(text)
         inward = 0.0 if value == limits[1] else -16.0

@@ -10,11 +10,13 @@ from qtpy.QtCore import QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QImage, QPainter, QPen, QTextOption
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
+from napari_baryir.widgets.dock.controls import faint
+
 if TYPE_CHECKING:
     from napari_baryir.training.finetune.tuning import Comparison
 
 GAP, CAPTION = 6, 18
-"""Between the pictures, and above each, in pixels."""
+"""Pixels between the pictures, and above each."""
 MOST_ZOOM = 16.0
 """Screen pixels per image pixel."""
 DARK, BRIGHT = 0.2, 99.0
@@ -23,9 +25,9 @@ NO_CLEAN = "There is no clean image: judge by eye."
 
 
 class FinetunePreview(QWidget):
-    """Four pictures in two rows: degraded and clean, the starting model's and the one learnt.
+    """Four pictures in two rows: degraded and clean, the starting model's and the trained one's.
 
-    The wheel zooms, dragging moves, a double click shows the whole; all four go together.
+    The wheel zooms, dragging moves, a double click shows the whole, in all four.
     """
 
     def __init__(self) -> None:
@@ -60,7 +62,7 @@ class FinetunePreview(QWidget):
 
     @property
     def captions(self) -> list[str]:
-        """What is written above and in the pictures."""
+        """The names and scores of the pictures."""
         return [f"{name} {score}".strip() for name, score, _ in self._pictures]
 
     def sizeHint(self) -> QSize:
@@ -117,9 +119,7 @@ class FinetunePreview(QWidget):
                 above, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignBottom, shown
             )
             if image is None:
-                faint = QColor(text)
-                faint.setAlpha(90)
-                painter.setPen(QPen(faint, 1, Qt.PenStyle.DashLine))
+                painter.setPen(QPen(faint(text, 90), 1, Qt.PenStyle.DashLine))
                 painter.drawRect(frame.adjusted(0, 0, -1, -1))
                 painter.setPen(text)
                 centred = QTextOption(Qt.AlignmentFlag.AlignCenter)
@@ -188,7 +188,7 @@ class FinetunePreview(QWidget):
 
 
 def limits_of(sample: Comparison) -> tuple[float, float]:
-    """Values that are shown black and white: all of a photograph, dark to bright of the rest."""
+    """Return the values that are drawn black and white; percentiles for grey images."""
     best = sample.before if sample.clean is None else sample.clean
     if not np.array_equal(sample.degraded[..., 0], sample.degraded[..., 1]):
         return 0.0, 1.0
@@ -201,7 +201,7 @@ def _between(share: float, half: float) -> float:
 
 
 def _score(array: NDArray[np.float32] | None, clean: NDArray[np.float32] | None) -> str:
-    """Return the PSNR where it can be known."""
+    """Return the PSNR in words; empty without a clean image."""
     if array is None or clean is None or array is clean:
         return ""
     error = float(np.square(np.clip(array, 0, 1) - np.clip(clean, 0, 1)).mean())
@@ -221,7 +221,7 @@ def _write(painter: QPainter, frame: QRectF, text: str) -> None:
 
 
 def _image(array: NDArray[np.float32], limits: tuple[float, float]) -> QImage:
-    """(H, W, 3) as Qt has it; a copy, so that nothing refers to the array."""
+    """Return (H, W, 3) as a picture of Qt; a copy, so that nothing refers to the array."""
     low, high = limits
     values = np.clip((array - low) / (high - low), 0, 1)
     pixels = np.ascontiguousarray((255 * values + 0.5).astype(np.uint8))

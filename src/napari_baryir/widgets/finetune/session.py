@@ -1,4 +1,4 @@
-"""From a job to a model: queues the training, follows it, makes way for other runs."""
+"""From a job to a model: queues the training, follows it, and pauses it for other runs."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ LEAST_THREADS = 4
 
 @functools.cache
 def training_queue() -> RunQueue:
-    """Trainings one after the other. Not with the other runs, which would wait for minutes."""
+    """Return the queue of trainings; in that of the other runs, these would wait for minutes."""
     return RunQueue()
 
 
 class FinetuneSession(RunSession):
-    """Trainings of one dock, one at a time. A training rests while anything else is computed.
+    """Trainings of one dock, one at a time. A training pauses while another run computes.
 
-    `finished` brings `Trained`, also when the user stopped it and there was something to keep.
+    `finished` brings `Trained`, also of a training that the user stopped, if it was better.
     """
 
     validated = Signal()
-    """There is a new score, and a sample to look at."""
+    """There is a new score, with a sample."""
 
     def __init__(self, _: ViewerModel | None = None) -> None:
         super().__init__(training_queue())
@@ -44,13 +44,7 @@ class FinetuneSession(RunSession):
         run_queue().changed.connect(self._make_way)
 
     def train(self, job: FinetuneJob) -> Run:
-        """Queue a training.
-
-        Raises
-        ------
-        InputError
-            If there is one already.
-        """
+        """Queue a training; `InputError` if there is one already."""
         self._check_free()
         self.job = job
         self.history = History(validate_every=int(job.settings.get("validate_every", 100)))
@@ -66,7 +60,7 @@ class FinetuneSession(RunSession):
         run_queue().changed.disconnect(self._make_way)
 
     def _make_way(self) -> None:
-        """Rest while another run has the computer."""
+        """Pause while another run computes."""
         if self.job is None:
             return
         if run_queue().current is None:
@@ -90,12 +84,12 @@ class FinetuneSession(RunSession):
         if run is not None and job is not None:
             if job.latest is not None:
                 self.history.add(job.latest)
-            if run.state == "cancelled":  # what it kept, it could not return
+            if run.state == "cancelled":  # a closed generator returns nothing
                 run.outcome = self._kept(job)
         super()._on_ended()
 
     def _kept(self, job: FinetuneJob) -> Trained | Failed | None:
-        """Return what a training that was stopped has written; None if nothing was better yet."""
+        """Return the weights of a training that was stopped; None if nothing was better yet."""
         if job.problem is not None:
             return Failed(job.problem)
         history = self.history

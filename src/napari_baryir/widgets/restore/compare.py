@@ -1,4 +1,4 @@
-"""Judging a result by eye: strength, before and after, a wipe, and what was removed."""
+"""Compare a result with its original: strength, before and after, a wipe, and what was removed."""
 
 from __future__ import annotations
 
@@ -26,17 +26,18 @@ if TYPE_CHECKING:
     from napari_baryir.widgets.restore.seen import Mix, SeenLevel
 
 SETTLE_MS = 300
-"""Pause of the strength slider, milliseconds, after which the values are worked out for good."""
+"""Pause of the strength slider, milliseconds, after which the layer gets an ordinary array."""
 
 SMALL = 2**20
-"""Values that are mixed in some milliseconds, at once; more than that goes to a thread."""
+"""Most values that are mixed at once, in some milliseconds; more are mixed in a thread."""
 
 
 @dataclass(eq=False)
 class Result:
-    """A restored layer and what it was made of."""
+    """A restored layer and its original."""
 
-    source: Image
+    image_layer: Image
+    """The layer that was restored."""
     layer: Image
     box: Box
     axes: str
@@ -45,18 +46,19 @@ class Result:
     restored: Sequence[Any]
     """The same at full strength."""
     name: str = ""
-    """That we gave the layer; the user may have given it another."""
+    """The name that we gave the layer; the user may have given it another."""
     seen: Sequence[SeenLevel] = ()
     """Levels that are restored when they are looked at."""
     strength: float = 1.0
-    """That its layer has, or is about to have."""
+    """The strength that the layer has, or is about to have."""
     shows_removed: bool = False
+    """Whether a layer with what was removed is asked for."""
     removed: Image | None = None
-    """The layer that shows what was removed, while it is asked for."""
+    """That layer, once it has been added."""
 
     @property
     def is_preview(self) -> bool:
-        """Whether it is a part that was restored before any run."""
+        """Whether it is a preview of a part."""
         return layers.kind_of(self.layer) == "preview"
 
     def mixed(self, mix: Mix) -> list[Any]:
@@ -67,7 +69,7 @@ class Result:
 
 
 class Comparison(QObject):
-    """Works on one result at a time, without running the network again."""
+    """Compares one result at a time, without running the network again."""
 
     settled = Signal()
     """The layer holds the values that its strength asks for."""
@@ -81,7 +83,7 @@ class Comparison(QObject):
         self._viewer = viewer
         self.result: Result | None = None
         self.strength = 1.0
-        self.anchor: Any = None  # a widget in the viewer's window, to find the canvas from
+        self.anchor: Any = None  # a widget in the viewer's window, for `Wipe`
         self._closed = False
         self._wipe: Wipe | None = None
         self._mixing = False
@@ -95,13 +97,12 @@ class Comparison(QObject):
 
     def show(self, result: Result | None, strength: float) -> None:
         """Compare this result from now on."""
-        if self.result is not None and self._timer.isActive():
-            self._timer.stop()
-            self._settle()
+        if self.result is not None:
+            self._settle_now()
         self.set_wipe(0)
         before = self.result
         if before is not None and before.layer not in self._viewer.layers:
-            before.source.visible = True  # nothing else shows it any more
+            before.image_layer.visible = True  # nothing else shows it any more
         self.result = result
         self.strength = 1.0
         if result is not None:
@@ -109,17 +110,20 @@ class Comparison(QObject):
         self.set_strength(strength)
 
     def close(self) -> None:
-        """Leave everything as it is and stop; what is mixed on the fly still becomes an array."""
-        with contextlib.suppress(RuntimeError):  # the line has gone with the window
+        """Stop; a `LiveBlend` still becomes an array."""
+        with contextlib.suppress(RuntimeError):  # line and timer have gone with the window
             self.set_wipe(0)
-        if self._timer.isActive():
-            self._timer.stop()
-            self._settle()
+            self._settle_now()
         self._closed = True
         self.result = None
 
+    def _settle_now(self) -> None:
+        if self._timer.isActive():
+            self._timer.stop()
+            self._settle()
+
     def set_strength(self, strength: float) -> None:
-        """Blend the result with its original; what is in view changes first."""
+        """Blend the result with its original, first in view."""
         result = self.result
         if result is None or strength == self.strength:
             return
@@ -140,9 +144,10 @@ class Comparison(QObject):
             return
         self._mixing = True
         strength = result.strength
-        before = [LiveBlend.of(level) for level in layers.levels(result.layer)]
-        if layers.levels(result.layer)[0] is not before[0]:
-            self._put(result, before, settled=False)  # from now on it is known what napari reads
+        before = layers.levels(result.layer)
+        if not isinstance(before[0], LiveBlend):  # which knows what napari reads
+            before = [LiveBlend(level, level, 1.0) for level in before]
+            self._put(result, before, settled=False)
 
         def mix() -> list[Any]:
             mixed = result.mixed(partial(LiveBlend, strength=strength))
@@ -156,19 +161,19 @@ class Comparison(QObject):
             if strength != result.strength:
                 self._mix_seen(result)
 
-        self._in_thread(mix, put)
+        create_worker(mix, _connect={"returned": put})
 
     def toggle(self) -> None:
-        """Before instead of after, or back."""
+        """Show the original instead of the result, or back."""
         if self.result is None:
             return
         self.set_wipe(0)
-        source, layer = self.result.source, self.result.layer
-        covers = layer.blending in layers.COVERING
+        image_layer, layer = self.result.image_layer, self.result.layer
         if layer.visible:
-            layers.show_of({source: True, layer: False})
+            image_layer.visible, layer.visible = True, False
         else:
-            layers.show_of({layer: True, source: source.visible and covers})
+            layer.visible = True
+            self._hide_below(self.result)
 
     @property
     def wipe(self) -> float:
@@ -186,8 +191,8 @@ class Comparison(QObject):
             self._wipe.moved.connect(self.set_wipe)
         sides = {result.layer: 1.0}
         if result.layer.blending not in layers.COVERING:
-            result.source.visible = True
-            sides[result.source] = -1.0
+            result.image_layer.visible = True
+            sides[result.image_layer] = -1.0
         self._wipe.place(fraction, sides)
         self.wiped.emit()
 
@@ -205,7 +210,7 @@ class Comparison(QObject):
     def _hide_below(result: Result) -> None:
         """Hide the original where its sum with the result would be shown."""
         if result.layer.blending not in layers.COVERING:
-            result.source.visible = False
+            result.image_layer.visible = False
 
     @property
     def shows_removed(self) -> bool:
@@ -224,7 +229,7 @@ class Comparison(QObject):
             layers.remove(self._viewer, result.removed)
 
     def forget(self, layer: Any) -> None:
-        """Follow the removal of a layer: what was removed goes with its result."""
+        """Follow the removal of a layer; the map of what was removed goes with its result."""
         for result in list(self._removed):
             if layer is result.layer:
                 layers.remove(self._viewer, result.removed)
@@ -238,7 +243,7 @@ class Comparison(QObject):
         def mix(original: Any, restored: Any) -> Any:
             return removed(original, blend(original, restored, strength), rgb=rgb)
 
-        self._in_thread(partial(result.mixed, mix), then)
+        create_worker(partial(result.mixed, mix), _connect={"returned": then})
 
     def _add_removed(self, result: Result, strength: float, made: list[Any]) -> None:
         gone = self._closed or result.layer not in self._viewer.layers
@@ -248,9 +253,10 @@ class Comparison(QObject):
             self._viewer,
             result.layer,
             made if result.layer.multiscale else made[0],
-            name=f"{result.source.name} removed",
+            name=f"{result.image_layer.name} removed",
             limit=_limit(made[0], result.layer),
             record={"kind": "removed", "result": result.layer.name},
+            **layers.placement(result.layer),
         )
         result.removed = layer
         self._removed.add(result)
@@ -259,7 +265,7 @@ class Comparison(QObject):
         self.added.emit()
 
     def _renew_removed(self, result: Result) -> None:
-        """Have the layer with what was removed say so of the strength that there is now."""
+        """Bring the layer with what was removed to the strength that there is now."""
         layer, strength = result.removed, result.strength
         if layer is None or layer not in self._viewer.layers:
             return
@@ -271,14 +277,13 @@ class Comparison(QObject):
         self._work_out_removed(result, put)
 
     def _settle(self) -> None:
-        """Replace what is mixed on the fly by an ordinary array, made in a thread."""
+        """Replace a `LiveBlend` by an ordinary array, made in a thread."""
         result = self.result
         if self._mixing and self.sender() is self._timer:
-            self._timer.start()  # again, since what is being mixed is drawn first
+            self._timer.start()  # again, after the drawing of the strength in work
             return
         if result is None or result.layer not in self._viewer.layers:
             return
-
         strength = result.strength
 
         def mix(original: Any, restored: Any) -> Any:
@@ -288,12 +293,7 @@ class Comparison(QObject):
             if strength == result.strength:
                 self._put(result, made)
 
-        self._in_thread(partial(result.mixed, mix), put)
-
-    def _in_thread(self, compute: Callable[[], Any], then: Callable[[Any], None]) -> None:
-        worker = create_worker(compute, _start_thread=False)
-        worker.returned.connect(then)
-        worker.start()  # from now on, napari keeps it until it has ended
+        create_worker(partial(result.mixed, mix), _connect={"returned": put})
 
     def _put(self, result: Result, data: list[Any], *, settled: bool = True) -> None:
         layer = result.layer
@@ -311,7 +311,7 @@ class Comparison(QObject):
 
 
 def _limit(change: Any, layer: Image) -> float:
-    """Contrast for a signed map: what all but the strongest changes stay below."""
+    """Return the contrast of a signed map: the 99.5th percentile of the changes."""
     if is_dask(change):
         low, high = (0, 255) if layer.rgb else layer.contrast_limits
         return float(high - low) / 10 or 1.0

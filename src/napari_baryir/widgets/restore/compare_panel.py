@@ -1,12 +1,13 @@
-"""The buttons below a result: before and after, wipe, what was removed, and its call as text."""
+"""The buttons below a result: before and after, wipe, what was removed, save, copy."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import (
     QApplication,
     QFileDialog,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 TOGGLE = "B"
-"""Before and after. Free for image layers; labels and shapes layers have their own B."""
+"""The key for before and after. Only labels and shapes layers have a B of their own."""
 
 
 class ComparePanel(QGroupBox):
@@ -44,7 +45,7 @@ class ComparePanel(QGroupBox):
         self.before = _button(
             f"Before/after ({TOGGLE})",
             f"Hides and shows the result; the key {TOGGLE} does the same.",
-            self.toggle,
+            comparison.toggle,
         )
         self.removed = _button(
             "Show removed", "A layer with the original minus the result; again: without it."
@@ -96,17 +97,12 @@ class ComparePanel(QGroupBox):
             button.setVisible(not preview)
         self.removed.setChecked(self._comparison.shows_removed)
 
-    def toggle(self) -> None:
-        """Before instead of after, or back."""
-        self._comparison.toggle()
-
     def _on_wipe(self, percent: int) -> None:
         self._comparison.set_wipe(percent / 100)
 
     def _follow_wipe(self) -> None:
-        self.wipe.blockSignals(True)
-        self.wipe.setValue(round(100 * self._comparison.wipe))
-        self.wipe.blockSignals(False)
+        with QSignalBlocker(self.wipe):
+            self.wipe.setValue(round(100 * self._comparison.wipe))
 
     def _ask_where(self) -> None:
         from napari_baryir.files import FORMATS
@@ -114,8 +110,10 @@ class ComparePanel(QGroupBox):
         result = self._comparison.result
         if result is None:
             return
-        opened = getattr(result.source.source, "path", None)
-        name = "".join("-" if letter in '/\\:*?"<>|' else letter for letter in result.source.name)
+        opened = layers.path_of(result.image_layer)
+        name = "".join(
+            "-" if letter in '/\\:*?"<>|' else letter for letter in result.image_layer.name
+        )
         where = Path(opened).parent if opened else Path()
         kinds = [
             f"{each.title} ({' '.join(f'*{s}' for s in each.suffixes if s not in each.read_only)})"
@@ -150,33 +148,30 @@ def _button(text: str, tooltip: str, do: Callable[[], None] | None = None) -> QP
     return button
 
 
-class BoundKeys:
-    """Binds keys of a viewer and gives back only what it bound."""
+class BoundKey:
+    """A key of a viewer that calls an action, as long as nobody else has bound it."""
 
-    def __init__(self, viewer: ViewerModel, actions: dict[str, Callable[[], None]]) -> None:
+    def __init__(self, viewer: ViewerModel, key: str, action: Callable[[], None]) -> None:
         self._viewer = viewer
-        self._actions = actions
-        self._bound: dict[str, Any] = {}
+        self._key = key
+        self._action = action
+        self._bound: Any = None
 
     def bind(self) -> None:
-        """Bind those keys that are still free."""
-        for key, action in self._actions.items():
-            if key in self._bound:
-                continue
+        """Bind the key if it is free."""
+        if self._bound is not None:
+            return
 
-            def pressed(viewer: Any, action: Callable[[], None] = action) -> None:
-                action()
+        def pressed(_: Any) -> None:
+            self._action()
 
-            try:
-                self._viewer.bind_key(key, pressed)
-            except ValueError:  # another plugin has it
-                continue
-            self._bound[key] = pressed
+        with contextlib.suppress(ValueError):  # another plugin has it
+            self._viewer.bind_key(self._key, pressed)
+            self._bound = pressed
 
     def release(self) -> None:
-        """Unbind what is still ours."""
-        for key, pressed in self._bound.items():
-            found = {str(k): v for k, v in self._viewer.keymap.items()}.get(key)
-            if getattr(found, "__wrapped__", found) is pressed or found is pressed:
-                self._viewer.bind_key(key, None)
-        self._bound.clear()
+        """Unbind the key if it is still ours."""
+        found = {str(k): v for k, v in self._viewer.keymap.items()}.get(self._key)
+        if self._bound is not None and getattr(found, "__wrapped__", found) is self._bound:
+            self._viewer.bind_key(self._key, None)
+        self._bound = None

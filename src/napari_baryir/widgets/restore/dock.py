@@ -9,28 +9,23 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QPushButton, QTabWidget
 
 from napari_baryir.widgets.dock.controls import lay_out, side_by_side
-from napari_baryir.widgets.dock.dock import RunDock
+from napari_baryir.widgets.dock.dock import Column, RunDock
 from napari_baryir.widgets.dock.status import duration
 from napari_baryir.widgets.restore.batch.tab import BatchTab
 from napari_baryir.widgets.restore.compare import Result
-from napari_baryir.widgets.restore.compare_panel import TOGGLE, BoundKeys, ComparePanel
+from napari_baryir.widgets.restore.compare_panel import TOGGLE, BoundKey, ComparePanel
 from napari_baryir.widgets.restore.form import RestoreForm
 from napari_baryir.widgets.restore.model_buttons import ModelButtons
 from napari_baryir.widgets.restore.session import RestoreSession
 from napari_baryir.widgets.restore.summary_line import SummaryLine
+from napari_baryir.widgets.viewer.layers import KEY
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 
 class RestoreDock(RunDock):
-    """Restore the layers of a viewer.
-
-    Parameters
-    ----------
-    napari_viewer
-        napari fills it in.
-    """
+    """Restore the layers of a viewer."""
 
     form: RestoreForm
     session: RestoreSession
@@ -48,11 +43,11 @@ class RestoreDock(RunDock):
         self.summary = SummaryLine(napari_viewer, self.session)
         self.compare = ComparePanel(self.session.comparison)
         self.models = ModelButtons(self.form)
-        self.batch = BatchTab(napari_viewer, self.form.arguments)
+        self.batch = BatchTab(napari_viewer, self.form.batch_settings)
         self._says_more = False
-        """Whether the status speaks of what is still to be restored."""
-        self._keys = BoundKeys(napari_viewer, {TOGGLE: self.compare.toggle})
-        self._closers += [self.summary.stop, self._keys.release]
+        """Whether the status says that planes are still to be restored."""
+        self._key = BoundKey(napari_viewer, TOGGLE, self.session.comparison.toggle)
+        self._closers += [self.summary.stop, self._key.release]
         self._lay_out()
         self._connect()
         self._begin()
@@ -66,7 +61,7 @@ class RestoreDock(RunDock):
         self.session.restore(job)
 
     def preview(self) -> None:
-        """Restore a part around the middle of the view, to be looked at."""
+        """Restore a part around the middle of the view."""
         self._try(partial(self._restore, preview=True))
 
     def save(self, path: Path) -> None:
@@ -75,7 +70,7 @@ class RestoreDock(RunDock):
 
     def _lay_out(self) -> None:
         self.advanced.addWidget(self.models)
-        page = self._column(
+        page = Column(
             [
                 lay_out(self.form.basic),
                 side_by_side(self.preview_button, self.button),
@@ -105,13 +100,13 @@ class RestoreDock(RunDock):
         self.models.said.connect(self.status.say)
 
     def showEvent(self, event: Any) -> None:
-        """Bind the keys."""
-        self._keys.bind()
+        """Bind the key."""
+        self._key.bind()
         super().showEvent(event)
 
     def hideEvent(self, event: Any) -> None:
-        """Give the keys back: the dock was hidden or closed."""
-        self._keys.release()
+        """Release the key: the dock was hidden or closed."""
+        self._key.release()
         super().hideEvent(event)
 
     def _on_form(self) -> None:
@@ -137,7 +132,7 @@ class RestoreDock(RunDock):
         self._on_session()
 
     def _on_previewed(self, result: Result) -> None:
-        took = duration(result.layer.metadata["napari_baryir"]["seconds"])
+        took = duration(result.layer.metadata[KEY]["seconds"])
         self.status.say(
             f"Preview in {took}: the original left of the line, restored right of it. "
             "Restore does all of the image."
@@ -147,7 +142,7 @@ class RestoreDock(RunDock):
         self.status.say(f"Saved as {path}.")
 
     def _on_result(self, result: Result) -> None:
-        record = result.layer.metadata["napari_baryir"]
+        record = result.layer.metadata[KEY]
         lazily = self._says_more = record["non_finite"] is None
         done = "Will be restored as you scroll" if lazily else "Restored"
         took = "" if lazily else f" in {duration(record['seconds'])}"

@@ -1,9 +1,9 @@
-"""The controls of the Restore dock: what is asked, checked and remembered; no work is done here."""
+"""The controls of the Restore dock, and the jobs that they ask for."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from magicgui.types import FileDialogMode
 from magicgui.widgets import CheckBox, FileEdit, FloatSlider
@@ -12,6 +12,7 @@ from qtpy.QtCore import Signal
 from napari_baryir.errors import InputError
 from napari_baryir.widgets.dock.controls import set_shown
 from napari_baryir.widgets.dock.form import LayerForm
+from napari_baryir.widgets.restore.batch.items import BatchSettings
 from napari_baryir.widgets.restore.job import RestoreJob, Settings
 from napari_baryir.widgets.restore.remove import NONE_LEFT, RemoveChoice
 from napari_baryir.widgets.viewer.regions import units_of
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class RestoreForm(LayerForm):
-    """Two lists of controls, `basic` and `advanced`, to be laid out by `lay_out`."""
+    """The controls of restoring, in two lists, `basic` and `advanced`."""
 
     strength_changed = Signal(float)
 
@@ -59,37 +60,24 @@ class RestoreForm(LayerForm):
         self.remove.changed.connect(self.changed)
         self._begin()
 
-    def arguments(self) -> dict[str, Any]:
-        """Return arguments of `napari_baryir.restore` that hold for any image, for a batch.
-
-        Raises
-        ------
-        InputError
-            If a control holds something that is not possible.
-        """
+    def batch_settings(self) -> BatchSettings:
+        """Return the settings of a batch; `InputError` if a control holds an impossible value."""
         if not self.remove.value:
             raise InputError(NONE_LEFT.rstrip("."))
-        return {**vars(self._settings()), "strength": float(self.strength.value)}
+        return BatchSettings(**vars(self._settings()), strength=float(self.strength.value))
 
     def job(self, *, preview: bool = False) -> RestoreJob:
-        """Return what is asked for, or a preview of it where the canvas shows the image.
-
-        Raises
-        ------
-        InputError
-            If a control holds something that is not possible.
-        """
+        """Return the job, or its preview; `InputError` if a control holds an impossible value."""
         job = self._job("here" if preview else None)
-        source = job["source"]
-        scale = (float(step) for step in source.scale)
+        layer = job["image_layer"]
         return RestoreJob(
             **job,
             settings=self._settings(),
-            coarser=tuple(source.data[1:]) if source.multiscale and not preview else (),
+            coarser=tuple(layer.data[1:]) if layer.multiscale and not preview else (),
             target=self._target() if self.streams and not preview else None,
             preview=preview,
-            scale=dict(zip(job["axes"], scale, strict=False)),
-            units=units_of(source, job["axes"]),
+            scale=dict(zip(job["axes"], map(float, layer.scale), strict=False)),
+            units=units_of(layer, job["axes"]),
             strength=float(self.strength.value),
         )
 
@@ -103,7 +91,7 @@ class RestoreForm(LayerForm):
     @property
     def streams(self) -> bool:
         """Whether the result goes into a file."""
-        return bool(self._source_is_lazy() and self.lazy.value == "zarr")
+        return bool(self._is_lazy() and self.lazy.value == "zarr")
 
     def _target(self) -> Path:
         """Check the OME-Zarr folder to write, which could be the one that is read."""
@@ -119,7 +107,7 @@ class RestoreForm(LayerForm):
         return path
 
     def _on_layer(self) -> None:
-        """Begin anew what was chosen for another image only."""
+        """Reset the controls that belonged to another image."""
         with self.strength.changed.blocked():  # the result in view keeps its own
             self.strength.value = 1
         self.region.value = "layer"

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_baryir.imaging.axes import PlaneLayout
-from napari_baryir.imaging.checks import is_dask
+from napari_baryir.imaging.checks import as_array, is_dask
 from napari_baryir.steps import Steps
-from napari_baryir.widgets.dock.steps import Failed, Step, Success, guarded, read_data
+from napari_baryir.widgets.dock.steps import Failed, Step, Success, guarded
 from napari_baryir.widgets.viewer.regions import Box
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class RestoreJob:
-    """What to restore and where to put it. Arrays are not read before the run."""
+    """An image to restore, and how. Arrays are not read before the run."""
 
     data: Any
     """Level 0: NumPy, dask, zarr or anything that NumPy can read."""
@@ -57,7 +57,7 @@ class RestoreJob:
     """Step between pixels per axis letter, for files."""
     units: Mapping[str, str] = field(default_factory=dict)
     """Their units in full."""
-    source: Image | None = None
+    image_layer: Image | None = None
     """The layer that the data belong to."""
     strength: float = 1.0
     """How the result is blended with the original when it is shown."""
@@ -69,17 +69,17 @@ class RestoreJob:
 
 @dataclass(frozen=True, eq=False)
 class Done(Success):
-    """A layer was restored."""
+    """A restored layer."""
 
     restoration: Restoration
     data: Any
     """The result: an array, or a list of arrays for a multiscale layer."""
     original: Any
-    """What was restored, in the same form."""
+    """The pixels that were restored, in the same form."""
 
     @property
     def lazy(self) -> bool:
-        """Whether the network has still to run, where the user looks."""
+        """Whether the network will run only where the user looks."""
         return self.restoration.non_finite is None
 
 
@@ -94,7 +94,7 @@ def restore_steps(job: RestoreJob) -> Generator[Step, None, Done | Failed]:
 def _restore(job: RestoreJob) -> Generator[Step, None, Done]:
     if job.preview:
         return _preview(job)
-    image = read_data(job.data)[job.box.slices]
+    image = as_array(job.data)[job.box.slices]
     if is_dask(image) and job.lazy == "lazy":
         return (yield from _lazily(job, image))
     if job.lazy == "zarr" and job.target is not None:
@@ -107,7 +107,7 @@ def _restore(job: RestoreJob) -> Generator[Step, None, Done]:
 
 
 def _steps(job: RestoreJob, image: Any, out: Any, **changed: Any) -> Generator[Step, None, Any]:
-    """Run `iter_restore`, wrapping what it yields."""
+    """Run `iter_restore`, and yield its progress as steps."""
     from napari_baryir.restoration import iter_restore
 
     options = {**vars(job.settings), "axes": job.axes, "out": out, "first": job.first, **changed}
@@ -120,7 +120,7 @@ def _steps(job: RestoreJob, image: Any, out: Any, **changed: Any) -> Generator[S
             yield Step(progress, shown)
         except GeneratorExit:
             if shown is not None and progress.plane_index is None:
-                # What is kept of a cancelled run has no plane that is restored in part.
+                # A cancelled run keeps no plane that is restored in part.
                 plane = PlaneLayout.of(image, job.axes).index(progress.plane)
                 shown[plane] = image[plane]
             raise
@@ -128,11 +128,11 @@ def _steps(job: RestoreJob, image: Any, out: Any, **changed: Any) -> Generator[S
 
 
 def _preview(job: RestoreJob) -> Done:
-    """Restore the box with what is decided for the whole plane and the whole image."""
+    """Restore the box with the scene of its plane and the intensities of the whole image."""
     from napari_baryir.restoration.options import RestoreOptions
     from napari_baryir.restoration.part import restore_part
 
-    image = read_data(job.data)
+    image = as_array(job.data)
     asked = RestoreOptions(axes=job.axes, **vars(job.settings))
     restoration = restore_part(image, job.box.slices, asked)
     return Done(restoration, restoration.image, np.array(image[job.box.slices]))
@@ -180,7 +180,7 @@ def _into_file(job: RestoreJob, image: Any, target: Path) -> Generator[Step, Non
 
 
 def _pyramid(job: RestoreJob, fine: Any) -> list[Any]:
-    """Levels as far apart as those of the layer, by averaging."""
+    """Return levels as far apart as those of the layer, by averaging."""
     from napari_baryir.files.lazy import averaged
 
     whole = [int(n) for n in job.data.shape]
@@ -197,5 +197,5 @@ def _lazy(array: Any) -> Any:
     import dask.array
 
     lazy: Any = dask.array
-    array = read_data(array)
+    array = as_array(array)
     return array if is_dask(array) else lazy.from_array(array)

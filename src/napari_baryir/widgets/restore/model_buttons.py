@@ -50,11 +50,8 @@ class ModelButtons(QWidget):
         """Copy or convert a file in a thread; the model is chosen when it is there."""
         self.import_button.setEnabled(False)
         self.said.emit(f"Importing {path.name}…")
-        worker = create_worker(_import, path, _start_thread=False, _ignore_errors=True)
-        worker.returned.connect(self._on_imported)
-        worker.finished.connect(self._on_finished)
-        worker.start()
-        return worker
+        done = {"returned": self._on_imported, "finished": self._on_finished}
+        return create_worker(_import, path, _connect=done)
 
     def _ask(self) -> None:
         name, _ = QFileDialog.getOpenFileName(

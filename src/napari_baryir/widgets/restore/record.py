@@ -5,36 +5,26 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from napari_baryir.widgets.viewer import layers
 from napari_baryir.widgets.viewer.regions import Box
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+    from napari_baryir.restoration import Restoration
 
 
 def make_record(
-    restoration: Any, *, source: str, path: str | None, box: Box, strength: float
+    restoration: Restoration, layer: Layer, box: Box, strength: float
 ) -> dict[str, Any]:
     """Return what is kept in a result's metadata: plain JSON values, enough to repeat the run.
 
-    Parameters
-    ----------
-    restoration
-        A `napari_baryir.Restoration`.
-    source
-        Name of the layer.
-    path
-        File that the layer came from, if any.
-    box
-        The part that was restored.
-    strength
-        Of the blend with the original that is shown.
+    `box` is the part of the layer that was restored, `strength` that of the blend that is shown.
     """
-    record: dict[str, Any] = dict(restoration.record)
-    record["kind"] = "restored"
-    record["device"] = restoration.device
-    record["source"] = source
-    record["path"] = path
-    record["region"] = None if box.whole else box.bounds
-    return with_strength(record, strength)
+    record = {"kind": "restored", "device": restoration.device, **layers.origin(layer, box)}
+    return with_strength({**restoration.record, **record}, strength)
 
 
 def with_strength(record: Mapping[str, Any], strength: float) -> dict[str, Any]:
@@ -43,10 +33,7 @@ def with_strength(record: Mapping[str, Any], strength: float) -> dict[str, Any]:
 
 
 def name_of(record: Mapping[str, Any]) -> str:
-    """Return a result's name, which says what differs.
-
-    The model, what was removed where that is not everything, and a strength below 1.
-    """
+    """Return a result's name: image, model, what was removed if not all, and a strength below 1."""
     strength, remove = record["settings"]["strength"], record["settings"].get("remove", "auto")
     parts = [record["source"], Path(record["model"]).stem]
     if remove != "auto":
@@ -60,16 +47,14 @@ def removed_in_words(remove: Mapping[str, float]) -> list[str]:
 
 
 def as_python(record: Mapping[str, Any]) -> str:
-    """Python that repeats the run in napari's console, or on a file outside of it."""
-    name = record["source"]
-    layer = f"viewer.layers[{name!r}]"
+    """Return Python that repeats the run in napari's console."""
     lines = [
         "import napari",
         "",
         "import napari_baryir",
         "",
         "viewer = napari.current_viewer()",
-        f"layer = {layer}",
+        f"layer = viewer.layers[{record['source']!r}]",
         "image = layer.data[0] if layer.multiscale else layer.data",
     ]
     if record.get("region"):
@@ -87,7 +72,7 @@ def as_python(record: Mapping[str, Any]) -> str:
 
 
 def as_command(record: Mapping[str, Any]) -> str:
-    """Return the command that restores the same file the same way; a remark says what it cannot."""
+    """Return the command that restores the same file the same way, with remarks on what differs."""
     settings = record["settings"]
     path = record.get("path") or "IMAGE.tif"
     words = ["napari-baryir", "restore", path, "-o", "restored/"]

@@ -31,7 +31,7 @@ class Row(QWidget):
 
     @property
     def native(self) -> QWidget:
-        """What `lay_out` puts into the dock."""
+        """The widget that `lay_out` puts into the dock."""
         return self
 
     def refill(self, before: Iterable[QWidget], after: Iterable[QWidget]) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class SaveJob:
-    """What to save, and where."""
+    """A result to save."""
 
     path: Path
     data: Any
@@ -38,11 +38,11 @@ class SaveJob:
     @classmethod
     def of(cls, result: Result, path: Path) -> SaveJob:
         """Take the layer of a result as it is now."""
-        layer, source = result.layer, result.source
+        layer, image_layer = result.layer, result.image_layer
         units = units_of(layer, result.axes)
         steps = zip(result.axes, (float(step) for step in layer.scale), strict=False)
         scale = {letter: step for letter, step in steps if letter in units or step != 1}
-        opened = getattr(source.source, "path", None)
+        opened = layers.path_of(image_layer)
         original = Path(opened) if opened and result.box.whole else None
         data = layers.levels(layer)[0]
         if isinstance(data, LiveBlend):  # which may be one strength behind
@@ -52,7 +52,7 @@ class SaveJob:
 
 @dataclass(frozen=True, eq=False)
 class Saved(Success):
-    """A result lies in a file."""
+    """A result that has been saved."""
 
     path: Path
 
@@ -76,7 +76,7 @@ def _save(job: SaveJob) -> Generator[Step, None, Saved]:
 
 
 def _described(job: SaveJob) -> ImageFile:
-    """Return the image to write: with all that its file says, and the layer's own scale."""
+    """Return the image to write, with the metadata of its file and the scale of its layer."""
     from napari_baryir.files import ImageFile, read_image
 
     described = ImageFile(Path(), "", job.data, job.axes)

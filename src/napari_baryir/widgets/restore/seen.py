@@ -16,7 +16,7 @@ from napari_baryir.widgets.dock.seen import Check, Kept, PartWorker, computed
 from napari_baryir.widgets.restore.job import Done
 from napari_baryir.widgets.viewer import layers
 from napari_baryir.widgets.viewer.blending import blend
-from napari_baryir.widgets.viewer.regions import is_in_view
+from napari_baryir.widgets.viewer.regions import is_a, is_in_view
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -26,29 +26,25 @@ lazy: Any = dask.array
 """Most of dask is not annotated."""
 
 Part = tuple[range | int, ...]
-"""What was cut out of an array, per axis: a range, or one index."""
+"""A part of an array: a range, or one index, per axis."""
 
 Mix = Callable[[Any, Any], Any]
-"""What to show of an original and its restored counterpart, NumPy or dask."""
+"""Makes the shown values of original and restored ones, NumPy or dask."""
 
 
-def seen_levels(done: Done, viewer: ViewerModel) -> list[SeenLevel]:
-    """Return the levels of a lazy result, finest first."""
-    originals, restored = done.original, done.data
-    if not isinstance(restored, list):
-        originals, restored = [originals], [restored]
-    pairs = enumerate(zip(originals, restored, strict=True))
-    return [SeenLevel(*pair, number, viewer) for number, pair in pairs]
-
-
-def shown_data(done: Done, seen: Sequence[SeenLevel]) -> Any:
-    """Return data for the layer of a lazy result with these `seen_levels`."""
+def seen_levels(done: Done, viewer: ViewerModel) -> tuple[Any, list[SeenLevel]]:
+    """Return the data for the layer of a lazy result, and its levels, finest first."""
+    multiscale = isinstance(done.data, list)
+    pairs = (
+        zip(done.original, done.data, strict=True) if multiscale else [(done.original, done.data)]
+    )
+    seen = [SeenLevel(*pair, number, viewer) for number, pair in enumerate(pairs)]
     shown = [level.array(partial(blend, strength=1.0)) for level in seen]
-    return shown if isinstance(done.data, list) else shown[0]
+    return shown if multiscale else shown[0], seen
 
 
 class SeenLevel(PartWorker):
-    """A level of a lazy result, of which the worker restores what is in view.
+    """A level of a lazy result; the worker restores the part in view.
 
     Parameters
     ----------
@@ -113,16 +109,16 @@ class SeenLevel(PartWorker):
     def _watching(self) -> list[Image]:
         """Return the layers that show the level, with whatever mix."""
         viewer = self._viewer()
-        found = layers.images(viewer) if viewer is not None else []
         return [
             layer
-            for layer in found
-            if any(getattr(data, "level", None) is self for data in layers.levels(layer))
+            for layer in (viewer.layers if viewer is not None else ())
+            if is_a(layer, "Image")
+            and any(getattr(data, "level", None) is self for data in layers.levels(layer))
         ]
 
 
 class SeenArray(lazy.Array):
-    """A dask array like any other, except that what is in view is there at once.
+    """A dask array like any other, except that reading the part in view never waits.
 
     ``numpy.asarray`` of the plane in view gives what is on the screen, which is the original until
     the plane is restored; ``compute`` and everything else that dask offers restores first.
@@ -163,5 +159,4 @@ class SeenArray(lazy.Array):
 
 
 def _cut(array: Any, part: Part) -> Any:
-    """Return a part of an array."""
     return array[tuple(slice(p.start, p.stop, p.step) if isinstance(p, range) else p for p in part)]

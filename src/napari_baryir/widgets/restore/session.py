@@ -1,9 +1,8 @@
-"""From a job to a layer: follows its run, and has the result put into the viewer."""
+"""From a job to a layer: follows its run, and puts the result into the viewer."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +38,7 @@ class RestoreSession(RunSession):
     saved = Signal(object)
     """The path of a file that has been written."""
     _shown = Signal(object, object)
-    """A source and its result, which is to be selected when the window has had time for others."""
+    """A layer and its result, which is selected after the events that wait."""
 
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
@@ -50,9 +49,9 @@ class RestoreSession(RunSession):
         self._planes = 0
         self._preview: Image | None = None
         self._unfinished: tuple[Image, Image] | None = None
-        """The source and the layer of a run that was stopped, while the layer can be kept."""
+        """The image and the layer of a run that was stopped, while the layer can be kept."""
         self.unfinished = ""
-        """How much of it is done; empty where nothing can be kept."""
+        """The part of it that is done, in words; empty where nothing can be kept."""
         self._drawn = 0.0
         self._shown.connect(self._select, Qt.ConnectionType.QueuedConnection)
         viewer.layers.events.removed.connect(self._on_layer_removed)
@@ -60,12 +59,12 @@ class RestoreSession(RunSession):
     def restore(self, job: RestoreJob) -> Run:
         """Queue a run; `InputError` if there is one already."""
         self._check_free()
-        assert job.source is not None
+        assert job.image_layer is not None
         if not job.preview:
             layers.remove(self.viewer, self._preview)
         self._job, self._partial = job, None
         self._unfinished, self.unfinished = None, ""
-        return self._submit(restore_steps(job), f"Restoring {job.source.name}")
+        return self._submit(restore_steps(job), f"Restoring {job.image_layer.name}")
 
     def save(self, path: Path) -> Run:
         """Queue the saving of the result in view; `InputError` if there is a run already."""
@@ -77,13 +76,13 @@ class RestoreSession(RunSession):
         return self._submit(save_steps(job), f"Saving {result.layer.name}")
 
     def keep(self) -> None:
-        """Add what was done of the run that was stopped last."""
+        """Add the finished planes of the run that was stopped last."""
         if self._unfinished is not None:
-            source, layer = self._unfinished
-            layer.name = f"{source.name} · {self.unfinished}"
-            layers.set_record(layer, {"kind": "restored", "source": source.name})
-            layers.add_above(self.viewer, source, layer)
-            layers.hide_earlier(self.viewer, source, layer)
+            image_layer, layer = self._unfinished
+            layer.name = f"{image_layer.name} · {self.unfinished}"
+            layers.set_record(layer, {"kind": "restored", "source": image_layer.name})
+            layers.add_above(self.viewer, image_layer, layer)
+            layers.hide_earlier(self.viewer, image_layer, layer)
         self._unfinished, self.unfinished = None, ""
 
     def _let_go(self) -> None:
@@ -99,7 +98,7 @@ class RestoreSession(RunSession):
     def _show_partial(self, step: Step) -> None:
         """Show the planes that are finished; the others still show the original."""
         job = self._job
-        if job is None or job.source is None or job.coarser:
+        if job is None or job.image_layer is None or job.coarser:
             return
         if self._partial is None:
             self._partial = self._add(job, step.image, "restoring…", {"kind": "restoring"})
@@ -110,19 +109,20 @@ class RestoreSession(RunSession):
         self._drawn = time.perf_counter()
 
     def _add(self, job: RestoreJob, data: Any, name: str, record: dict[str, Any]) -> Image:
-        assert job.source is not None
-        layer = layers.add_result(self.viewer, job.source, job.box, data, name=name, record=record)
-        if not job.box.whole:
-            # A part must cover the original there, which stays visible around it.
-            layers.cover(layer)
+        assert job.image_layer is not None
+        layer = layers.add_result(
+            self.viewer, job.image_layer, job.box, data, name=name, record=record
+        )
+        if not job.box.whole and layer.blending not in layers.COVERING:
+            layer.blending = "translucent"  # it covers a part of the original, which stays visible
         return layer
 
     def _give_up(self) -> None:
         partial, job = self._partial, self._job
         self._partial = self._job = None
         there = self.viewer.layers
-        if partial in there and job is not None and job.source in there and job.finished:
-            self._unfinished = job.source, partial
+        if partial in there and job is not None and job.image_layer in there and job.finished:
+            self._unfinished = job.image_layer, partial
             self.unfinished = f"{len(job.finished)} of {self._planes} planes"
         layers.remove(self.viewer, partial)
 
@@ -133,34 +133,25 @@ class RestoreSession(RunSession):
         job, partial = self._job, self._partial
         self._job = self._partial = None
         assert job is not None
-        assert job.source is not None
-        source = job.source
-        path = getattr(source.source, "path", None)
-        record = make_record(
-            done.restoration,
-            source=source.name,
-            path=str(path) if path else None,
-            box=job.box,
-            strength=1.0,
-        )
+        assert job.image_layer is not None
+        image_layer = job.image_layer
+        record = make_record(done.restoration, image_layer, job.box, 1.0)
         name = name_of(record)
         if job.preview:
-            record["kind"], name = "preview", f"{source.name} · preview"
+            record["kind"], name = "preview", f"{image_layer.name} · preview"
             layers.remove(self.viewer, self._preview)
-        data, seen = done.data, self._seen(done)
-        if seen:
-            from napari_baryir.widgets.restore.seen import shown_data
-
-            data = shown_data(done, seen)
+        data, seen = self._seen(done) if done.lazy else (done.data, [])
         if partial is None:
             layer = self._add(job, data, name, record)
         else:
             layer = partial
-            layers.finish(layer, name=name, record=record)
-        layers.hide_earlier(self.viewer, source, layer)
+            layer.name = name
+            layers.set_record(layer, record)
+            layer.refresh()
+        layers.hide_earlier(self.viewer, image_layer, layer)
         multiscale = layer.multiscale
         result = Result(
-            source=source,
+            image_layer=image_layer,
             layer=layer,
             box=job.box,
             axes=job.axes,
@@ -175,32 +166,30 @@ class RestoreSession(RunSession):
             self.comparison.set_wipe(0.5)  # it lies around the middle of the view
             self.previewed.emit(result)
         else:
-            self._shown.emit(source, layer)
+            self._shown.emit(image_layer, layer)
             self.finished.emit(result)
 
-    def _select(self, source: Image, layer: Image) -> None:
-        """Saving it or changing its contrast comes next, and the original may be hidden."""
+    def _select(self, image_layer: Image, layer: Image) -> None:
+        """Select a result, since the user saves it next, or changes its contrast."""
         if not self._closed:
-            layers.select_instead(self.viewer, source, layer)
+            layers.select_instead(self.viewer, image_layer, layer)
 
-    def _seen(self, done: Done) -> Sequence[SeenLevel]:
-        """Return the levels of a lazy result, whose workers report to the dock."""
-        if not done.lazy:
-            return ()
+    def _seen(self, done: Done) -> tuple[Any, list[SeenLevel]]:
+        """Return the data and levels of a lazy result, whose workers report to the dock."""
         from napari_baryir.widgets.restore.seen import seen_levels  # late: dask
 
-        seen = seen_levels(done, self.viewer)
+        data, seen = seen_levels(done, self.viewer)
         for level in seen:
             level.busy.connect(self.looking)
             level.failed.connect(self.failed)
-        return seen
+        return data, seen
 
     def _on_layer_removed(self, event: Any) -> None:
         layer = event.value
-        if self._job is not None and layer in (self._job.source, self._partial):
+        if self._job is not None and layer in (self._job.image_layer, self._partial):
             self.cancel()
         self.comparison.forget(layer)
         result = self.comparison.result
-        if result is not None and layer in (result.source, result.layer):
+        if result is not None and layer in (result.image_layer, result.layer):
             self.comparison.show(None, 1.0)
         self.changed.emit()

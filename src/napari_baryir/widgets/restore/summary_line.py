@@ -1,4 +1,4 @@
-"""A line in the Restore dock: what was wrong with the image that was just restored."""
+"""A line in the Restore dock: the degradations of the image that was just restored."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel
 
-from napari_baryir.domains import CLEAN
 from napari_baryir.errors import BaryIRError
 from napari_baryir.widgets.dock.dock import open_dock
 from napari_baryir.widgets.dock.run import Run, run_queue
@@ -30,15 +29,11 @@ LINK = '<a href="map" style="color: #5b9bd5">Map…</a>'
 """Opens the Degradation map dock. Qt's own colour of links is too dark on napari's dark themes."""
 
 MOST = 1024
-"""Side of the part that is looked at, in pixels: a line is not worth a minute."""
+"""Side of the part that is estimated, in pixels: a line is not worth a minute."""
 
 
 class SummaryLine(QLabel):
-    """Hidden unless the model is calibrated.
-
-    Looking costs about half as much as restoring the plane, waits behind other runs, and gives way
-    to the next restoration.
-    """
+    """Hidden unless the model is calibrated. The estimate gives way to the next restoration."""
 
     def __init__(self, viewer: ViewerModel, session: RestoreSession) -> None:
         super().__init__()
@@ -57,7 +52,7 @@ class SummaryLine(QLabel):
         session.changed.connect(self._on_session)
 
     def look(self, result: Result) -> None:
-        """Look at what was restored, in the background."""
+        """Estimate the original of a result, in the background."""
         self.stop()
         record = layers.record_of(result.layer)
         if record is None or not _is_calibrated(record["settings"]["model"]):
@@ -65,9 +60,9 @@ class SummaryLine(QLabel):
             return
         self.setText("Looking at what was wrong…")
         self.show()
-        plane = plane_in_view(self._viewer, result.source, result.axes, result.box)
+        plane = plane_in_view(self._viewer, result.image_layer, result.axes, result.box)
         job = _job(result.axes, plane, result.originals[0], record["settings"])
-        self.run = Run(estimate_steps(job), f"Looking at {result.source.name}")
+        self.run = Run(estimate_steps(job), f"Looking at {result.image_layer.name}")
         self.run.ended.connect(self._on_ended)
         run_queue().submit(self.run)
 
@@ -90,13 +85,11 @@ class SummaryLine(QLabel):
             return
         outcome, self.run = self.run.outcome, None
         if isinstance(outcome, Failed):
-            # The restoration went well, so that this failure is no news for the user.
+            # Only logged, since the restoration went well.
             logger.warning("no summary: %s", outcome.error)
-        found = (
-            outcome.maps.summary((None,) * len(outcome.maps.outer))
-            if isinstance(outcome, Estimated)
-            else None
-        )
+        found = None
+        if isinstance(outcome, Estimated):
+            found = outcome.maps.summary((None,) * len(outcome.maps.outer))
         self.setVisible(found is not None)
         if found is not None:
             self.setText(_sentence(found))
@@ -106,7 +99,7 @@ class SummaryLine(QLabel):
 
 
 def _is_calibrated(model: str) -> bool:
-    """Whether a model's estimates can be read; looks at the head of its file only."""
+    """Whether a model has a calibration; reads only the head of its file."""
     from napari_baryir.weights.header import read_header
     from napari_baryir.weights.registry import find_weights
 
@@ -119,7 +112,7 @@ def _is_calibrated(model: str) -> bool:
 def _job(
     axes: str, plane: tuple[int | None, ...], data: Any, settings: dict[str, Any]
 ) -> EstimateJob:
-    """Look at a plane, with the model and the intensities of the restoration."""
+    """Return the estimate of a plane, with the model and intensities of its restoration."""
     index = iter(plane)
     intensity = settings["intensity"]
     slices = []
@@ -147,8 +140,7 @@ def _job(
 
 
 def _sentence(summary: PlaneSummary) -> str:
-    clean = summary.shares.get(CLEAN, 0.0)
-    if clean >= 0.5:
-        return f"The original looked clean ({percent(clean)}). {LINK}"
-    wrong = {domain: share for domain, share in summary.shares.items() if domain != CLEAN}
-    return f"What was wrong: {in_words(wrong)}; severity {summary.severity:.2f} of 1. {LINK}"
+    if summary.clean >= 0.5:
+        return f"The original looked clean ({percent(summary.clean)}). {LINK}"
+    wrong = in_words(summary.wrong)
+    return f"What was wrong: {wrong}; severity {summary.severity:.2f} of 1. {LINK}"

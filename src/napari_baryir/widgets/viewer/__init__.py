@@ -1,1 +1,1 @@
-"""Layers of the viewer: what is read from them and what is added."""
+"""The viewer's layers: reading them, adding and drawing ours."""

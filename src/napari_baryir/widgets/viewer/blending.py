@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,28 +12,15 @@ from napari_baryir.imaging.checks import is_dask
 
 
 def blend(original: Any, restored: Any, strength: float) -> Any:
-    """Mix two arrays of the same shape and dtype.
+    """Mix two arrays of the same shape and dtype: 0 gives `original`, 1 gives `restored`.
 
-    The result of ``restore(..., strength=strength)``, but for rounding: at most one grey level of
-    integers.
-
-    Parameters
-    ----------
-    original, restored
-        NumPy or dask, integer or float.
-    strength
-        0 gives `original`, 1 gives `restored`.
+    Both are NumPy or dask, integer or float. The result is that of ``restore(...,
+    strength=strength)`` but for rounding, at most one grey level of integers.
     """
     if strength == 1:
         return restored
     if is_dask(restored):
-        import dask.array
-
-        lazy: Any = dask.array
-        if not is_dask(original):
-            original = lazy.from_array(original, chunks=restored.chunks)
-        original = original.rechunk(restored.chunks)
-        return lazy.map_blocks(blend, original, restored, strength, dtype=restored.dtype)
+        return _by_blocks(blend, original, restored, strength, dtype=restored.dtype)
     if restored.dtype.kind == "f":
         return _blend_floats(np.asarray(original), restored, strength)
     if restored.dtype.itemsize == 8:
@@ -63,14 +51,14 @@ def _blend_wide_integers(
 
 
 MOST_READ = 4
-"""napari reads a plane and, of multiscale layers, a thumbnail."""
+"""Most parts that a `LiveBlend` keeps; napari reads a plane and, if multiscale, a thumbnail."""
 
 
 class LiveBlend:
     """An array that mixes two others where it is read.
 
     napari reads the plane in view only, so that a slider moves freely over a stack of any size.
-    What was read can be mixed anew in a thread, before the next strength is drawn (`like`).
+    A thread can mix what was read with the next strength before napari draws it (`like`).
     """
 
     def __init__(self, original: Any, restored: Any, strength: float) -> None:
@@ -84,13 +72,8 @@ class LiveBlend:
         self._read: dict[str, tuple[Any, Any]] = {}
         """Keys that were read, and their values."""
 
-    @classmethod
-    def of(cls, array: Any) -> LiveBlend:
-        """Return what reads like `array`, and knows what is read."""
-        return array if isinstance(array, cls) else cls(array, array, 1.0)
-
     def like(self, before: LiveBlend) -> LiveBlend:
-        """Mix what was read of another array of this shape, so that reading it takes no time."""
+        """Mix the parts that were read of another array, so that reading them again is quick."""
         for key, _ in list(before._read.values()):
             _ = self[key]
         return self
@@ -106,11 +89,7 @@ class LiveBlend:
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         mixed = np.asarray(blend(np.asarray(self._original), self._restored, self._strength))
-        return (
-            np.array(mixed, dtype=dtype, copy=True)
-            if copy
-            else mixed.astype(dtype or mixed.dtype, copy=False)
-        )
+        return mixed.astype(dtype or mixed.dtype, copy=bool(copy))
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -119,29 +98,26 @@ class LiveBlend:
 def removed(original: Any, shown: Any, *, rgb: bool) -> Any:
     """Return what restoring took away: original minus result, for RGB the mean over colours.
 
-    Parameters
-    ----------
-    original, shown
-        Same shape and dtype, NumPy or dask.
-    rgb
-        Whether the last dimension is RGB(A) samples.
-
-    Returns
-    -------
-    float32 array without samples, as lazy as `shown`.
+    The arrays have the same shape and dtype, NumPy or dask; with `rgb` their last dimension is
+    RGB(A) samples. The result is float32 without samples, as lazy as `shown`.
     """
     if is_dask(shown):
-        import dask.array
-
-        lazy: Any = dask.array
-        if not is_dask(original):
-            original = lazy.from_array(original, chunks=shown.chunks)
-        original = original.rechunk(shown.chunks)
-        options = {"drop_axis": shown.ndim - 1} if rgb else {}
-        return lazy.map_blocks(removed, original, shown, dtype=np.float32, rgb=rgb, **options)
+        dropped = [shown.ndim - 1] if rgb else []
+        return _by_blocks(removed, original, shown, dtype=np.float32, rgb=rgb, drop_axis=dropped)
     wide = np.float64 if shown.dtype.itemsize > 2 else np.float32
     with np.errstate(invalid="ignore"):  # inf minus inf
         change = np.asarray(original).astype(wide) - np.asarray(shown).astype(wide)
     if rgb:
         change = change[..., :3].mean(axis=-1)
     return np.nan_to_num(change.astype(np.float32))
+
+
+def _by_blocks(
+    function: Callable[..., Any], original: Any, shown: Any, *rest: Any, **more: Any
+) -> Any:
+    """Return what a function makes of two arrays, as a dask array in the blocks of the second."""
+    import dask.array
+
+    lazy: Any = dask.array
+    original = original if is_dask(original) else lazy.from_array(original, chunks=shown.chunks)
+    return lazy.map_blocks(function, original.rechunk(shown.chunks), shown, *rest, **more)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from napari_baryir.widgets.viewer.regions import Box, is_a
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
     from napari.utils import Colormap
-
-    from napari_baryir.widgets.viewer.regions import Box
 
 KEY = "napari_baryir"
 """Key of what we keep in a layer's metadata."""
@@ -24,64 +23,79 @@ _images: weakref.WeakKeyDictionary[Layer, weakref.ref[Layer]] = weakref.WeakKeyD
 COVERING = ("opaque", "translucent", "translucent_no_depth")
 """Blendings that hide what lies below; others show the sum, the least or the greatest."""
 
-COPIED = (
-    "colormap",
-    "contrast_limits",
-    "gamma",
-    "interpolation2d",
-    "interpolation3d",
-    "rendering",
-    "attenuation",
-    "iso_threshold",
-    "blending",
-    "opacity",
-    "projection_mode",
-    "axis_labels",
-    "units",
-    "scale",
-    "rotate",
-    "shear",
-)
-"""Properties that a result takes from its source as they are."""
+LOOK = (
+    "rgb", "colormap", "contrast_limits", "gamma", "interpolation2d", "interpolation3d",
+    "rendering", "attenuation", "iso_threshold", "blending", "opacity", "projection_mode",
+)  # fmt: skip
+"""Properties that a result takes from its image as they are."""
 
 
-def copied_properties(source: Image, box: Box) -> dict[str, Any]:
-    """Return arguments of a layer that lies exactly on `box` of `source` and looks like it."""
-    kept = {name: getattr(source, name) for name in COPIED if hasattr(source, name)}
-    kept["affine"] = source.affine.affine_matrix
-    kept["rgb"] = source.rgb
-    kept["translate"] = _translate(source, box)
-    return kept
+def offered(viewer: ViewerModel, *kinds: str) -> list[Layer]:
+    """Return the layers of these types to choose from, from the top: images and results."""
+    return [
+        layer
+        for layer in reversed(viewer.layers)
+        if is_a(layer, *kinds) and kind_of(layer) in (None, "restored")
+    ]
 
 
-def _translate(source: Image, box: Box) -> Any:
-    """Return where the first pixel of the box is, before the layer's affine."""
+def placement(layer: Image, box: Box | None = None, sides: Any = 1.0) -> dict[str, Any]:
+    """Return arguments of a layer whose pixels are cells of an image.
+
+    Parameters
+    ----------
+    layer
+        The image; its scale, translation, rotation, shear and affine may be any.
+    box
+        The part of it that the cells cover, from its first pixel on; None for all of it.
+    sides
+        Sides of a cell in pixels. The first cell is centred on pixel (sides - 1) / 2 of the box.
+    """
     from napari.utils.transforms import Affine
 
-    start = box.start[: source.ndim]
-    if not start.any():
-        return source.translate
+    names = ("rotate", "shear", "units", "axis_labels")
     transform = Affine(
-        scale=source.scale, rotate=source.rotate, shear=source.shear, translate=source.translate
+        scale=layer.scale, rotate=layer.rotate, shear=layer.shear, translate=layer.translate
     )
-    return np.asarray(transform(start))
+    start = np.zeros(layer.ndim) if box is None else box.start[: layer.ndim]
+    return {
+        **{name: getattr(layer, name) for name in names},
+        "scale": layer.scale * sides,
+        "translate": np.asarray(transform(start + (np.asarray(sides) - 1) / 2)),
+        "affine": layer.affine.affine_matrix,
+    }
+
+
+def origin(layer: Layer, box: Box) -> dict[str, Any]:
+    """Return what a record says of the image: its name, its file if any, the part if not all."""
+    return {
+        "source": layer.name,
+        "path": path_of(layer),
+        "region": None if box.whole else box.bounds,
+    }
+
+
+def path_of(layer: Layer) -> str | None:
+    """Return the path of the file that a layer was read from, if any."""
+    path = layer.source.path
+    return str(path) if path else None
 
 
 def add_result(
     viewer: ViewerModel,
-    source: Image,
+    image_layer: Image,
     box: Box,
     data: Any,
     *,
     name: str,
-    record: dict[str, Any] | None = None,
+    record: dict[str, Any],
 ) -> Image:
-    """Add a restored image that looks like its source, above all that we made of the same image.
+    """Add a restored image that looks like the original, above all that we made of the same image.
 
     Parameters
     ----------
-    viewer, source, box
-        The result lies on `box` of `source`.
+    viewer, image_layer, box
+        The result lies on `box` of the original.
     data
         An array, or a list of them for a multiscale layer.
     name
@@ -96,17 +110,18 @@ def add_result(
         name=name,
         multiscale=isinstance(data, list),
         visible=not _waits_to_be_seen(data),
-        metadata={KEY: record} if record else {},  # now, since docks follow the layers that appear
-        **copied_properties(source, box),
+        metadata={KEY: record},  # now, since docks follow the layers that appear
+        **{each: getattr(image_layer, each) for each in LOOK},
+        **placement(image_layer, box),
     )
-    add_above(viewer, source, layer)
+    add_above(viewer, image_layer, layer)
     layer.visible = True
     return layer
 
 
-def add_above(viewer: ViewerModel, source: Layer, layer: Layer) -> None:
+def add_above(viewer: ViewerModel, image_layer: Layer, layer: Layer) -> None:
     """Add a layer above all that we made of the same image."""
-    insert_above(viewer, made_of(viewer, source)[-1], layer)
+    insert_above(viewer, made_of(viewer, image_layer)[-1], layer)
 
 
 def add_difference(
@@ -117,8 +132,8 @@ def add_difference(
     name: str,
     limit: float,
     record: dict[str, Any],
-    placement: Mapping[str, Any] | None = None,
     visible: bool = True,
+    **placed: Any,
 ) -> Image:
     """Add a signed map with a colour bar right above a layer; 0 is black.
 
@@ -134,17 +149,13 @@ def add_difference(
         Contrast limits are plus and minus this.
     record
         Kept as ``metadata["napari_baryir"]``.
-    placement
-        The layer's transforms; by default, those of `below`.
     visible
         Whether the map is shown.
+    **placed
+        The `placement` of the map.
     """
     from napari.layers import Image
 
-    if placement is None:
-        names = ("scale", "rotate", "shear", "translate", "units", "axis_labels")
-        placement = {each: getattr(below, each) for each in names if hasattr(below, each)}
-        placement["affine"] = below.affine.affine_matrix
     layer = Image(
         data,
         name=name,
@@ -155,7 +166,7 @@ def add_difference(
         blending="translucent",
         visible=visible and not _waits_to_be_seen(data),
         metadata={KEY: record},
-        **placement,
+        **placed,
     )
     insert_above(viewer, below, layer)
     layer.visible = visible
@@ -164,10 +175,9 @@ def add_difference(
 
 
 def show_colorbar(layer: Image) -> None:
-    """Show a layer's colour bar on the canvas, where napari has such."""
-    bar = getattr(layer, "colorbar", None)  # since 0.9
-    if bar is not None:
-        bar.visible = True
+    """Show a layer's colour bar on the canvas, where napari has one (since 0.9)."""
+    if hasattr(layer, "colorbar"):
+        layer.colorbar.visible = True
 
 
 def signed_colormap() -> Colormap:
@@ -181,8 +191,8 @@ def signed_colormap() -> Colormap:
 def insert_above(viewer: ViewerModel, below: Layer, layer: Layer) -> None:
     """Add a layer right above another, or on top if that one is gone; the selection stays.
 
-    napari selects what is new and shows its controls, which takes the window as long again as a
-    third of all the rest: so the selection is set back before anything hears of it.
+    napari selects a new layer and builds its controls, which makes adding it a third slower. So the
+    selection is set back before anything hears of the new layer.
     """
     _images[layer] = weakref.ref(image_of(below))
     selection = viewer.layers.selection
@@ -199,22 +209,22 @@ def image_of(layer: Layer) -> Layer:
     return layer if image is None else image
 
 
-def made_of(viewer: ViewerModel, source: Layer) -> list[Layer]:
+def made_of(viewer: ViewerModel, image_layer: Layer) -> list[Layer]:
     """Return the image of a layer and all that we made of it, from the bottom."""
-    image = image_of(source)
-    return [each for each in viewer.layers if image_of(each) is image] or [source]
+    image = image_of(image_layer)
+    return [each for each in viewer.layers if image_of(each) is image] or [image_layer]
 
 
-def hide_earlier(viewer: ViewerModel, source: Layer, layer: Layer) -> None:
+def hide_earlier(viewer: ViewerModel, image_layer: Layer, layer: Layer) -> None:
     """Hide the results before this one that were made of the same image."""
-    for each in made_of(viewer, source):
-        if each not in (source, layer) and kind_of(each) in ("restored", "removed", "preview"):
+    for each in made_of(viewer, image_layer):
+        if each not in (image_layer, layer) and kind_of(each) in ("restored", "removed", "preview"):
             each.visible = False
 
 
-def select_instead(viewer: ViewerModel, source: Layer, layer: Layer) -> None:
+def select_instead(viewer: ViewerModel, image_layer: Layer, layer: Layer) -> None:
     """Select a layer, as napari does with new ones, unless other images are selected."""
-    ours = made_of(viewer, source)
+    ours = made_of(viewer, image_layer)
     if layer in viewer.layers and all(each in ours for each in viewer.layers.selection):
         viewer.layers.selection.active = layer
 
@@ -225,15 +235,8 @@ def remove(viewer: ViewerModel, layer: Layer | None) -> None:
         viewer.layers.remove(layer)
 
 
-def finish(layer: Image, *, name: str, record: dict[str, Any]) -> None:
-    """Give a layer that was shown while running its name and record."""
-    layer.name = name
-    set_record(layer, record)
-    layer.refresh()
-
-
 def set_record(layer: Image, record: dict[str, Any]) -> None:
-    """Keep what was done in the layer's metadata."""
+    """Keep a record in the layer's metadata."""
     layer.metadata = {**layer.metadata, KEY: record}
 
 
@@ -267,26 +270,9 @@ def levels(layer: Image) -> list[Any]:
     return list(layer.data) if layer.multiscale else [layer.data]
 
 
-def images(viewer: ViewerModel) -> list[Image]:
-    """Return the image layers of a viewer."""
-    return [layer for layer in viewer.layers if layer.__class__.__name__ == "Image"]
-
-
-def cover(layer: Image) -> None:
-    """Have a layer hide what lies below it, whatever its blending was."""
-    if layer.blending not in COVERING:
-        layer.blending = "translucent"
-
-
 def _waits_to_be_seen(data: Any) -> bool:
     """Whether values are restored when they are in view; a new layer must not read them before."""
     return hasattr(data[0] if isinstance(data, list) else data, "level")
-
-
-def show_of(shown: Mapping[Layer, bool]) -> None:
-    """Show or hide each of these layers."""
-    for layer, visible in shown.items():
-        layer.visible = visible
 
 
 def refresh(layer: Layer) -> None:

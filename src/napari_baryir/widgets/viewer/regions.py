@@ -40,30 +40,32 @@ class Box:
 
     @property
     def start(self) -> NDArray[np.float64]:
-        """Where it begins, in pixels of the layer."""
+        """The first pixel, per dimension."""
         return np.array([each.start for each in self.slices], dtype=np.float64)
 
 
+def is_a(layer: Any, *kinds: str) -> bool:
+    """Return whether a layer is of one of these types; sees through napari's proxies."""
+    return layer.__class__.__name__ in kinds
+
+
 def level_0(layer: Image) -> Any:
-    """The pixels of a layer at full resolution; ``np.asarray`` of a multiscale gives the lowest."""
+    """Return a layer's pixels at full resolution; ``np.asarray`` of a multiscale has the lowest."""
     return layer.data[0] if layer.multiscale else layer.data
 
 
 def why_not(layer: Layer | None, axes: str | None = None, done: str = "restored") -> str | None:
-    """Say in a sentence why a layer cannot be restored or estimated; None if it can.
-
-    Looks at type, shape and dtype only, so that it takes no time.
-    """
+    """Return why a layer cannot be restored or estimated, from type, shape and dtype; else None."""
     if layer is None:
         return "Open an image first: File > Open, or File > Open Sample > BaryIR."
-    kind = layer.__class__.__name__  # sees through napari's proxies, as type() does not
-    if kind == "Labels":
+    if is_a(layer, "Labels"):
         return (
             f"“{layer.name}” is a labels layer; its numbers name objects and are no intensities. "
             "Choose an image layer."
         )
     if not hasattr(layer, "rgb") or not hasattr(layer, "multiscale"):
-        return f"“{layer.name}” is a {kind.lower()} layer; choose an image layer."
+        kind = layer.__class__.__name__.lower()
+        return f"“{layer.name}” is a {kind} layer; choose an image layer."
     try:
         check_image(level_0(layer), axes or axes_of(layer), done)
     except InputError as error:
@@ -72,12 +74,9 @@ def why_not(layer: Layer | None, axes: str | None = None, done: str = "restored"
 
 
 def axes_of(layer: Image) -> str:
-    """Return axes from the layer's labels where these say it, else from units, `rgb` and shape.
+    """Return axes from the layer's labels where these name them, else from units, `rgb`, shape.
 
-    Raises
-    ------
-    InputError
-        If there are too few or too many dimensions.
+    Raises `InputError` if there are too few or too many dimensions.
     """
     shape = tuple(int(n) for n in level_0(layer).shape)
     named = named_axes(layer.axis_labels)
@@ -90,8 +89,8 @@ def axes_of(layer: Image) -> str:
     for letter, dimension in (("T", "[time]"), ("Z", "[length]")):
         found = [
             i
-            for i, unit in enumerate(_units(layer))
-            if str(getattr(unit, "dimensionality", "")) == dimension and axes[i] in "ZC"
+            for i, unit in enumerate(layer.units)
+            if str(unit.dimensionality) == dimension and axes[i] in "ZC"
         ]
         if len(found) == 1 and letter not in axes:
             axes = axes[: found[0]] + letter + axes[found[0] + 1 :]
@@ -100,12 +99,8 @@ def axes_of(layer: Image) -> str:
 
 def units_of(layer: Image, axes: str) -> dict[str, str]:
     """Return the units of those axes that have a physical one."""
-    named = zip(axes, (str(unit) for unit in _units(layer)), strict=False)
+    named = zip(axes, map(str, layer.units), strict=False)
     return {letter: unit for letter, unit in named if unit not in ("pixel", "dimensionless")}
-
-
-def _units(layer: Image) -> Sequence[Any]:
-    return getattr(layer, "units", None) or ()
 
 
 def box_of(
@@ -162,7 +157,7 @@ def box_of(
 
 
 def plane_in_view(viewer: ViewerModel, layer: Image, axes: str, box: Box) -> tuple[int | None, ...]:
-    """Return index within a box, per axis that counts planes, of what the viewer shows now."""
+    """Return the plane in view: an index in the box per axis but Y, X, S; None if displayed."""
     here = _here(viewer, layer)
     plane: list[int | None] = []
     for i, (letter, part) in enumerate(zip(axes, box.slices, strict=True)):
@@ -200,12 +195,10 @@ def units_ratio(viewer: ViewerModel, layer: Layer) -> NDArray[np.float64]:
     A layer has positions in its own units, but the viewer's sliders, camera and canvas count in
     the smallest unit of all layers; without units, and where units do not fit, both are the same.
     """
-    common = getattr(viewer.layers.extent, "units", None)
-    own = getattr(layer, "units", None)
-    if not common or not own:
+    common = viewer.layers.extent.units
+    if not common:
         return np.ones(layer.ndim)
-    common = getattr(viewer.layers, "units", None) or common
-    pairs = zip(common[-layer.ndim :], own, strict=True)
+    pairs = zip((viewer.layers.units or common)[-layer.ndim :], layer.units, strict=True)
     return np.array([float((1 * theirs).to(ours).magnitude) for theirs, ours in pairs])
 
 

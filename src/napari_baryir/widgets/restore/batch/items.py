@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from napari_baryir.batch import run
 from napari_baryir.batch.models import Models
@@ -16,7 +16,7 @@ from napari_baryir.errors import InputError
 from napari_baryir.restoration.results import Progress
 from napari_baryir.steps import Steps
 from napari_baryir.widgets.dock.problem import Problem
-from napari_baryir.widgets.dock.steps import Failed, Step
+from napari_baryir.widgets.dock.steps import Failed, Outcome, Step, Success
 from napari_baryir.widgets.restore.job import Done, RestoreJob, Settings, restore_steps
 from napari_baryir.widgets.restore.record import removed_in_words
 from napari_baryir.widgets.viewer.regions import Box, axes_of, level_0, why_not
@@ -39,15 +39,8 @@ class BatchSettings(Settings):
     strength: float = 1.0
     """Applied while restoring; a batch has no slider."""
 
-    @classmethod
-    def of(cls, options: Mapping[str, Any]) -> BatchSettings:
-        """Take what holds for all images from the arguments of `napari_baryir.restore`."""
-        return cls(
-            **{each.name: options[each.name] for each in fields(cls) if each.name in options}
-        )
-
     def in_words(self) -> str:
-        """Return what differs between batches: model, what is removed, strength."""
+        """Return model, what is removed, and strength."""
         parts = [f"model {Path(self.model).stem}"]
         if isinstance(self.remove, Mapping):
             parts.append("removes " + ", ".join(removed_in_words(self.remove)))
@@ -57,31 +50,6 @@ class BatchSettings(Settings):
 ItemSteps = Generator[Progress, None, Done | None]
 
 
-class Item(Protocol):
-    """One image of a batch."""
-
-    @property
-    def name(self) -> str:
-        """Its name in the table."""
-
-    @property
-    def dropped(self) -> bool:
-        """Whether its result is no longer wanted."""
-
-    @property
-    def prefix(self) -> str:
-        """The beginning of errors that name it; the table has the name already."""
-
-    def outcome(self) -> str:
-        """Return where the result is, or will be."""
-
-    def is_done(self) -> bool:
-        """Return whether an earlier run has left the result."""
-
-    def steps(self, settings: BatchSettings, models: Models) -> ItemSteps:
-        """Restore it; return nothing where the result lies in a file."""
-
-
 @dataclass(frozen=True)
 class FileItem:
     """An image file, restored into another."""
@@ -89,23 +57,23 @@ class FileItem:
     job: Job
     folder: Path
     """The folder that names are relative to."""
-    dropped: bool = False
+    dropped: bool = field(default=False, init=False)
+    """Whether the result is no longer wanted; only a layer can go."""
 
     @property
     def name(self) -> str:
-        """Path below the folder."""
-        source = self.job.source
-        return (
-            str(source.relative_to(self.folder)) if self.folder in source.parents else source.name
-        )
+        """Path below the folder, for the table."""
+        path = self.job.source
+        return str(path.relative_to(self.folder)) if self.folder in path.parents else path.name
 
     @property
     def prefix(self) -> str:
-        """Its path."""
+        """The beginning of its errors, which the table has as the name already."""
         return f"{self.job.source}: "
 
+    @property
     def outcome(self) -> str:
-        """Return the path of the result."""
+        """The path of the result."""
         return str(self.job.target)
 
     def is_done(self) -> bool:
@@ -125,6 +93,8 @@ class LayerItem:
     layer: Image
     done: bool = field(default=False, init=False)
     dropped: bool = field(default=False, init=False)
+    """Whether the layer was removed."""
+    outcome = "a new layer above it"
 
     @property
     def name(self) -> str:
@@ -133,12 +103,8 @@ class LayerItem:
 
     @property
     def prefix(self) -> str:
-        """Its name in quotation marks."""
+        """The beginning of its errors."""
         return f"“{self.name}”: "
-
-    def outcome(self) -> str:
-        """Return what to look for."""
-        return "a new layer above it"
 
     def is_done(self) -> bool:
         """Return whether its result was added in this session."""
@@ -165,6 +131,9 @@ class LayerItem:
         return steps.result
 
 
+Item = FileItem | LayerItem
+
+
 @dataclass(frozen=True, eq=False)
 class Update(Step):
     """News of one image; `progress` is that of the whole batch."""
@@ -173,40 +142,20 @@ class Update(Step):
     """Number of the image, counted as they were given."""
     state: State
     text: str = ""
-    """How far it is, where the result went, or why it failed."""
+    """The percentage that is done, the outcome, or the error."""
     result: Done | None = None
-    """What came of it, where that does not lie in a file."""
+    """The result of a layer."""
     problem: Problem | None = None
-    """Why it failed."""
-
-
-@dataclass(frozen=True, eq=False)
-class BatchDone(Done):
-    """The batch is over; what came of each image was said on the way."""
-
-    restoration: Any = None
-    data: Any = None
-    original: Any = None
+    """The error, if the image failed."""
 
 
 def run_batch(
     items: Sequence[Item], settings: BatchSettings, *, again: bool = False
-) -> Generator[Step, None, Done | Failed]:
+) -> Generator[Step, None, Outcome]:
     """Restore images one after the other, as `napari_baryir.batch.run.run_batch` does.
 
-    Parameters
-    ----------
-    items
-        The images.
-    settings
-        For all of them.
-    again
-        Restore what was done before once more.
-
-    Yields
-    ------
-    Update
-        When an image begins, after each of its tiles, and at its end.
+    Yields an `Update` when an image begins, after each of its tiles, and at its end. With `again`,
+    images that were done before are restored once more.
     """
     models: list[Models] = []  # made with the first image, which fails if there is no such model
 
@@ -223,7 +172,7 @@ def run_batch(
     with contextlib.closing(run.run_batch(items, work, again=again)) as batch:
         for news in batch:
             yield _update(news, items)
-    return BatchDone()
+    return Success()
 
 
 def _require_wanted(item: Item) -> None:
@@ -232,14 +181,13 @@ def _require_wanted(item: Item) -> None:
 
 
 def _update(news: News[Done | None], items: Sequence[Item]) -> Update:
-    """Return news for the table."""
     item, part, text, problem = items[news.row], 1.0, "", None
     if news.error is not None:
         problem = Problem.of(news.error)
         logger.info("%s: %s", item.name, problem.details or problem.sentence)
         text = problem.sentence.removeprefix(item.prefix)
     elif news.state is State.DONE:
-        text = item.outcome()
+        text = item.outcome
     elif news.progress is None:
         part = 0.0
     else:
@@ -251,12 +199,9 @@ def _update(news: News[Done | None], items: Sequence[Item]) -> Update:
 
 
 def list_folder(folder: str, output: str) -> tuple[list[FileItem], str]:
-    """Return the images below a folder, each with its place for the result, and what is left out.
+    """Return the images below a folder with the files for their results, and notes on other files.
 
-    Raises
-    ------
-    InputError
-        If there is no such folder, no image in it, or results would overwrite images.
+    Raises `InputError` without such a folder or images, or if results would overwrite images.
     """
     from napari_baryir.batch.jobs import plan_jobs
 
@@ -273,7 +218,7 @@ def list_folder(folder: str, output: str) -> tuple[list[FileItem], str]:
 
 
 def find_images(folder: str, output: str) -> tuple[list[FileItem], str]:
-    """Do what `list_folder` does, in a thread: instead of raising, return no images and say why."""
+    """Return what `list_folder` does; instead of raising, no images and the error as the note."""
     try:
         return list_folder(folder, output)
     except Exception as error:

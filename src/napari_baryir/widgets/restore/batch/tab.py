@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +17,8 @@ from napari_baryir.widgets.dock.problem import Problem, notify
 from napari_baryir.widgets.dock.run import Run, run_queue
 from napari_baryir.widgets.dock.status import duration
 from napari_baryir.widgets.dock.steps import Failed
+from napari_baryir.widgets.restore.batch.choice import BatchChoice
 from napari_baryir.widgets.restore.batch.items import BatchSettings, LayerItem, Update, run_batch
-from napari_baryir.widgets.restore.batch.source import BatchSource
 from napari_baryir.widgets.restore.batch.table import BatchTable
 from napari_baryir.widgets.restore.job import Done
 from napari_baryir.widgets.restore.record import make_record
@@ -29,34 +29,27 @@ if TYPE_CHECKING:
 
 
 class BatchTab(QWidget):
-    """Restores many images with the settings of the Restore tab.
+    """Restores many images with the settings of the Layer tab.
 
-    What was done before is skipped, so that a batch that was stopped goes on where it was.
-
-    Parameters
-    ----------
-    viewer
-        Whose selected layers can be restored, and where their results go.
-    get_settings
-        Gives the arguments of `napari_baryir.restore` to use, when a run begins; may raise
-        `BaryIRError`.
+    Images that were done before are skipped, so that a batch that was stopped goes on.
+    `get_settings` is called when a run begins, and may raise `BaryIRError`.
     """
 
     listed = Signal()
-    """The table shows the images that were chosen, or the label why there are none."""
+    """The table shows the chosen images, or the label says why there are none."""
     updated = Signal()
     """The table shows news of the image in work."""
     finished = Signal()
     """A batch is over: done, failed or cancelled."""
 
-    def __init__(self, viewer: Viewer, get_settings: Callable[[], Mapping[str, Any]]) -> None:
+    def __init__(self, viewer: Viewer, get_settings: Callable[[], BatchSettings]) -> None:
         super().__init__()
         self._viewer = viewer
         self._get_settings = get_settings
         self._run: Run | None = None
         self._settings = BatchSettings()
         self._released = False
-        self.source = BatchSource(viewer)
+        self.choice = BatchChoice(viewer)
         self.table = BatchTable()
         self.label = QLabel()
         self.label.setWordWrap(True)
@@ -67,7 +60,7 @@ class BatchTab(QWidget):
         self.details.setReadOnly(True)
         self._lay_out()
         self._connect()
-        self.source.list_images()
+        self.choice.list_images()
         self._show_details()
 
     def _lay_out(self) -> None:
@@ -75,14 +68,14 @@ class BatchTab(QWidget):
         buttons.addWidget(self.button, 1)
         buttons.addWidget(self.details_button)
         layout = QVBoxLayout(self)
-        layout.addWidget(self.source)
+        layout.addWidget(self.choice)
         layout.addWidget(self.table, 1)
         layout.addWidget(self.details)
         layout.addWidget(self.label)
         layout.addLayout(buttons)
 
     def _connect(self) -> None:
-        self.source.listed.connect(self._on_listed)
+        self.choice.listed.connect(self._on_listed)
         self.button.clicked.connect(self._on_button)
         self.table.currentCellChanged.connect(self._show_details)
         self.details_button.toggled.connect(self._show_details)
@@ -97,11 +90,11 @@ class BatchTab(QWidget):
 
     def start(self) -> None:
         """Restore the images of the table that are not done."""
-        items, again = self.source.items, self.source.again.isChecked()
+        items, again = self.choice.items, self.choice.again.isChecked()
         if self.running or not items:
             return
         try:
-            self._settings = BatchSettings.of(self._get_settings())
+            self._settings = self._get_settings()
         except BaryIRError as error:
             self._show_state(Problem.of(error).sentence)
             return
@@ -117,14 +110,14 @@ class BatchTab(QWidget):
         self._show_state("Waiting for another run to end." if waiting else "")
 
     def cancel(self) -> None:
-        """Stop within a tile; what is done stays."""
+        """Stop after the tile in work; finished results stay."""
         if self._run is not None:
             self._run.cancel()
         if self.running:
             self._show_state("Stopping after the tile in work.")
 
     def release(self) -> None:
-        """Stop, and listen to the viewer no more; touches no widget, since they may be gone."""
+        """Cancel the batch and disconnect from the viewer; the widgets may be gone."""
         if self._run is not None:
             self._run.cancel()
         if not self._released:
@@ -137,28 +130,25 @@ class BatchTab(QWidget):
         self._released = True
 
     def _on_button(self) -> None:
-        if self.running:
-            self.cancel()
-        else:
-            self.start()
+        (self.cancel if self.running else self.start)()
 
     def _on_selection(self, *_: object) -> None:
-        if not self._released:
-            self.source.list_layers_again()
+        if not self._released and not self.choice.of_files:
+            self.choice.list_images()
 
     def _on_removed(self, event: Any) -> None:
-        for item in self.source.items:
+        for item in self.choice.items:
             if isinstance(item, LayerItem) and item.layer is event.value:
                 item.dropped = True
 
     def _on_listed(self) -> None:
-        self.table.show_items(self.source.items, again=self.source.again.isChecked())
-        self._show_state(self.source.note)
+        self.table.show_items(self.choice.items, again=self.choice.again.isChecked())
+        self._show_state(self.choice.note)
         self._show_details()
         self.listed.emit()
 
     def _on_update(self, update: Update) -> None:
-        item = self.source.items[update.row]
+        item = self.choice.items[update.row]
         done = update.result
         if done is not None and isinstance(item, LayerItem):
             if item.dropped:  # since the last tile
@@ -171,20 +161,13 @@ class BatchTab(QWidget):
         self.updated.emit()
 
     def _add_result(self, item: LayerItem, done: Done) -> None:
-        path = item.layer.source.path
-        record = make_record(
-            done.restoration,
-            source=item.name,
-            path=str(path) if path else None,
-            box=item.box,
-            strength=self._settings.strength,
-        )
+        record = make_record(done.restoration, item.layer, item.box, self._settings.strength)
         name = f"{item.name} restored"
         data = done.data
         if done.lazy:
-            from napari_baryir.widgets.restore.seen import seen_levels, shown_data  # late: dask
+            from napari_baryir.widgets.restore.seen import seen_levels  # late: dask
 
-            data = shown_data(done, seen_levels(done, self._viewer))
+            data, _ = seen_levels(done, self._viewer)
         layers.add_result(self._viewer, item.layer, item.box, data, name=name, record=record)
         item.done = True
 
@@ -207,7 +190,7 @@ class BatchTab(QWidget):
         self.finished.emit()
 
     def _show_state(self, text: str = "") -> None:
-        """Say how far everything is, how it is restored, and what else there is to say."""
+        """Show a text, the states of the images, and the settings of the run."""
         parts = [text, self.table.summary()]
         if self._run is not None:
             left = self._run.seconds_left
@@ -216,10 +199,10 @@ class BatchTab(QWidget):
         self.label.setText("\n".join(part for part in parts if part))
         self.button.setText("Cancel" if self.running else "Restore")
         self.button.setEnabled(self.running or self.table.has_work())
-        self.source.setEnabled(not self.running)
+        self.choice.setEnabled(not self.running)
 
     def _show_details(self, *_: object) -> None:
-        """Show all that there is to say of the selected image."""
+        """Show the result's path, or the error, of the selected image."""
         text = self.table.chosen_text()
         self.details_button.setEnabled(bool(text))
         self.details.setVisible(bool(text) and self.details_button.isChecked())
@@ -227,7 +210,7 @@ class BatchTab(QWidget):
 
 
 def _let_go(tab: weakref.ref[BatchTab], *_: object) -> None:
-    """End what outlives the tab's widgets."""
+    """Release a tab whose widgets have gone."""
     found = tab()
     if found is not None:
         found.release()

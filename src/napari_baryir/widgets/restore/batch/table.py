@@ -17,7 +17,7 @@ IMAGE, STATE = range(len(COLUMNS))
 
 @dataclass
 class Row:
-    """What is known of one image."""
+    """The state of one image."""
 
     state: State
     text: str = ""
@@ -30,7 +30,7 @@ class Row:
 
 
 class BatchTable(QTableWidget):
-    """Images and what has become of them."""
+    """A row for each image of a batch."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(0, len(COLUMNS), parent)
@@ -41,13 +41,13 @@ class BatchTable(QTableWidget):
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setWordWrap(False)
         self.verticalHeader().setVisible(False)
-        # Not to the contents, which would measure every row whenever one changes.
+        # Stretched: fitting the contents would measure every row whenever one changes.
         self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
 
     def show_items(self, items: Sequence[Item], *, again: bool = False) -> None:
         """List images that wait, or that were done before."""
         self.rows = [
-            Row(State.DONE, item.outcome()) if item.is_done() and not again else Row(State.WAITING)
+            Row(State.DONE, item.outcome) if item.is_done() and not again else Row(State.WAITING)
             for item in items
         ]
         self.setRowCount(len(items))
@@ -87,7 +87,7 @@ class BatchTable(QTableWidget):
         return ", ".join(f"{count} {name}" for count, name in counts if count)
 
     def chosen_text(self) -> str:
-        """Return where the result of the selected image is, or all that is wrong with it."""
+        """Return the path of the selected image's result, or its error."""
         number: int = self.currentRow()
         if not 0 <= number < len(self.rows) or self.rows[number].state is State.RUNNING:
             return ""

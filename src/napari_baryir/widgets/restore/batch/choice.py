@@ -1,4 +1,4 @@
-"""Which images a batch restores: a folder of files, or the selected layers."""
+"""The choice of a batch's images: a folder of files, or the selected layers."""
 
 from __future__ import annotations
 
@@ -19,18 +19,12 @@ if TYPE_CHECKING:
 FOLDER, LAYERS = "A folder of images", "The selected layers"
 
 
-class BatchSource(QWidget):
-    """Asks for images and lists them; disabled, it lists nothing new.
-
-    Parameters
-    ----------
-    viewer
-        Whose selected layers can be chosen.
-    """
+class BatchChoice(QWidget):
+    """Asks for images and lists them, except while it is disabled."""
 
     listed = Signal()
-    """`items` are those of the chosen folder or layers; `note` says why there are none, or what of
-    the folder is left out."""
+    """`items` are those of the chosen folder or layers; `note` says why there are none, or which
+    files are left out."""
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
@@ -65,10 +59,6 @@ class BatchSource(QWidget):
         self.output.path = output
         self._on_folder()
 
-    def choose_layers(self) -> None:
-        """Restore the selected layers."""
-        self.kind.setCurrentText(LAYERS)
-
     def list_images(self, *_: object) -> None:
         """Find the images; emits `listed`, for folders when they have been searched."""
         if not self.isEnabled():
@@ -82,17 +72,9 @@ class BatchSource(QWidget):
         elif not folder:
             self._show([])
         else:
-            # Folders on a network take their time.
-            worker = create_worker(
-                find_images, folder, self.output.path, _start_thread=False, _ignore_errors=True
-            )
-            worker.returned.connect(partial(self._on_found, self._listing))
-            worker.start()
-
-    def list_layers_again(self) -> None:
-        """List the layers again, since the selection has changed."""
-        if not self.of_files:
-            self.list_images()
+            # In a thread, since folders on a network are slow.
+            found = {"returned": partial(self._on_found, self._listing)}
+            create_worker(find_images, folder, self.output.path, _connect=found)
 
     def _on_kind(self) -> None:
         self.folder.setVisible(self.of_files)
