@@ -41,6 +41,20 @@ def test_json_and_report_have_the_whole_record_of_each_image(
     assert "not a readable PNG" in b["error"]
 
 
+def test_a_line_and_the_record_say_that_a_picture_hardly_changed(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    imageio.imwrite("a.png", picture())
+    assert run("a.png", "-o", "same.png", "--strength", "0", "--report", "r.json") == 0
+    assert "; practically unchanged)" in capsys.readouterr().out
+    assert json.loads(Path("r.json").read_text())[0]["change"] == 0
+    assert run("a.png", "-o", "new.png", "--json") == 0
+    (entry,) = json.loads(capsys.readouterr().out)
+    gaps = imageio.imread("new.png") / 255 - imageio.imread("a.png") / 255
+    assert entry["change"] == pytest.approx(np.sqrt(np.square(gaps).mean()), rel=1e-5)
+    assert entry["change"] > 0
+
+
 def test_a_report_keeps_the_record_of_what_is_skipped_and_replaces_nothing_else(
     run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -158,6 +158,25 @@ def test_constant_planes_come_back_unchanged() -> None:
     assert (result[0] > stack[0]).all()
 
 
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f4"])
+def test_change_is_the_distance_to_the_input_of_the_plane_that_changed_most(dtype: str) -> None:
+    stack = np.random.default_rng(0).random((3, 40, 40)) * 200
+    stack[1] = 0  # a flat plane stays
+    image = stack.astype(dtype)
+    result = restore(image, axes="ZYX", model=Brighter(), tile=16, intensity=(0, 200))
+    gaps = (result.image.astype(float) - image) / 200
+    assert result.change == pytest.approx(np.sqrt(np.square(gaps).mean((1, 2))).max(), rel=1e-5)
+    assert result.record["change"] == result.change
+    assert not result.practically_unchanged
+    part = restore(image, axes="ZYX", model=Brighter(), intensity=(0, 200), strength=0.02)
+    assert part.change == pytest.approx(0.002 if dtype == "f4" else 0, rel=1e-3)  # 0.4 rounds to 0
+    assert part.practically_unchanged
+    if dtype == "f4":
+        image[0, 0, 0] = np.nan
+        holed = restore(image, axes="ZYX", model=Brighter(), intensity=(0, 200))
+        assert holed.change == pytest.approx(0.1, rel=1e-3)
+
+
 def test_an_empty_tile_changes_with_its_plane() -> None:
     image = np.full((64, 64), 0.5, np.float32)
     image[40:, 40:] = picture(24, 24)[..., 0]

@@ -79,6 +79,16 @@ def test_folder_is_listed_restored_and_then_done(tab: BatchTab, qtbot: QtBot, fo
     assert not tab.button.isEnabled()
 
 
+def test_images_that_hardly_change_are_told_from_the_others(
+    tab: BatchTab, qtbot: QtBot, folder: Path
+) -> None:
+    tab._get_settings = lambda: BatchSettings(device="cpu", strength=0.0)
+    choose(tab, qtbot, folder)
+    with qtbot.waitSignal(tab.finished):
+        tab.button.click()
+    assert column(tab, 1) == ["done, practically unchanged"] * 2
+
+
 def test_cancel_stops_and_the_next_run_goes_on(tab: BatchTab, qtbot: QtBot, folder: Path) -> None:
     choose(tab, qtbot, folder)
 

@@ -93,9 +93,19 @@ def test_line_says_what_was_wrong_once(
     restore(calibrated, qtbot)
     qtbot.waitUntil(lambda: calibrated.summary.run is None)
     assert said in calibrated.summary.text()
-    assert "again" not in calibrated.summary.text()
+    assert "practically unchanged" not in calibrated.summary.text()
     assert len(looked_at) == 1
     np.testing.assert_array_equal(looked_at[0], STACK[0])
+
+
+def test_line_says_that_nothing_was_done_about_it(
+    calibrated: RestoreDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_baryir.widgets.restore.summary_line.LITTLE", 1e9)
+    calibrated.viewer.add_image(STACK[0])
+    restore(calibrated, qtbot)
+    qtbot.waitUntil(lambda: calibrated.summary.run is None)
+    assert "The result is practically unchanged." in calibrated.summary.text()
 
 
 def test_line_is_hidden_for_weights_without_calibration(dock: RestoreDock, qtbot: QtBot) -> None:

@@ -48,6 +48,10 @@ complete. In a folder, what is there is done, and is skipped the next time, unle
 changed since; --overwrite restores it again, as after a change of settings. Files of other kinds
 and results of earlier runs are left out, which is said.
 
+An image that hardly changed is called "practically unchanged": by less than half a percent of the
+value range (root mean square), which is a PSNR to the input above 46 dB. --json and the report have
+the figure of every image as "change".
+
 For --report and --sidecar the model also estimates what is wrong with each image and with its
 result, as `napari-baryir estimate` does, if it is calibrated. This takes about as long again.
 """
@@ -176,6 +180,8 @@ def _say(entry: Mapping[str, Any], news: News[Reported], voice: Voice) -> None:
         voice.note(f"{entry['file']}: {note}")
     done = file.restoration
     how = f"{done.axes}, {done.model}, {done.seconds:.1f} s"
+    if done.practically_unchanged:
+        how += "; practically unchanged"
     voice.line(f"{entry['file']} -> {entry['result']}  ({how})")
     voice.detail(entry["file"], done.settings)
 

@@ -150,7 +150,13 @@ def _labelled(
     return replace(done, image=image.copy(data=done.image))
 
 
-def result_of(plan: Plan, image: Any, tile: int | None, non_finite: int | None) -> Restoration:
+def result_of(
+    plan: Plan,
+    image: Any,
+    tile: int | None,
+    non_finite: int | None,
+    change: float | None = None,
+) -> Restoration:
     """Return the record of the run with the restored `image`."""
     options = plan.options
     return Restoration(
@@ -160,6 +166,7 @@ def result_of(plan: Plan, image: Any, tile: int | None, non_finite: int | None) 
         ensemble=options.asked.ensemble,
         remove="auto" if options.remove is None else options.remove,
         non_finite=non_finite,
+        change=change,
         **plan.provenance(tile),
     )
 
@@ -176,7 +183,7 @@ def _at_once(options: Options) -> Generator[Progress, None, Restoration]:
     for progress in steps:
         finished = progress.plane_index if isinstance(out, np.ndarray) else None
         yield progress if finished is None else replace(progress, array=out[finished])
-    return result_of(plan, out, engine.largest, sum(restorer.non_finite))
+    return result_of(plan, out, engine.largest, sum(restorer.non_finite), restorer.change)
 
 
 def _lazily(options: Options) -> Generator[Progress, None, Restoration]:

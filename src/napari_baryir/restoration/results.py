@@ -14,6 +14,9 @@ from napari_baryir.imaging.intensity import IntensityMap
 SHOWN = 512
 """Longer side of the picture that a notebook shows, at most, in pixels."""
 
+LITTLE = 0.005
+"""A change below this counts as none: half a percent of the range, a PSNR to the input of 46 dB."""
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -97,6 +100,15 @@ class Restoration(Provenance):
     """"auto" for everything; or the degradations that were to be removed, and how much of each."""
     non_finite: int | None
     """Values that were NaN or infinite, and still are; None where the result is lazy."""
+    change: float | None
+    """How far the result is from the input: the root mean square in the working range [0, 1], of
+    the plane that changed most; the PSNR is -20 log10 of it, in dB. None where nobody has looked:
+    of lazy results and previews."""
+
+    @property
+    def practically_unchanged(self) -> bool:
+        """Return whether the result is known to differ from the input by very little."""
+        return self.change is not None and self.change < LITTLE
 
     @property
     def lazy(self) -> bool:
@@ -132,4 +144,4 @@ class Restoration(Provenance):
     @property
     def record(self) -> dict[str, Any]:
         """Return all of this but the image, as plain JSON values; to keep beside the result."""
-        return self._record(self.settings, non_finite=self.non_finite)
+        return self._record(self.settings, non_finite=self.non_finite, change=self.change)

@@ -9,6 +9,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel
 
 from napari_baryir.errors import BaryIRError
+from napari_baryir.restoration.results import LITTLE
 from napari_baryir.widgets.dock.dock import open_dock
 from napari_baryir.widgets.dock.run import Run, run_queue
 from napari_baryir.widgets.dock.steps import Failed
@@ -40,6 +41,7 @@ class SummaryLine(QLabel):
         self._viewer = viewer
         self._session = session
         self.run: Run | None = None
+        self._unchanged = False
         self.setWordWrap(True)
         self.setTextFormat(Qt.TextFormat.RichText)
         self.setToolTip(
@@ -58,6 +60,8 @@ class SummaryLine(QLabel):
         if record is None or not _is_calibrated(record["settings"]["model"]):
             self.hide()
             return
+        change = record.get("change")
+        self._unchanged = change is not None and change < LITTLE
         self.setText("Looking at what was wrong…")
         self.show()
         plane = plane_in_view(self._viewer, result.image_layer, result.axes, result.box)
@@ -92,7 +96,7 @@ class SummaryLine(QLabel):
             found = outcome.maps.summary((None,) * len(outcome.maps.outer))
         self.setVisible(found is not None)
         if found is not None:
-            self.setText(_sentence(found))
+            self.setText(_sentence(found, self._unchanged))
 
     def _on_link(self, _: str) -> None:
         open_dock(self._viewer, "Degradation map")
@@ -139,8 +143,9 @@ def _job(
     )
 
 
-def _sentence(summary: PlaneSummary) -> str:
+def _sentence(summary: PlaneSummary, unchanged: bool) -> str:
+    wrong = f"What was wrong: {in_words(summary.wrong)}; severity {summary.severity:.2f} of 1."
     if summary.clean >= 0.5:
-        return f"The original looked clean ({percent(summary.clean)}). {LINK}"
-    wrong = in_words(summary.wrong)
-    return f"What was wrong: {wrong}; severity {summary.severity:.2f} of 1. {LINK}"
+        wrong = f"The original looked clean ({percent(summary.clean)})."
+    done = "The result is practically unchanged. " if unchanged else ""
+    return f"{wrong} {done}{LINK}"

@@ -47,7 +47,7 @@ class BatchSettings(Settings):
         return ", ".join([*parts, f"strength {self.strength:.2f}"])
 
 
-ItemSteps = Generator[Progress, None, Done | None]
+ItemSteps = Generator[Progress, None, Done | run.RestoredFile]
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,7 @@ class FileItem:
 
     def steps(self, settings: BatchSettings, models: Models) -> ItemSteps:
         """Restore from file to file; the result appears whole, or not at all."""
-        yield from run.iter_restore_file(self.job, models, **vars(settings))
-        return None
+        return (yield from run.iter_restore_file(self.job, models, **vars(settings)))
 
 
 @dataclass(eq=False)
@@ -147,6 +146,8 @@ class Update(Step):
     """The result of a layer."""
     problem: Problem | None = None
     """The error, if the image failed."""
+    unchanged: bool = False
+    """Whether the result is practically the image as it was."""
 
 
 def run_batch(
@@ -180,7 +181,7 @@ def _require_wanted(item: Item) -> None:
         raise InputError("it was removed before it was done")
 
 
-def _update(news: News[Done | None], items: Sequence[Item]) -> Update:
+def _update(news: News[Done | run.RestoredFile], items: Sequence[Item]) -> Update:
     item, part, text, problem = items[news.row], 1.0, "", None
     if news.error is not None:
         problem = Problem.of(news.error)
@@ -195,7 +196,10 @@ def _update(news: News[Done | None], items: Sequence[Item]) -> Update:
         text = f"{part:.0%}"
     done, rows = int(PARTS * (news.row + part)), len(items)
     progress = Progress(done, PARTS * rows, news.row, rows)
-    return Update(progress, None, news.row, news.state, text, news.result, problem)
+    result = news.result
+    unchanged = result is not None and result.restoration.practically_unchanged
+    layer = result if isinstance(result, Done) else None
+    return Update(progress, None, news.row, news.state, text, layer, problem, unchanged)
 
 
 def list_folder(folder: str, output: str) -> tuple[list[FileItem], str]:

@@ -22,11 +22,14 @@ class Row:
     state: State
     text: str = ""
     problem: Problem | None = None
+    unchanged: bool = False
 
     def __str__(self) -> str:
         if self.state is State.RUNNING:
             return f"{self.state.value} {self.text}".strip()
-        return f"failed: {self.text}" if self.state is State.FAILED else self.state.value
+        if self.state is State.FAILED:
+            return f"failed: {self.text}"
+        return f"{self.state.value}{', practically unchanged' * self.unchanged}"
 
 
 class BatchTable(QTableWidget):
@@ -60,7 +63,7 @@ class BatchTable(QTableWidget):
 
     def show_update(self, update: Update) -> None:
         """Show news of one image."""
-        row = Row(update.state, update.text, update.problem)
+        row = Row(update.state, update.text, update.problem, update.unchanged)
         if self.rows[update.row].state is not row.state:
             self.scrollToItem(self.item(update.row, IMAGE))
         self.rows[update.row] = row
