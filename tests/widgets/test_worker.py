@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Generator
@@ -12,6 +13,7 @@ import pytest
 
 from napari_baryir.errors import InputError
 from napari_baryir.restoration.results import Progress
+from napari_baryir.widgets.dock.status import describe
 from napari_baryir.widgets.dock.steps import Failed, Step
 from napari_baryir.widgets.restore.job import Done
 
@@ -95,6 +97,17 @@ def test_cancel_stops_within_one_tile_and_closes_in_the_worker(qtbot: QtBot) -> 
     assert run.outcome is None
     assert tiles.done <= 1
     assert tiles.closed_in not in (None, _here())
+
+
+def test_the_first_run_of_a_process_says_that_it_loads_torch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run: Any = SimpleNamespace(state="running", latest=None)
+    assert describe(run, 0) == "Loading the model and looking at the image…"
+    with monkeypatch.context() as patch:
+        patch.delitem(sys.modules, "torch")
+        text = describe(run, 0)
+    assert text.startswith("Loading PyTorch (the first time only), then the model")
 
 
 def test_runs_queue_and_a_waiting_one_can_be_cancelled(qtbot: QtBot) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QFontDatabase
 from qtpy.QtWidgets import (
@@ -88,7 +90,7 @@ def describe(run: Run, ahead: int) -> str:
     if run.state == "cancelling":
         return "Cancelling: stops after the part in work."
     if run.latest is None:
-        return "Loading the model and looking at the image…"
+        return loading("the model and looking at the image")
     progress, left = run.latest.progress, run.seconds_left
     if progress.planes > 1:
         plane = min(progress.done * progress.planes // progress.total + 1, progress.planes)
@@ -98,6 +100,12 @@ def describe(run: Run, ahead: int) -> str:
     else:
         return f"{run.title}…"
     return f"{said}." if left is None else f"{said}, {duration(left)} left."
+
+
+def loading(things: str) -> str:
+    """Return what a run begins with, in a sentence; the first one of a process loads PyTorch."""
+    first = "" if "torch" in sys.modules else "PyTorch (the first time only), then "
+    return f"Loading {first}{things}…"
 
 
 def duration(seconds: float) -> str:

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QGroupBox, QLabel, QPushButton, QTextBrowser, QVBoxLa
 
 from napari_baryir.training.names import YOURS
 from napari_baryir.widgets.dock.controls import side_by_side
-from napari_baryir.widgets.dock.status import duration, show_text
+from napari_baryir.widgets.dock.status import duration, loading, show_text
 from napari_baryir.widgets.finetune.history import History
 from napari_baryir.widgets.finetune.job import Trained
 from napari_baryir.widgets.finetune.plot import FinetunePlot
@@ -134,7 +134,7 @@ def progress_text(session: FinetuneSession) -> str:
     if session.paused:
         return "Paused while another run has the computer."
     if run.latest is None:
-        return "Loading the model and reading the images…"
+        return loading("the model and reading the images")
     if session.calibrating:
         progress = run.latest.progress
         return f"Calibrating the degradation map: {progress.done} of {progress.total} pictures."
