@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fake_networks import Brighter, Identity, Inverse, OutOfMemory, random_gated_network
-from napari_baryir.errors import ModelUnavailableError
+from napari_baryir.errors import InputError, ModelUnavailableError
 from napari_baryir.network import BaryIR
 from napari_baryir.restoration import Progress, Restoration, iter_restore, restore
 from napari_baryir.steps import Steps
@@ -38,6 +38,7 @@ def images(draw: st.DrawFn) -> tuple[Any, str]:
     if dtype.kind == "f":
         image = rng.normal(0, 100, shape).astype(dtype)
         image[rng.random(shape) < 0.02] = draw(st.sampled_from([np.nan, np.inf, -np.inf]))
+        image[(0,) * image.ndim] = 1  # without any finite value it would be refused
     else:
         info = np.iinfo(dtype)
         image = rng.integers(info.min, info.max, shape, dtype.newbyteorder("="), endpoint=True)
@@ -198,6 +199,15 @@ def test_invalid_pixels_are_restored_around_and_put_back() -> None:
     whole = restore(image, model=model, intensity=(0, 1))
     assert whole.non_finite == 0
     assert np.abs(result.image - whole.image)[30:, 30:].max() < 0.02
+
+
+def test_an_image_without_finite_values_is_refused() -> None:
+    image = np.full((2, 20, 20), np.nan, np.float32)
+    image[1] = np.inf
+    with pytest.raises(InputError, match="no finite values: all 800 are NaN or infinite"):
+        restore(image, axes="ZYX", model=Identity())
+    image[1, 3, 3] = 1
+    assert restore(image, axes="ZYX", model=Identity()).non_finite == 799
 
 
 def test_hot_pixels_go_and_bright_objects_stay() -> None:

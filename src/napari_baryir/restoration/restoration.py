@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from napari_baryir.errors import InputError
 from napari_baryir.imaging.checks import is_dask, is_labelled
 from napari_baryir.restoration.options import (
     Intensity,
@@ -183,7 +184,13 @@ def _at_once(options: Options) -> Generator[Progress, None, Restoration]:
     for progress in steps:
         finished = progress.plane_index if isinstance(out, np.ndarray) else None
         yield progress if finished is None else replace(progress, array=out[finished])
-    return result_of(plan, out, engine.largest, sum(restorer.non_finite), restorer.change)
+    layout, invalid = plan.layout, sum(restorer.non_finite)
+    if invalid == image.size // layout.samples * layout.colours:
+        raise InputError(
+            f"the image has no finite values: all {invalid} are NaN or infinite, and there is "
+            "nothing to restore; look at how it was made or saved"
+        )
+    return result_of(plan, out, engine.largest, invalid, restorer.change)
 
 
 def _lazily(options: Options) -> Generator[Progress, None, Restoration]:
