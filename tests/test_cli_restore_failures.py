@@ -25,7 +25,7 @@ def test_a_model_that_is_not_there_is_told_even_where_all_is_done(
     assert run("in", "-o", "out") == 0
     assert "in/a.png: out/a.png is there" in capsys.readouterr().out
     assert main(["restore", "in", "-o", "out", "--model", "photo-compct"]) == 2
-    assert "did you mean 'photo-compact'?" in capsys.readouterr().err
+    assert "did you mean photo-compact?" in capsys.readouterr().err
 
 
 def test_one_bad_file_is_reported_in_a_line_and_the_rest_goes_on(
@@ -35,10 +35,11 @@ def test_one_bad_file_is_reported_in_a_line_and_the_rest_goes_on(
         imageio.imwrite(made(f"in/{name}.png"), picture())
     Path("in/cut.png").write_bytes(Path("in/a.png").read_bytes()[:200])
     Path("in/empty.tif").touch()
-    Path("in/word.jpg").write_text("hello")
+    Path("in/word.tif").write_text("hello")
     assert run("in", "missing.png", "-o", "out") == 1
     captured = capsys.readouterr()
-    bad = ["in/cut.png", "in/empty.tif", "in/word.jpg", "missing.png"]
+    bad = ["in/cut.png", "in/empty.tif", "in/word.tif", "missing.png"]
+    assert "in/word.tif: not a TIFF file (it begins with b'hello')" in captured.err
     lines = captured.err.splitlines()
     assert len(lines) == len(bad)
     for name, line in zip(bad, lines, strict=True):
@@ -82,6 +83,7 @@ def test_ctrl_c_leaves_finished_files_and_no_half_ones(
         (["in/a.png", "-o", "out.gif"], ".gif files cannot be written"),
         (["empty", "-o", "out"], "no images in empty"),
         (["in/*.jpg", "-o", "out"], "no file matches"),
+        (["in/c.png", "in/d.png", "-o", "out"], "in/c.png, in/d.png: there is no such file"),
     ],
 )
 def test_what_cannot_be_planned_is_refused_before_any_work(
@@ -96,6 +98,22 @@ def test_what_cannot_be_planned_is_refused_before_any_work(
     assert message in text
     assert text.count("\n") == 1
     assert files_below(Path()) == before
+
+
+def test_an_unknown_degradation_is_refused_before_torch_is_imported(tmp_path: Path) -> None:
+    imageio.imwrite(tmp_path / "a.png", picture())
+    code = (
+        "import sys; from napari_baryir.cli import main\n"
+        "assert main(['restore', 'a.png', '-o', 'out', '--remove', 'nois']) == 2\n"
+        "assert main(['restore', 'b.png', '-o', 'out']) == 2\n"
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "does not know nois; did you mean noise? it can remove" in done.stderr
+    assert "b.png: there is no such file" in done.stderr
 
 
 def test_a_model_that_is_not_there_stops_at_once(

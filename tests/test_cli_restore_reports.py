@@ -20,10 +20,11 @@ def test_quiet_says_nothing_but_errors(run: Run, capfd: pytest.CaptureFixture[st
     made("in/notes.txt").write_text("no image")
     assert run("in", "-o", "out", "--quiet") == 0
     assert capfd.readouterr() == ("", "")
-    assert run("missing.png", "-o", "out", "-q") == 1
+    made("in/b.png").write_bytes(b"no image")
+    assert run("in", "-o", "out", "-q") == 1
     out, err = capfd.readouterr()
     assert out == ""
-    assert err.startswith("failed: missing.png")
+    assert err.startswith("failed: in/b.png")
 
 
 def test_json_and_report_have_the_whole_record_of_each_image(

@@ -51,7 +51,7 @@ def test_missing_shipped_file_says_what_to_do(
 
 
 def test_unknown_name_lists_the_known_and_the_nearest() -> None:
-    with pytest.raises(ModelUnavailableError, match=r"did you mean 'photo-compact'.*microscopy"):
+    with pytest.raises(ModelUnavailableError, match=r"did you mean photo-compact.*microscopy"):
         load_model("foto-compact")
 
 

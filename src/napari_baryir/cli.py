@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import difflib
 import importlib
 import logging
 import os
@@ -12,13 +11,13 @@ import platform
 import sys
 import time
 import traceback
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from functools import partial
 from types import ModuleType
 from typing import Any
 
 from napari_baryir import __version__
-from napari_baryir.errors import BaryIRError, InputError
+from napari_baryir.errors import BaryIRError, InputError, did_you_mean
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "restore": ("restore", "restore images: files, folders, patterns"),
@@ -66,7 +65,7 @@ FAILED, STOPPED, UNHEARD = 2, 130, 141
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command, whose words are `argv`, or those of the process; return the exit code.
 
-    0 done, 1 done in part, 2 an error, 130 Ctrl-C, 141 a pipe without a reader.
+    0 done, 1 some or all images failed, 2 an error, 130 Ctrl-C, 141 a pipe without a reader.
     """
     _prepare_streams()
     try:
@@ -191,13 +190,13 @@ def _parse(words: Sequence[str]) -> tuple[argparse.Namespace, str | None]:
     name = words[0] if words and words[0] in COMMANDS else None
     parser = _parsers(*filter(None, [name]))
     if name is None and words and not words[0].startswith("-"):
-        hint = _nearest(words[0], COMMANDS) or f"there are {', '.join(COMMANDS)}"
+        hint = did_you_mean(words[0], COMMANDS) or f"there are {', '.join(COMMANDS)}"
         parser.error(f"there is no command {words[0]}; {hint}")
     args, unknown = parser.parse_known_args(words)
     if unknown:
         used = args.parser if name else parser
         options = [word for word in used._option_string_actions if word.startswith("--")]
-        hint = _nearest(unknown[0].partition("=")[0], options)
+        hint = did_you_mean(unknown[0].partition("=")[0], options)
         used.error("; ".join(filter(None, [f"unknown: {' '.join(unknown)}", hint])))
     return args, name
 
@@ -230,12 +229,6 @@ def _add_common(group: argparse._ArgumentGroup) -> None:
     """Add what `_common_options` takes out, so that help shows it."""
     for words, text in COMMON.items():
         group.add_argument(*words, action="store_true", default=argparse.SUPPRESS, help=text)
-
-
-def _nearest(word: str, known: Collection[str]) -> str:
-    """Return a question that names the known word that is most like another, if one is."""
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean {close[0]}?" if close else ""
 
 
 def _module(command: str) -> ModuleType:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -45,3 +47,11 @@ def in_words(error: ValidationError) -> str:
     found = [(".".join(map(str, each["loc"])), each["msg"]) for each in error.errors()]
     reasons = [(field, reason.removeprefix("Value error, ")) for field, reason in found]
     return "; ".join(f"{field}: {reason}" if field else reason for field, reason in reasons)
+
+
+def did_you_mean(word: str, known: Collection[str]) -> str:
+    """Return a question that names the known word that is most like another, or empty text."""
+    close = difflib.get_close_matches(word, known, n=1)
+    if len(word) > 2:
+        close += [each for each in known if each.startswith(word)]
+    return f"did you mean {close[0]}?" if close else ""

@@ -13,6 +13,15 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 
+def page_address(page: str) -> str:
+    """Return the address of a page of the documentation, such as "export.md", for a browser."""
+    from importlib.metadata import metadata
+
+    listed = metadata("napari-baryir").get_all("Project-URL") or []
+    site = next(each.split(", ")[1] for each in listed if each.startswith("Documentation"))
+    return f"{str(site).rstrip('/')}/{page.removesuffix('.md')}/"
+
+
 def check_libraries(error: Exception) -> None:
     """Refuse to blame a file for an error that libraries of the wrong version explain.
 

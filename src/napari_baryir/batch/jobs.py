@@ -98,6 +98,9 @@ def plan_jobs(
     if not found:
         why = "; ".join((f"no images in {', '.join(inputs)}", *search.notes))
         raise InputError(f"{why}; files that end in {known_suffixes()} are looked for")
+    if not any(split_scene(source)[0].exists() for source, _ in found.values()):
+        missing = ", ".join(str(source) for source, _ in found.values())
+        raise InputError(f"{missing}: there is no such file or folder")
     if to_file and len(found) > 1:
         raise InputError(
             f"-o {out} names one file but there are {len(found)} images; give a folder instead"

@@ -167,7 +167,7 @@ def _write_tables(tables: Sequence[Path], entries: Sequence[TableEntry], voice: 
 
     for table in tables:
         (write_csv if table.suffix.lower() == ".csv" else write_json)(table, entries)
-        voice.line(f"table: {table}")
+        voice.line(f"table ({table.suffix[1:].upper()}): {table}")
 
 
 def _estimate(

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from napari_baryir.commands.console import as_size, echo
 from napari_baryir.errors import InputError
+from napari_baryir.version import page_address
 
 SUFFIXES = {"onnx": ".onnx", "bioimageio": ".zip"}
 
-HELP = """\
+HELP = f"""\
 Write a model as an ONNX file, or as a package of the BioImage Model Zoo. Needs the extra `export`:
 pip install 'napari-baryir[export]'.
 
@@ -20,7 +21,7 @@ examples:
 
 The ONNX file takes and gives pictures (batch, channels, height, width) of any size from 16 pixels,
 float32, 0 for black and 1 for white. It is tried beside PyTorch before it is kept, and a package
-also by bioimageio.core. docs/export.md says more.
+also by bioimageio.core. {page_address("export.md")} says more.
 """
 
 

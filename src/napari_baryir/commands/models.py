@@ -29,7 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the table, and the cards on request."""
     from napari_baryir.errors import ModelUnavailableError
+    from napari_baryir.version import page_address
     from napari_baryir.weights.registry import (
+        HOW_TO_GET,
         NOT_HERE_YET,
         PUBLISHED,
         available_models,
@@ -46,11 +48,14 @@ def run(args: argparse.Namespace) -> int:
     voice.document([_entry(card) for card in cards])
     header = ("name", "title", "images", "licence", "size", "where")
     rows = [_row(card) for card in cards]
+    missing: dict[str, str] = {}
     if not args.names:
         known = {card.name for card in cards}
         missing = {name: title for name, title in PUBLISHED.items() if name not in known}
         rows += [(name, title, "photo", "-", "-", NOT_HERE_YET) for name, title in missing.items()]
     voice.line(as_table(header, rows))
+    if missing:
+        voice.line(f"\nHow to get those that are {NOT_HERE_YET}: {page_address(HOW_TO_GET)}")
     for card in cards:
         if args.verbose:
             voice.line(f"\n{_text(card)}")

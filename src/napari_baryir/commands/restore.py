@@ -25,7 +25,7 @@ from napari_baryir.commands.report import (
 from napari_baryir.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from napari_baryir.batch.jobs import Job
     from napari_baryir.batch.run import News
@@ -126,6 +126,7 @@ def run(args: argparse.Namespace) -> int:
     jobs = found.jobs
     report = Report(args.report, jobs, sidecar=args.sidecar)
     models = Models(args.model, args.device)
+    _check_removable(args.remove, args.model)
     if not args.overwrite:
         _refuse_existing(jobs, Path(args.output))
     for note in found.notes:
@@ -148,6 +149,18 @@ def run(args: argparse.Namespace) -> int:
         report.write()
     voice.line(_summary(entries))
     return int(any(entry["state"] == FAILED for entry in entries))
+
+
+def _check_removable(remove: str | Iterable[str], model: str) -> None:
+    """Refuse degradations that no model in question knows, before torch is imported."""
+    if isinstance(remove, str):
+        return
+    from napari_baryir.weights.registry import REGISTRY, removable_by, require_removable
+
+    names = REGISTRY if model == "auto" else [model]
+    known = list(dict.fromkeys(each for name in names for each in removable_by(name)))
+    if known:
+        require_removable(remove, known, model)
 
 
 def _refuse_existing(jobs: Sequence[Job], output: Path) -> None:

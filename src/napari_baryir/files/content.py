@@ -58,8 +58,16 @@ def content_title(path: Path) -> str | None:
 
 
 def require_content(path: Path, name: str) -> None:
-    """Raise `InputError` if a file is of another known kind than `name`, a key of `FORMATS`."""
+    """Raise `InputError` if a file is of another known kind than `name`, a key of `FORMATS`.
+
+    A TIFF must have its own signature, which is short and without exceptions.
+    """
     named, found = FORMATS[name].title, content_title(path)
+    if found is None and name == "tiff":
+        with path.open("rb") as file:
+            raise InputError(
+                f"{path}: not a TIFF file (it begins with {file.read(12)!r}); give the image itself"
+            )
     if found in (None, ALSO.get(name, named), named):
         return
     suffix = next((each.suffixes[0] for each in FORMATS.values() if each.title == found), None)

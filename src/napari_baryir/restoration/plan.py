@@ -17,6 +17,7 @@ from napari_baryir.restoration.engine import TileEngine
 from napari_baryir.restoration.options import Options
 from napari_baryir.restoration.portable_model import PortableModel, find_model
 from napari_baryir.version import __version__
+from napari_baryir.weights.registry import require_removable
 
 OVERLAP = 128
 """Pixels, at most half of a tile, and three eighths of one below 256. On one noisy photograph,
@@ -112,11 +113,7 @@ def _removed_amounts(
             f"model '{name}' removes all that it finds and cannot leave any of it; "
             "use remove='auto', or another model"
         )
-    unknown = [each for each in remove if each not in known]
-    if unknown:
-        raise InputError(
-            f"model '{name}' does not know {', '.join(unknown)}; it can remove {', '.join(known)}"
-        )
+    require_removable(remove, known, name)
     return tuple(remove.get(each, 0.0) for each in known)
 
 

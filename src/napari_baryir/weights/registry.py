@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from napari_baryir.domains import CLEAN
-from napari_baryir.errors import BaryIRError, ModelUnavailableError, WeightsError
+from napari_baryir.errors import (
+    BaryIRError,
+    InputError,
+    ModelUnavailableError,
+    WeightsError,
+    did_you_mean,
+)
+from napari_baryir.version import page_address
 from napari_baryir.weights.cache import model_folder
 from napari_baryir.weights.header import AUTO, Header, read_header
 
@@ -97,10 +104,9 @@ PUBLISHED = {
     "published-5d": "The authors' own: noise, rain, haze, blur, low light",
 }
 """Names that the authors' checkpoints are to be imported by, and their titles."""
-NOT_HERE_YET = (
-    "not here yet: get it from https://github.com/xl-tang3/BaryIR (Pretrained Weights), then "
-    "napari-baryir import-weights; docs/published-weights.md"
-)
+NOT_HERE_YET = "not here yet"
+HOW_TO_GET = "published-weights.md"
+"""The page of the documentation that says how to get and import them."""
 
 
 def available_models() -> list[ModelCard]:
@@ -178,14 +184,24 @@ def removable_by(name_or_path: str | os.PathLike[str]) -> tuple[str, ...]:
     return tuple(name for name in header.domains if name != CLEAN) if steers else ()
 
 
+def require_removable(names: Iterable[str], known: Sequence[str], model: str) -> None:
+    """Raise `InputError` if a model cannot remove one of the named degradations."""
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        hint = did_you_mean(unknown[0], known)
+        raise InputError(
+            f"model '{model}' does not know {', '.join(unknown)}; {hint}{' ' * bool(hint)}"
+            f"it can remove {', '.join(known)}"
+        )
+
+
 def no_such_model(name: str) -> str:
     """Describe a name that no model has: the message lists the names there are, and the nearest."""
     if name in PUBLISHED:
-        return f"'{name}' is {NOT_HERE_YET}"
+        return f"'{name}' is {NOT_HERE_YET}; {page_address(HOW_TO_GET)} says how to get it"
     names = [card.name for card in available_models()]
-    close = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean '{close[0]}'? " if close else ""
-    return f"there is no model '{name}'; {hint}known names are {', '.join(names)}"
+    hint = did_you_mean(name, names)
+    return f"there is no model '{name}'; {hint}{' ' * bool(hint)}known names are {', '.join(names)}"
 
 
 def choose_model(rgb: bool) -> str:

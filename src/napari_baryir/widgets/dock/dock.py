@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from importlib.metadata import metadata
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, Qt, QTimer, QUrl
@@ -23,6 +22,7 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_baryir.errors import BaryIRError
+from napari_baryir.version import page_address
 from napari_baryir.widgets.dock.controls import lay_out
 from napari_baryir.widgets.dock.problem import Problem, notify
 from napari_baryir.widgets.dock.settings import PLUGIN, cache_folder, defaults
@@ -115,7 +115,7 @@ class RunDock(QWidget):
             outer.addWidget(self.help, alignment=Qt.AlignmentFlag.AlignRight)
 
     def _open_page(self) -> None:
-        QDesktopServices.openUrl(QUrl(f"{documentation()}{self.page.removesuffix('.md')}/"))
+        QDesktopServices.openUrl(QUrl(page_address(self.page)))
 
     def _begin(self) -> None:
         """Follow the controls and the session from now on."""
@@ -219,13 +219,6 @@ class Column(QScrollArea):
         widest = max(each.minimumSizeHint().width() for each in (inner, self._hidden))
         margins = 2 * inner.layout().contentsMargins().left()
         self.setMinimumWidth(widest + margins + self.verticalScrollBar().sizeHint().width())
-
-
-def documentation() -> str:
-    """Return the address of the documentation, with a slash, from the package's metadata."""
-    listed = metadata(PLUGIN).get_all("Project-URL") or []
-    address = next(each.split(", ")[1] for each in listed if each.startswith("Documentation"))
-    return f"{str(address).rstrip('/')}/"
 
 
 def open_dock(viewer: Any, name: str) -> Any:
