@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -12,7 +13,8 @@ import pytest
 
 from napari_baryir import atomic
 from napari_baryir.atomic import written_aside
-from napari_baryir.files import read_image, write_image
+from napari_baryir.files import open_output, read_image, write_image
+from napari_baryir.files.image_file import ImageFile
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".zarr"])
@@ -48,3 +50,15 @@ def test_the_part_of_a_killed_process_is_deleted_and_that_of_a_living_one_is_not
         aside.touch()
     assert {path.name for path in tmp_path.iterdir()} == {"b.png", living.name, elsewhere.name}
     assert left.name.startswith(atomic._prefix())
+
+
+def test_folders_that_stay_empty_go_again_unless_they_were_there(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    for place in ("new/deep/a.png", "mine/b.png"):
+        with pytest.raises(ValueError, match="late"), written_aside(tmp_path / place):
+            raise ValueError("too late")
+    assert list(tmp_path.rglob("*")) == [tmp_path / "mine"]
+    image = ImageFile(Path(), "", np.zeros((20, 20), np.uint8), "YX")
+    with open_output(tmp_path / "out/a.png", image), contextlib.suppress(OSError):
+        (tmp_path / "out").rmdir()  # as another process that fails would
+    assert (tmp_path / "out/a.png").is_file()

@@ -22,8 +22,10 @@ def written_aside(path: Path) -> Iterator[Path]:
 
     Whatever happens inside the block, an error or Ctrl-C, nothing is left behind and what was
     under `path` before stays as it was. A process that is killed leaves its part, which the next
-    one that writes into the folder deletes.
+    one that writes into the folder deletes. Folders are made for `path`, and go again if they stay
+    empty.
     """
+    made = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path.parent)
     # The name is short, for that of `path` may be as long as the file system allows.
@@ -33,6 +35,9 @@ def written_aside(path: Path) -> Iterator[Path]:
         _put_in_place(aside, path)
     finally:
         remove(aside)
+        with contextlib.suppress(OSError):
+            for folder in made:
+                folder.rmdir()  # only if it is empty
 
 
 def beside(aside: Path, purpose: str) -> Path:

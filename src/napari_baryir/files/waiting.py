@@ -24,6 +24,7 @@ def waiting_pixels(
     """Give zeros to fill before they are encoded to `aside`: in memory, or beside it if large."""
     nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     if nbytes <= IN_MEMORY:
+        aside.touch()  # its folder is in use: another process must not take it for an empty one
         yield np.zeros(shape, dtype)
         return
     scratch = beside(aside, "pixels")
