@@ -104,6 +104,7 @@ def test_endless_brackets_are_no_image_no_recipe_and_no_report(
         load_recipe("r.toml")
     with pytest.raises(InputError, match="steps"):
         load_recipe("smoke", [f"steps={DEEP}"])
+    write_image("x.png", IMAGE[:20, :20].astype(np.uint8), axes="YX")
     assert main(["restore", "x.png", "-o", "y.png", "--report", "zarr.json"]) == 2
     assert "is no report" in capsys.readouterr().err
 

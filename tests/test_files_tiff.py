@@ -282,7 +282,6 @@ def test_an_interrupted_write_leaves_what_was_there(
         source = image if target is other else _without_path(image)
         with pytest.raises(error):
             _write_half(target, source, error)
-    other.parent.rmdir()  # fails unless empty
     assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before
     loaded = np.asarray(read_image(out).data)
     assert np.abs(loaded.astype(int) - data).max() <= (40 if suffix == "jpg" else 0)
