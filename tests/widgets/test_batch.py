@@ -133,12 +133,12 @@ def test_failed_image_says_why_and_details_are_behind_a_button(
     with qtbot.waitSignal(tab.finished):
         tab.button.click()
     why, other = column(tab, 1)
-    assert why.startswith("failed: not a readable TIFF")
+    assert why.startswith("failed: not a TIFF file")
     assert other == "done"
     tab.table.setCurrentCell(0, 0)
     tab.details_button.click()
     assert not tab.details.isHidden()
-    assert "a.tif: not a readable TIFF" in tab.details.toPlainText()
+    assert "a.tif: not a TIFF file" in tab.details.toPlainText()
     tab.table.setCurrentCell(1, 0)
     assert tab.details.toPlainText() == str(folder.parent / "images-restored" / "b.tif")
     tab.details_button.click()
