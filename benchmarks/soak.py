@@ -108,6 +108,10 @@ class Docks:
         self.viewer = napari.Viewer(show=True)
         self.viewer.add_image(image(0), name="picture")
 
+    def opening(self, name: str) -> Callable[[int], None]:
+        """Return what opens and closes a dock."""
+        return lambda _: self.open_and_close(name)
+
     def open_and_close(self, name: str) -> None:
         """Open a dock, and close it as its cross does."""
         import weakref
@@ -195,7 +199,7 @@ def main() -> int:
             docks = Docks()
             for name in DOCKS:
                 watch = Watch(f"open {name}", args.openings)
-                flat.append(watch.repeat(lambda _, name=name: docks.open_and_close(name)))  # type: ignore[misc]
+                flat.append(watch.repeat(docks.opening(name)))
             flat.append(docks.restore_with_dock(args.dock_restores))
             docks.close()
     return int(not all(flat))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -74,20 +75,14 @@ def test_the_spectrum_adds_nothing_to_weights_files() -> None:
         assert not any(buffer.is_meta for buffer in LogSpectrum(1).buffers())
 
 
-class _Program:
-    """What torch.onnx makes, without the making."""
-
-    class model:
-        metadata_props: dict[str, str] = {}  # noqa: RUF012
-
-    def save(self, path: Path) -> None:
-        path.write_bytes(b"an ONNX file")
-
-
 def test_a_file_that_differs_is_not_kept(
     network: BaryIR, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(onnx_file, "_converted", lambda whole: _Program())
+    made = SimpleNamespace(  # as torch.onnx makes it
+        model=SimpleNamespace(metadata_props={}),
+        save=lambda path: path.write_bytes(b"an ONNX file"),
+    )
+    monkeypatch.setattr(onnx_file, "_converted", lambda whole: made)
     monkeypatch.setattr(onnx_file, "largest_difference", lambda whole, path: float("nan"))
     with pytest.raises(onnx_file.ExportError, match="differs"):
         onnx_file.export_onnx(network, tmp_path / "model.onnx", 3)

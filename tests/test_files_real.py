@@ -76,14 +76,16 @@ def test_an_lsm_is_restored_with_its_axes_and_steps(tmp_path: Path, model: Path)
 
 
 def said_by_nd2(path: Path) -> Said:
-    nd2 = pytest.importorskip("nd2")
+    import nd2
+
     with nd2.ND2File(path) as file:
         steps = dict(zip("XYZ", file.voxel_size(), strict=True))
         return [(dict(file.sizes), steps, file.asarray())]
 
 
 def said_by_liffile(path: Path) -> Said:
-    liffile = pytest.importorskip("liffile")
+    import liffile
+
     with liffile.LifFile(path) as file:
         return [
             (
@@ -100,7 +102,8 @@ def said_by_liffile(path: Path) -> Said:
 
 
 def said_by_zeiss(path: Path) -> Said:
-    czi = pytest.importorskip("pylibCZIrw.czi")
+    from pylibCZIrw import czi
+
     with czi.open_czi(str(path)) as file:
         box, scenes = file.total_bounding_box, file.scenes_bounding_rectangle
         distances = file.metadata["ImageDocument"]["Metadata"]["Scaling"]["Items"]["Distance"]

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 import restormer_oracle as oracle
 from napari_baryir.errors import InputError
 from napari_baryir.network import BaryIR, RestormerConfig
-from napari_baryir.network.layers import LayerNorm2d
+from napari_baryir.network.layers import LayerNorm2d, on_device
 from napari_baryir.network.transformer import ChannelAttention, TransformerBlock
 from napari_baryir.network.variants import VARIANTS
-from napari_baryir.weights.files import empty_model, fill_model, on_device, shapes
+from napari_baryir.weights.files import empty_model, fill_model, shapes
 from napari_baryir.weights.published import UNUSED, published_names, read_config
 
 LATENT_TOLERANCE = 1e-4
@@ -44,7 +44,7 @@ def published(shared: Path) -> BaryIR:
     model = empty_model(read_config(found))
     tensors = {ours: ruled_weights(theirs, found[theirs]) for theirs, ours in names.items()}
     fill_model(model, tensors, where="the rule")
-    return on_device(model, "cpu")
+    return on_device(model, "cpu").eval()
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from napari_baryir.errors import DataError
 from napari_baryir.network import BaryIR
 from napari_baryir.network.config import GatedConfig
+from napari_baryir.network.layers import on_device
 from napari_baryir.training.bank import seed_bank
 from napari_baryir.training.game import Potentials
 from napari_baryir.training.losses import Congruence
@@ -111,8 +112,7 @@ def state_around(
     inverse = 1 / torch.tensor(counts, dtype=torch.float32)
     weights = inverse / inverse.sum()
     potentials = Potentials(channels, weights, congruent=congruence == "exact").to(device)
-    # Torch's annotations leave out the documented argument memory_format.
-    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = on_device(model, device)
     return TrainingState(
         model=model,
         averaged=copy.deepcopy(model).requires_grad_(False),

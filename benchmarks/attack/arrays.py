@@ -26,7 +26,7 @@ CONTENTS = ["random", "random", "constant", "extremes", "odd", "no number", "bit
 HOSTILE = ["?", "c8", "c16", "g", "O", "M8[s]", "m8[s]", "U3", "S2", "V4", "u1,u1"]
 
 
-class _Sub(np.ndarray):  # type: ignore[type-arg]
+class _Sub(np.ndarray[Any, np.dtype[Any]]):
     """A subclass, as libraries of units and labels have."""
 
 

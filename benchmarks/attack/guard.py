@@ -11,6 +11,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -55,6 +56,12 @@ def _time_is_over(signal_number: int, frame: FrameType | None) -> None:
     raise Hangs(f"after {SECONDS:.0f} s")
 
 
+@cache
+def _hook() -> None:
+    """Listen to what the interpreter does, for good: such hooks cannot be taken away."""
+    sys.addaudithook(_audit)
+
+
 @contextlib.contextmanager
 def watched(seconds: float = SECONDS) -> Iterator[None]:
     """Watch a block: it ends in time, takes little memory, and runs and fetches nothing.
@@ -68,9 +75,7 @@ def watched(seconds: float = SECONDS) -> Iterator[None]:
     if _armed:  # one watch is enough, and a forked process has to leave that of its parent alone
         yield
         return
-    if not getattr(sys, "_baryir_audited", False):
-        sys.addaudithook(_audit)  # for good: hooks cannot be taken away
-        sys._baryir_audited = True  # type: ignore[attr-defined]
+    _hook()
     _events.clear()
     seconds *= max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
     before = signal.signal(signal.SIGALRM, _time_is_over)

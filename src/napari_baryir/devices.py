@@ -8,8 +8,10 @@ from typing import Any, Literal, cast, get_args
 import psutil
 import torch
 
-from napari_baryir import forks  # noqa: F401  torch in forked processes
 from napari_baryir.errors import DeviceError, InputError
+from napari_baryir.forks import prepare_for_forks
+
+prepare_for_forks()
 
 Precision = Literal["float32", "bfloat16", "float16"]
 

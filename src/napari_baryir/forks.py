@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cache
 from typing import Any
 
 import torch
@@ -22,5 +23,8 @@ def _begin_anew() -> None:
         threaded.pools.clear()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)
+@cache
+def prepare_for_forks() -> None:
+    """From now on, processes that are forked from this one begin anew; nothing on Windows."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_begin_anew)

@@ -48,7 +48,7 @@ def add_low_rank(model: nn.Module, rank: int) -> list[str]:
         parametrize.register_parametrization(
             layer, "weight", LowRank(layer.weight, max(1, min(rank, most // 2)))
         )
-        layer.parametrizations["weight"].original.requires_grad_(False)  # type: ignore[index, union-attr]
+        layer.get_parameter("parametrizations.weight.original").requires_grad_(False)
     return [name for name, _ in adapted]
 
 

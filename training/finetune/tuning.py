@@ -16,6 +16,7 @@ from torch import Tensor
 from napari_baryir.domains import CLEAN
 from napari_baryir.errors import DataError, InputError
 from napari_baryir.network import BaryIR
+from napari_baryir.network.layers import on_device
 from napari_baryir.steps import finish
 from napari_baryir.training.checkpoint import changed_keys, load_checkpoint, save_checkpoint
 from napari_baryir.training.data.made_pairs import plane_of
@@ -101,7 +102,7 @@ class TuningRun:
         if model is None:
             tried, prototypes = self.state.averaged, self.state.prototypes
         else:
-            tried = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            tried = on_device(model, self.device)
             assert tried.prototypes is not None
             prototypes = tried.prototypes
         rows = prototypes[self.plan.rows]

@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     parser: argparse.ArgumentParser = args.whole_parser()
     for action in _arguments(parser):
         if action.dest in FILES:
-            action.complete = shtab.FILE  # type: ignore[attr-defined]
+            vars(action)["complete"] = shtab.FILE  # an attribute of shtab's
     echo(shtab.complete(parser, shell=args.shell))
     return 0
 

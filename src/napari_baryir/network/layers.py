@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar, cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+N = TypeVar("N", bound=nn.Module)
 
 CELL = 8
 """Pixels a side of the cells of the latent grid, H/8 x W/8."""
@@ -81,3 +86,10 @@ def start_at_zero(layer: nn.Module) -> None:
     """Make a layer answer 0 at first, so that adding its output changes nothing at the start."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
+
+
+def on_device(model: N, device: str | torch.device) -> N:
+    """Put a network on a device, its weights channels-last; returns the same network."""
+    # Torch's annotations leave out the documented argument memory_format.
+    move = cast("Callable[..., N]", model.to)
+    return move(device, memory_format=torch.channels_last)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from napari_baryir.devices import SMALLEST_TILE, Precision, is_out_of_memory, release_memory
 from napari_baryir.errors import DeviceError
 from napari_baryir.imaging.tiles import TileGrid
+from napari_baryir.network.layers import on_device
 from napari_baryir.network.scene import at_place
 
 logger = logging.getLogger(__name__)
@@ -247,9 +248,7 @@ def _ready(model: nn.Module, device: torch.device) -> nn.Module:
     tensors = [*model.parameters(), *model.buffers()]
     if not model.training and all(_same_device(t.device, device) for t in tensors):
         return model
-    # Torch's annotations leave out the documented argument memory_format.
-    move = cast("Callable[..., nn.Module]", copy.deepcopy(model).to)
-    return move(device, memory_format=torch.channels_last).eval()
+    return on_device(copy.deepcopy(model), device).eval()
 
 
 def _size(x: Tensor) -> tuple[int, int]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,6 +16,7 @@ from torch import Tensor
 from napari_baryir.atomic import written_aside
 from napari_baryir.errors import BaryIRError, WeightsError
 from napari_baryir.network import BaryIR, GatedConfig, RestormerConfig, parse_config
+from napari_baryir.network.layers import on_device
 from napari_baryir.weights.header import (
     FORMAT,
     HEADER_KEY,
@@ -115,14 +116,7 @@ def load_weights(path: str | os.PathLike[str], *, device: str | torch.device = "
     except (SafetensorError, OSError) as error:
         raise damaged(path, error) from None
     model.weights_hash = weights_hash(path)
-    return on_device(model, device)
-
-
-def on_device(model: BaryIR, device: str | torch.device) -> BaryIR:
-    """Put a network on a device, channels-last and in evaluation mode."""
-    # Torch's annotations leave out the documented argument memory_format.
-    move = cast("Callable[..., BaryIR]", model.to)
-    return move(device, memory_format=torch.channels_last).eval()
+    return on_device(model, device).eval()
 
 
 def check_tensors(
@@ -179,7 +173,8 @@ def _read(file: Any, where: str) -> BaryIR:
         raise WeightsError(f"the header of {where} cannot be read: {error}") from None
     model = empty_model(config, domains=header.domains)
     model.calibration, model.provenance = dict(header.calibration), dict(header.provenance)
-    slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    names = file.keys()  # of a file, which is no mapping
+    slices = {name: file.get_slice(name) for name in names}
     odd = [f"{n}: {s.get_dtype()}" for n, s in slices.items() if s.get_dtype() not in _FLOAT_TYPES]
     if odd:
         raise WeightsError(f"{where} has tensors that are not floating point: {_listed(odd)}")

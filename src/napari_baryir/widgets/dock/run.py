@@ -160,8 +160,8 @@ class Run(QObject):
                 if self._bar is None:
                     total = self.latest.progress.total
                     bar = _Bar(total=total, desc=self.title, cancel_callback=self.cancel)
-                    if self.over:  # ended while the bar was made
-                        bar.close()  # type: ignore[unreachable]
+                    if self.state in OVER:  # since the bar was made
+                        bar.close()
                         break
                     self._bar = bar
                 more = self.latest.progress.done - self._bar.n
