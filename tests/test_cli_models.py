@@ -41,8 +41,9 @@ def test_published_models_are_listed_until_they_are_imported(
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
     assert lines["published-3d"].endswith("not here yet")
     assert "published-weights/" in lines["How"]
-    assert str(own_model_folder) in lines.pop("published-5d")
-    assert max(map(len, lines.values())) < 160
+    assert str(own_model_folder) in lines["published-5d"]
+    # The table is as wide as the user's own folder; what we ship and name fits a wide terminal.
+    assert max(len(lines[name]) for name in ("photo-compact", "published-3d", "How")) < 160
     with pytest.raises(ModelUnavailableError, match=r"published-3d.*published-weights"):
         load_model("published-3d")
 
