@@ -223,6 +223,21 @@ def test_a_lazy_array_is_sampled_from_few_chunks_always_the_same() -> None:
     assert len(first) <= SAMPLE_CHUNKS
 
 
+@pytest.mark.parametrize(("dtype", "rgb"), [("u1", False), ("u2", True), ("f4", True)])
+def test_a_lazy_array_is_computed_once_for_its_map(dtype: str, rgb: bool) -> None:
+    """None of these uses its nominal range, so that range and percentiles are both looked at."""
+    values = rng.uniform(1, 9, (8, 8, 3)).astype(dtype)
+    blocks = []
+
+    def block(part: Any) -> Any:
+        blocks.append(part)
+        return part
+
+    lazy = da.from_array(values, chunks=(4, 4, 3)).map_blocks(block, dtype=dtype, meta=values)
+    assert choose_intensity(lazy, rgb=rgb).kind == "percentile"
+    assert len(blocks) == 4
+
+
 def test_a_lazy_array_gets_about_the_map_of_its_values() -> None:
     values = rng.normal(1000, 50, (20, 64, 64)).astype(np.uint16)
     lazy = choose_intensity(da.from_array(values, chunks=(1, 32, 32)), rgb=False)

@@ -165,14 +165,18 @@ def choose_intensity(array: Any, *, rgb: bool, mode: IntensityMode = "auto") -> 
         raise InputError(f"dtype {dtype} has no intensities; convert the image to numbers first")
     if 0 in array.shape:
         raise InputError(f"the image is empty (shape {tuple(array.shape)})")
+    full = mode == "full" or (mode == "auto" and rgb)
+    if full and dtype.itemsize == 1:  # whatever the values are
+        return _whole_range(dtype)
+    used = _percentiles(array)
+    if mode == "auto" and dtype.itemsize == 1 and not _is_dim(used, _whole_range(dtype)):
+        return _whole_range(dtype)
+    nominal = _nominal_range(array, used, 0.0 if mode == "full" else FILLED) if full else None
+    if nominal is not None:
+        return IntensityMap(*nominal, kind="full")
+    robust = _robust_range(array, used)
     if mode == "percentile":
-        return _robust_range(array)
-    if mode == "full" or rgb or dtype.itemsize == 1:
-        nominal = _nominal_range(array, dtype, 0.0 if mode == "full" else FILLED)
-        dim = mode == "auto" and not rgb and _is_dim(array, nominal)
-        if nominal is not None and not dim:
-            return IntensityMap(*nominal, kind="full")
-    robust = _robust_range(array)
+        return robust
     # Black is black in a photograph, unless it has no use for it at all.
     if rgb and robust.kind == "percentile" and 0 < robust.low < robust.high / 2:
         return IntensityMap(0.0, robust.high, "percentile")
@@ -188,23 +192,25 @@ def _percentiles(array: Any) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
-def _is_dim(array: Any, nominal: tuple[float, float] | None) -> bool:
+def _whole_range(dtype: np.dtype[Any]) -> IntensityMap:
+    """Return the map of all that an integer holds."""
+    info = np.iinfo(dtype)
+    return IntensityMap(float(info.min), float(info.max), "full")
+
+
+def _is_dim(used: tuple[float, float] | None, whole: IntensityMap) -> bool:
     """Return whether values use little of a range; a constant image does not count."""
-    used = _percentiles(array)
-    if nominal is None or used is None:
-        return False
-    return 0 < used[1] - used[0] < DIM * (nominal[1] - nominal[0])
+    return used is not None and 0 < used[1] - used[0] < DIM * whole.span
 
 
-def _nominal_range(array: Any, dtype: np.dtype[Any], filled: float) -> tuple[float, float] | None:
+def _nominal_range(
+    array: Any, used: tuple[float, float] | None, filled: float
+) -> tuple[float, float] | None:
     """Return the range that the dtype and the bulk of the values suggest; None if none fits.
 
-    Bright values fill at least the part `filled` of it.
+    Bright values fill at least the part `filled` of it; `used` are the percentiles.
     """
-    if dtype.kind in "ui" and dtype.itemsize == 1:
-        info = np.iinfo(dtype)
-        return float(info.min), float(info.max)
-    used = _percentiles(array)
+    dtype = np.dtype(array.dtype)
     if used is None:
         return (0.0, 1.0) if dtype.kind == "f" else (0.0, float(np.iinfo(dtype).max))
     low, high = used
@@ -225,9 +231,8 @@ def _nominal_range(array: Any, dtype: np.dtype[Any], filled: float) -> tuple[flo
     return (0.0, top) if high >= filled * top else None
 
 
-def _robust_range(array: Any) -> IntensityMap:
+def _robust_range(array: Any, used: tuple[float, float] | None) -> IntensityMap:
     """Return the percentiles, or the extremes where the percentiles coincide."""
-    used = _percentiles(array)
     if used is None:
         return IntensityMap(0.0, 1.0, "constant")
     low, high = used
