@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
@@ -146,20 +146,18 @@ class PlaneRestorer:
     plan: Plan
     out: Any
     """Writable, of the image's shape and dtype."""
-    non_finite: list[int] = field(default_factory=list)
-    """Number of NaN and infinite values in each band of rows that was written."""
+    non_finite: Counter[int] = field(default_factory=Counter)
+    """Number of NaN and infinite values, by plane."""
     _squares: dict[int, float] = field(default_factory=lambda: defaultdict(float))
     """Sum of the squared changes in [0, 1], by plane."""
-    _finite: dict[int, int] = field(default_factory=lambda: defaultdict(int))
-    """Number of the values that were summed, by plane."""
 
     @property
     def change(self) -> float:
         """Return the root mean square change in [0, 1] of the plane that changed most."""
-        return max(
-            (math.sqrt(total / max(1, self._finite[i])) for i, total in self._squares.items()),
-            default=0.0,
-        )
+        layout = self.plan.layout
+        values = layout.height * layout.width * layout.colours
+        finite = ((total, values - self.non_finite[i]) for i, total in self._squares.items())
+        return math.sqrt(max(total / max(1, count) for total, count in finite))
 
     def restore(self, plane: int, intensity: IntensityMap) -> Generator[None, None, None]:
         """Restore one plane, yielding after each tile."""
@@ -205,13 +203,13 @@ class PlaneRestorer:
     ) -> None:
         """Write finished rows, whose colours are `restored`; alpha stays as it was."""
         layout = self.plan.layout
-        colours, intensity = original[..., : layout.colours], self.plan.intensities
+        colours = original[..., : layout.colours]
+        intensity = self.plan.intensities[layout.channel(plane)]
+        change = intensity.apply(restored) - intensity.apply(colours)
         if original.dtype.kind == "f":
-            self.non_finite.append(int(np.count_nonzero(~np.isfinite(colours))))
-        chosen = intensity[layout.channel(plane)]
-        change = chosen.apply(restored) - chosen.apply(colours)
-        self._squares[plane] += float(np.nansum(change * change, dtype=np.float64))
-        self._finite[plane] += int(np.count_nonzero(np.isfinite(change)))
+            change = change[np.isfinite(colours)]
+            self.non_finite[plane] += colours.size - change.size
+        self._squares[plane] += float(np.square(change).sum(dtype=np.float64))
         if layout.samples > layout.colours:
             restored = np.concatenate([restored, original[..., layout.colours :]], axis=-1)
         layout.write(self.out, plane, slice(start, start + len(original)), restored)

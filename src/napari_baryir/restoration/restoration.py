@@ -184,7 +184,7 @@ def _at_once(options: Options) -> Generator[Progress, None, Restoration]:
     for progress in steps:
         finished = progress.plane_index if isinstance(out, np.ndarray) else None
         yield progress if finished is None else replace(progress, array=out[finished])
-    layout, invalid = plan.layout, sum(restorer.non_finite)
+    layout, invalid = plan.layout, restorer.non_finite.total()
     if invalid == image.size // layout.samples * layout.colours:
         raise InputError(
             f"the image has no finite values: all {invalid} are NaN or infinite, and there is "
