@@ -42,9 +42,12 @@ class VersionError(BaryIRError, ImportError):
     """Libraries that are installed in versions that do not work together."""
 
 
-def in_words(error: ValidationError) -> str:
-    """List the fields that pydantic refused, each with its reason; some reasons are of no field."""
-    found = [(".".join(map(str, each["loc"])), each["msg"]) for each in error.errors()]
+def in_words(error: ValidationError, most: int | None = None) -> str:
+    """List the fields that pydantic refused, each with its reason; some reasons are of no field.
+
+    `most`: so many of them, where a file may have any number.
+    """
+    found = [(".".join(map(str, each["loc"])), each["msg"]) for each in error.errors()[:most]]
     reasons = [(field, reason.removeprefix("Value error, ")) for field, reason in found]
     return "; ".join(f"{field}: {reason}" if field else reason for field, reason in reasons)
 

@@ -21,7 +21,7 @@ from pydantic import (
 )
 from zarr.storage import ZipStore
 
-from napari_baryir.errors import InputError
+from napari_baryir.errors import InputError, in_words
 from napari_baryir.files.formats import holds_ome_zarr, require_format
 from napari_baryir.files.image_file import ImageFile
 from napari_baryir.files.lazy import lazy_array
@@ -141,8 +141,9 @@ def _read(path: Path, name: str, group: zarr.Group, store: ZipStore | None) -> I
     try:
         known = _Metadata.model_validate(metadata)
     except ValidationError as error:
-        what = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:3])
-        raise InputError(f"{path}: its metadata is not that of an OME-Zarr: {what}") from None
+        raise InputError(
+            f"{path}: its metadata is not that of an OME-Zarr: {in_words(error, most=3)}"
+        ) from None
     first = known.multiscales[0]
     version = str(first.version if known.version is None else known.version)
     if version not in VERSIONS:
