@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import zarr
+from dask.array.slicing import normalize_index
 
 from napari_baryir.atomic import beside, remove
 from napari_baryir.files.image_file import ImageFile
@@ -100,10 +101,7 @@ class _Reordered:
         self.ndim = len(order)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        given = key if isinstance(key, tuple) else (key,)
-        at = given.index(Ellipsis) if Ellipsis in given else len(given)
-        whole = [slice(None)] * (self.ndim - sum(each is not Ellipsis for each in given))
-        index = [*given[:at], *whole, *given[at + 1 :]]
+        index = normalize_index(key, self.shape)
         kept = [i for i, each in enumerate(index) if isinstance(each, slice)]
         shape = tuple(len(range(*index[i].indices(self.shape[i]))) for i in kept)
         block = np.broadcast_to(np.asarray(value, self.dtype), shape)
