@@ -101,7 +101,7 @@ def test_line_says_what_was_wrong_once(
 def test_line_says_that_nothing_was_done_about_it(
     calibrated: RestoreDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_baryir.widgets.restore.summary_line.LITTLE", 1e9)
+    monkeypatch.setattr("napari_baryir.restoration.results.LITTLE", 1e9)
     calibrated.viewer.add_image(STACK[0])
     restore(calibrated, qtbot)
     qtbot.waitUntil(lambda: calibrated.summary.run is None)

@@ -18,6 +18,11 @@ LITTLE = 0.005
 """A change below this counts as none: half a percent of the range, a PSNR to the input of 46 dB."""
 
 
+def is_little(change: float | None) -> bool:
+    """Return whether a change is known and counts as none."""
+    return change is not None and change < LITTLE
+
+
 @dataclass(frozen=True)
 class Progress:
     """One more tile is done, or (the first of a run) the work is planned."""
@@ -108,7 +113,7 @@ class Restoration(Provenance):
     @property
     def practically_unchanged(self) -> bool:
         """Return whether the result is known to differ from the input by very little."""
-        return self.change is not None and self.change < LITTLE
+        return is_little(self.change)
 
     @property
     def lazy(self) -> bool:

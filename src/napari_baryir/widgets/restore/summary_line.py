@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel
 
 from napari_baryir.errors import BaryIRError
-from napari_baryir.restoration.results import LITTLE
+from napari_baryir.restoration.results import is_little
 from napari_baryir.widgets.dock.dock import open_dock
 from napari_baryir.widgets.dock.run import Run, run_queue
 from napari_baryir.widgets.dock.steps import Failed
@@ -60,8 +60,7 @@ class SummaryLine(QLabel):
         if record is None or not _is_calibrated(record["settings"]["model"]):
             self.hide()
             return
-        change = record.get("change")
-        self._unchanged = change is not None and change < LITTLE
+        self._unchanged = is_little(record.get("change"))
         self.setText("Looking at what was wrong…")
         self.show()
         plane = plane_in_view(self._viewer, result.image_layer, result.axes, result.box)
