@@ -7,6 +7,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
+import dask
+import dask.array as da
 import numpy as np
 import pytest
 import tifffile
@@ -319,3 +322,14 @@ def test_an_unknown_suffix_is_answered_with_the_known_ones(tmp_path: Path, name:
     (tmp_path / name).write_bytes(b"x")
     with pytest.raises(InputError, match=r"use one of \.tif"):
         read_image(tmp_path / name)
+
+
+def test_an_array_that_other_processes_compute_is_written(tmp_path: Path) -> None:
+    def elsewhere(graph: Any, keys: Any, **_: Any) -> Any:
+        """Compute a copy of the graph, as another process would."""
+        return dask.get(cloudpickle.loads(cloudpickle.dumps(graph)), keys)
+
+    image = np.arange(40 * 30, dtype=np.uint16).reshape(40, 30)
+    with dask.config.set(scheduler=elsewhere):
+        write_image(tmp_path / "a.tif", da.from_array(image, chunks=(16, 30)) + 1)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), image + 1)

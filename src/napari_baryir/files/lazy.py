@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import dask
 import dask.array as da
 import numpy as np
+from dask.array.core import slices_from_chunks
 from dask.base import normalize_token
 
 from napari_baryir.errors import InputError
@@ -83,8 +85,15 @@ def read_lazily(
 
 
 def store_in_turn(lazy: Any, target: Any) -> None:
-    """Compute a dask array into an array, some blocks at a time, which are written in turn."""
-    da.store(lazy, target, lock=True)
+    """Compute a dask array into an array, some blocks at a time, which are written in turn.
+
+    By a scheduler that the user has set, one block at a time: its processes cannot write here.
+    """
+    if dask.config.get("scheduler", None) is None:
+        da.store(lazy, target, lock=True)
+        return
+    for block in slices_from_chunks(lazy.chunks):
+        target[block] = lazy[block].compute()
 
 
 def store_lazily(values: Any, stored: Any) -> None:
