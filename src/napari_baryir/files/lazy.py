@@ -99,9 +99,11 @@ def store_in_turn(lazy: Any, target: Any) -> None:
 def store_lazily(values: Any, stored: Any) -> None:
     """Write an array, NumPy or dask, into a zarr array, some chunks at a time."""
     pieces = stored.shards or stored.chunks
-    lazy = values if is_dask(values) else da.from_array(values, chunks=pieces, name=False)
+    lazy, scheduler = values, None
+    if not is_dask(values):
+        lazy, scheduler = da.from_array(values, chunks=pieces, name=False), "threads"  # it is here
     # Blocks that are whole chunks (shards) never meet in one file, so no lock is needed.
-    da.store(lazy.rechunk(pieces), stored, lock=False)
+    da.store(lazy.rechunk(pieces), stored, lock=False, scheduler=scheduler)
 
 
 def averaged(lazy: Any, shape: Sequence[int]) -> Any:
