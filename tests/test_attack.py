@@ -29,15 +29,10 @@ from napari_baryir.weights.cache import model_folder
 from napari_baryir.weights.files import save_weights
 from napari_baryir.weights.header import read_header
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 IMAGE = np.random.default_rng(0).integers(0, 4000, (24, 40)).astype(np.uint16)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+OPTIONS = ["tile", "overlap", "precision", "device", "strength", "remove"]
 
 
 @pytest.mark.parametrize(
@@ -49,9 +44,7 @@ def test_a_short_attack_breaks_no_promise(kind: str, cases: int) -> None:
     assert not findings.cases, str(findings)
 
 
-@pytest.mark.parametrize(
-    "option", ["tile", "overlap", "precision", "device", "strength", "remove", "ensemble"]
-)
+@pytest.mark.parametrize("option", [*OPTIONS, "ensemble"])
 @pytest.mark.parametrize("value", [np.array([0, 4000]), None, [1, 2], -1.5, object()])
 def test_an_option_of_any_type_is_refused_in_a_sentence(option: str, value: Any) -> None:
     with pytest.raises(BaryIRError, match=option):
@@ -59,8 +52,12 @@ def test_an_option_of_any_type_is_refused_in_a_sentence(option: str, value: Any)
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("device", 10**30), ("axes", np.array([0, 4000])), ("axes", [])]
-)
+    ("option", "value"),
+    [
+        *((option, -1) for option in OPTIONS),  # `ensemble` takes it for True
+        ("device", 10**30), ("axes", np.array([0, 4000])), ("axes", []),
+    ],
+)  # fmt: skip
 def test_an_option_that_only_some_types_break_is_refused_too(option: str, value: Any) -> None:
     with pytest.raises(BaryIRError, match=option):
         restore(IMAGE, model=small_network(scene=False), **{option: value})

@@ -68,10 +68,7 @@ def test_a_model_card_in_another_encoding_is_shown_all_the_same(
 
 
 def test_no_model_is_named_auto(
-    own_model_folder: Path,
-    tiny_model: BaryIR,
-    checkpoint: Path,
-    capsys: pytest.CaptureFixture[str],
+    own_model_folder: Path, tiny_model: BaryIR, checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = own_model_folder / "auto.safetensors"
     with pytest.raises(InputError, match="use another name"):

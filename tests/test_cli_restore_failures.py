@@ -35,17 +35,18 @@ def test_one_bad_file_is_reported_in_a_line_and_the_rest_goes_on(
         imageio.imwrite(made(f"in/{name}.png"), picture())
     Path("in/cut.png").write_bytes(Path("in/a.png").read_bytes()[:200])
     Path("in/empty.tif").touch()
-    Path("in/word.tif").write_text("hello")
+    for name in ("word.jpg", "word.tif"):
+        Path(f"in/{name}").write_text("hello")
     assert run("in", "missing.png", "-o", "out") == 1
     captured = capsys.readouterr()
-    bad = ["in/cut.png", "in/empty.tif", "in/word.tif", "missing.png"]
+    bad = ["in/cut.png", "in/empty.tif", "in/word.jpg", "in/word.tif", "missing.png"]
     assert "in/word.tif: not a TIFF file (it begins with b'hello')" in captured.err
     lines = captured.err.splitlines()
     assert len(lines) == len(bad)
     for name, line in zip(bad, lines, strict=True):
         assert line.startswith("failed: ")
         assert name in line
-    assert "restored 2; failed 4: " + ", ".join(bad) in captured.out
+    assert "restored 2; failed 5: " + ", ".join(bad) in captured.out
     assert files_below(Path("out")) == ["a.png", "z.png"]
 
 

@@ -25,6 +25,10 @@ def test_quiet_says_nothing_but_errors(run: Run, capfd: pytest.CaptureFixture[st
     out, err = capfd.readouterr()
     assert out == ""
     assert err.startswith("failed: in/b.png")
+    assert run("missing.png", "-o", "out", "-q") == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "missing.png: there is no such file" in err
 
 
 def test_json_and_report_have_the_whole_record_of_each_image(

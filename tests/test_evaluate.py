@@ -280,10 +280,7 @@ def test_options_that_do_not_fit_the_data_are_refused(arguments: list[str], mess
 
 
 def test_the_command_measures_what_was_never_trained_on(
-    photos: Path,
-    tmp_path: Path,
-    identity_restore: None,
-    capsys: pytest.CaptureFixture[str],
+    photos: Path, tmp_path: Path, identity_restore: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     report = tmp_path / "report.md"
     arguments = ["--clean", str(photos), "--unseen", "--domains", "snow", "jpeg 10"]

@@ -13,10 +13,7 @@ from napari_baryir.errors import DataError
 from napari_baryir.network import BaryIR
 from napari_baryir.restoration import restore
 from napari_baryir.training.data.images import channel_maps
-from napari_baryir.training.evaluate import (
-    clamped_planes,
-    score_plane,
-)
+from napari_baryir.training.evaluate import clamped_planes, score_plane
 
 
 def slow_ssim(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

@@ -14,10 +14,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from fake_networks import random_gated_network
 from napari_baryir import restore_file
 from napari_baryir.files import images_inside, read_image
-from napari_baryir.weights.files import save_weights
 
 GIVEN = os.environ.get("MICROSCOPE_FILES")
 REAL = sorted(
@@ -25,13 +23,6 @@ REAL = sorted(
     for path in (Path(GIVEN).iterdir() if GIVEN else ())
     if path.suffix.lower() in (".czi", ".lif", ".lsm", ".nd2")
 )
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    """Weights of a small network."""
-    save_weights(random_gated_network(), tmp_path / "tiny.safetensors")
-    return tmp_path / "tiny.safetensors"
 
 
 Said = list[tuple[dict[str, int], dict[str, float], Any]]
@@ -60,14 +51,14 @@ def make_lsm(path: Path, shape: tuple[int, int, int, int, int]) -> Any:
     return pixels
 
 
-def test_an_lsm_is_restored_with_its_axes_and_steps(tmp_path: Path, model: Path) -> None:
+def test_an_lsm_is_restored_with_its_axes_and_steps(tmp_path: Path, weak_weights: Path) -> None:
     pixels = make_lsm(tmp_path / "a.lsm", (2, 4, 3, 16, 24))
     with tifffile.TiffFile(tmp_path / "a.lsm") as file:
         assert file.is_lsm
     image = read_image(tmp_path / "a.lsm")
     assert image.axes == "TZCYX"
     np.testing.assert_array_equal(image.data, pixels)
-    done = restore_file(tmp_path / "a.lsm", tmp_path / "b.tif", model=model)
+    done = restore_file(tmp_path / "a.lsm", tmp_path / "b.tif", model=weak_weights)
     assert done.axes == "TZCYX"
     again = read_image(tmp_path / "b.tif")
     assert again.axes == "TZCYX"
@@ -131,14 +122,14 @@ READERS = {
 @pytest.mark.filterwarnings("default")  # those of the readers
 @pytest.mark.parametrize("path", REAL, ids=lambda path: path.name)
 def test_a_real_file_is_restored_as_its_own_reader_reads_it(
-    path: Path, tmp_path: Path, model: Path
+    path: Path, tmp_path: Path, weak_weights: Path
 ) -> None:
     said = READERS[path.suffix.lower()](path)
     for inside, (lengths, steps, pixels) in zip(images_inside(path), said, strict=True):
         with read_image(inside) as image:
             if pixels is not None:
                 np.testing.assert_array_equal(np.squeeze(image.data), np.squeeze(pixels))
-        restore_file(inside, tmp_path / "restored.tif", model=model)
+        restore_file(inside, tmp_path / "restored.tif", model=weak_weights)
         again = read_image(tmp_path / "restored.tif")
         assert sorted(n for n in again.shape if n > 1) == sorted(
             n for n in lengths.values() if n > 1

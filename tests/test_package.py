@@ -245,6 +245,7 @@ def test_what_is_published_has_the_links_and_addresses_of_its_repository(tmp_pat
             assert (ROOT / link.partition("#")[0]).exists(), link
             link = f"{repository}/{'raw' if picture else 'blob'}/v1.2.3/{link}"
         expected.append((picture, link))
+    assert sum(bool(picture) for picture, _ in expected) > 3
     assert LINK.findall((tmp_path / "README.md").read_text("utf-8")) == expected
     table = tomllib.loads((tmp_path / "pyproject.toml").read_text("utf-8"))["project"]
     assert table["urls"] == {

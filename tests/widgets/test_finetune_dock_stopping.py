@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +65,10 @@ def test_cancel_before_anything_is_better_writes_no_model(
 
 
 def test_training_rests_while_something_else_is_computed(
-    dock: FinetuneDock, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+    dock: FinetuneDock,
+    qtbot: QtBot,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
     import threading
 
@@ -80,7 +84,9 @@ def test_training_rests_while_something_else_is_computed(
         return Success()
         yield
 
-    QThreadPool.globalInstance().setMaxThreadCount(1)  # as on a computer with one core
+    pool = QThreadPool.globalInstance()
+    request.addfinalizer(partial(pool.setMaxThreadCount, pool.maxThreadCount()))
+    pool.setMaxThreadCount(1)  # as on a computer with one core
     gate = begin(dock, qtbot, monkeypatch, free=1)
     other = Run(another(), "something else")
     run_queue().submit(other)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from finetuning import NOISY, save_tiny_model, write_folder
 
-from finetune_start import keep_any
+from finetune_start import QUICKEST, keep_any
 from napari_baryir.errors import InputError
 from napari_baryir.steps import finish
 from napari_baryir.weights.cache import model_folder
@@ -17,10 +17,7 @@ from napari_baryir.widgets.dock.steps import Failed
 from napari_baryir.widgets.finetune import job as finetune_job
 from napari_baryir.widgets.finetune.job import FinetuneJob, LayerImage, Trained, finetune_steps
 
-QUICK: dict[str, Any] = {
-    "steps": 2, "validate_every": 1, "batch": 2, "patch": 32, "device": "cpu",
-    "calibration_scenes": 0,
-}  # fmt: skip
+QUICK = QUICKEST | {"steps": 2, "validate_every": 1}
 
 
 def job(**changed: Any) -> FinetuneJob:

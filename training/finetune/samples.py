@@ -37,6 +37,7 @@ from napari_baryir.network import BaryIR
 from napari_baryir.training.data.images import (
     Profile,
     random_patch,
+    random_plane,
     random_square,
     three_colours,
     turn,
@@ -150,8 +151,7 @@ class NoisySamples:
 
     def __getitem__(self, number: int) -> Draw:
         rng = np.random.default_rng((self.seed, number))
-        file = self.files[int(rng.integers(len(self.files)))]
-        plane = file.degraded[int(rng.integers(len(file.degraded)))]
+        plane = random_plane([file.degraded for file in self.files], rng)
         noisy = plane_tensor(random_patch(plane, 2 * self.patch, rng).astype(np.float32))
         first, second, choices = noisy_pair(noisy, rng)
         labels = torch.zeros(1, GRID, GRID, dtype=torch.int64)
