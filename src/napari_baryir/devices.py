@@ -61,7 +61,7 @@ def choose_precision(precision: object, device: torch.device) -> Precision:
     """Turn "auto" into bfloat16 on devices that are faster in it, and float32 elsewhere.
 
     These are CUDA devices that have it, and CPUs with AVX-512 BF16. On one core of such a CPU both
-    shipped models restore 512x512 pixels 1.5 times as fast, at 62 dB from float32.
+    shipped models restore 512x512 pixels 1.5 times as fast, at 57 dB or more from float32.
 
     Raises `DeviceError` if the device cannot compute in the precision asked for, and `InputError`
     if there is no such precision.
