@@ -62,6 +62,7 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
         ("getting-started/index.html", "File &gt; Open Sample"),
         ("models/photo-compact/index.html", "licence"),
         ("notebooks/restore/index.html", "fluorescence_stack"),
+        ("published-weights/index.html", "import-weights"),  # as page_address has it
         ("api/index.html", 'id="napari_baryir.restore"'),
     ):
         assert words in (tmp_path / page).read_text("utf-8"), page

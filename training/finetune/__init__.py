@@ -96,6 +96,10 @@ def iter_finetune(
 ) -> Generator[FinetuneProgress, None, FinetuneResult]:
     """Fine-tune a model; closing the generator stops it and keeps the best so far.
 
+    Yields a `FinetuneProgress` for every image that the starting model is measured on, once with
+    its scores, after every step, for each share of the way that is tried, and while the estimates
+    are calibrated. Returns weights, card and scores before and after.
+
     Parameters
     ----------
     model
@@ -109,10 +113,6 @@ def iter_finetune(
         done, checkpoint are in a ``.run`` folder beside it.
     settings
         None: the defaults.
-
-    Yields a `FinetuneProgress` for every image that the starting model is measured on, once with
-    its scores, after every step, for each share of the way that is tried, and while the estimates
-    are calibrated. Returns weights, card and scores before and after.
 
     Raises
     ------
