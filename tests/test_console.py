@@ -108,3 +108,13 @@ def test_a_terminal_gets_a_bar_and_no_lines(clock: Clock, monkeypatch: pytest.Mo
 )
 def test_durations_are_said_as_people_say_them(seconds: float, expected: str) -> None:
     assert as_duration(seconds) == expected
+
+
+def test_a_total_that_is_not_known_is_not_shown(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with StepsShown(passing=True, clock=clock) as shown:
+        shown.show("measurement", 0, 0)
+        clock.now = 2 * LINE_SECONDS
+        shown.show("measurement", 3, 0)
+    assert capsys.readouterr().err == "measurement 3\n"

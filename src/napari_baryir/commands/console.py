@@ -149,7 +149,7 @@ class StepsShown:
         if now - self._said < LINE_SECONDS and not finished:
             return
         self._said = now
-        line = f"{self._title} {done}/{total}"
+        line = f"{self._title} {done}" + (f"/{total}" if total else "")  # 0: not known
         new, elapsed = done - self._first, now - self._start
         if new and done < total:
             line += f", about {as_duration((total - done) * elapsed / new)} left"
