@@ -79,7 +79,8 @@ def test_a_plane_read_in_bands_is_reduced_as_at_once() -> None:
     image = picture(203, 310)
     reduction = Reduction(203, 310, (40, 64), 3)
     for start in range(0, 203, 37):
-        reduction.add(start, image[start : start + 37])
+        rows = image[start : start + 37]
+        reduction.add(start, rows, np.zeros(rows.shape, bool))
     np.testing.assert_allclose(reduction.picture, reduced(image, (40, 64)), atol=1e-6)
     np.testing.assert_allclose(reduction.picture.mean(), image.mean(), atol=1e-4)
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_baryir.errors import InputError
+from napari_baryir.imaging.no_data import no_data_value
 from napari_baryir.imaging.sampling import extremes, sample_values
 
 IntensityMode = Literal["auto", "full", "percentile"]
@@ -64,6 +65,8 @@ class IntensityMap:
     low: float
     high: float
     kind: IntensityKind = "given"
+    no_data: float | None = None
+    """Value of pixels that hold nothing, such as padding: they stay, and no network sees them."""
 
     def __post_init__(self) -> None:
         if not (self.low < self.high and math.isfinite(self.high - self.low)):
@@ -76,6 +79,11 @@ class IntensityMap:
     def span(self) -> float:
         """Return the change in the image's units that is 1 in [0, 1]."""
         return self.high - self.low
+
+    def missing(self, array: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return where `array`, of any shape, holds nothing: NaN, inf, and `no_data`."""
+        invalid = ~np.isfinite(array) if array.dtype.kind == "f" else np.zeros(array.shape, bool)
+        return invalid if self.no_data is None else invalid | (array == self.no_data)
 
     def apply(self, array: NDArray[Any]) -> NDArray[np.float32]:
         """Map `array` (any shape, any real dtype) to float32, about [0, 1], not clipped."""
@@ -116,7 +124,8 @@ class IntensityMap:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> IntensityMap:
         """Read what `as_dict` wrote."""
-        return cls(float(values["low"]), float(values["high"]), values.get("kind", "given"))
+        kind, no_data = values.get("kind", "given"), values.get("no_data")
+        return cls(float(values["low"]), float(values["high"]), kind, no_data)
 
 
 def read_intensity(text: str) -> IntensityMode | tuple[float, float]:
@@ -153,7 +162,8 @@ def choose_intensity(array: Any, *, rgb: bool, mode: IntensityMode = "auto") -> 
     use the common bit depth that their bright values fill (a 12-bit camera's picture in uint16 goes
     from 0 to 4095); floats use [0, 1], [0, 255] or [0, 65535], whichever the bulk of the values
     fits. Other RGB images go from 0 to their 99.9 percentile. Everything else uses the 0.1 and 99.9
-    percentiles of the whole array. No single value decides.
+    percentiles of the whole array. No single value decides, and in grey images padding and missing
+    tiles do not count (`no_data_value`).
 
     `array` is NumPy or dask, of any shape and real dtype, without alpha; large arrays are
     subsampled, always the same way. `mode` overrules the choice. Raises `InputError` if `mode` is
@@ -165,10 +175,21 @@ def choose_intensity(array: Any, *, rgb: bool, mode: IntensityMode = "auto") -> 
         raise InputError(f"dtype {dtype} has no intensities; convert the image to numbers first")
     if 0 in array.shape:
         raise InputError(f"the image is empty (shape {tuple(array.shape)})")
-    full = mode == "full" or (mode == "auto" and rgb)
-    if full and dtype.itemsize == 1:  # whatever the values are
+    if dtype.itemsize == 1 and (
+        mode == "full" or (mode == "auto" and rgb)
+    ):  # whatever the values are
         return _whole_range(dtype)
-    used = _percentiles(array)
+    values = sample_values(array)
+    no_data = None if rgb else no_data_value(values)
+    used = _percentiles(values if no_data is None else values[values != no_data])
+    return replace(_choose(array, used, rgb, mode), no_data=no_data)
+
+
+def _choose(
+    array: Any, used: tuple[float, float] | None, rgb: bool, mode: IntensityMode
+) -> IntensityMap:
+    """Choose as `choose_intensity`, where the values are within the percentiles `used`."""
+    dtype, full = array.dtype, mode == "full" or (mode == "auto" and rgb)
     if mode == "auto" and dtype.itemsize == 1 and not _is_dim(used, _whole_range(dtype)):
         return _whole_range(dtype)
     nominal = _nominal_range(array, used, 0.0 if mode == "full" else FILLED) if full else None
@@ -183,9 +204,8 @@ def choose_intensity(array: Any, *, rgb: bool, mode: IntensityMode = "auto") -> 
     return robust
 
 
-def _percentiles(array: Any) -> tuple[float, float] | None:
-    """Return `PERCENTILES` of a sample of the values; None where nothing is finite."""
-    values = sample_values(array)
+def _percentiles(values: NDArray[Any]) -> tuple[float, float] | None:
+    """Return `PERCENTILES` of finite values; None where there are none."""
     if values.size == 0:
         return None
     low, high = np.percentile(values.astype(np.float64), PERCENTILES)

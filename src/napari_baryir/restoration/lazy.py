@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from napari_baryir.devices import choose_device, choose_precision
 from napari_baryir.imaging.intensity import IntensityMap
-from napari_baryir.imaging.reduction import area_weights
+from napari_baryir.imaging.reduction import area_weights, mean_of_data, with_data
 from napari_baryir.imaging.tiles import TileGrid, pad_to
 from napari_baryir.network.scene import scene_size
 from napari_baryir.restoration.engine import MemoryAware, TileEngine
@@ -123,7 +123,7 @@ class TileWork:
         return answer.reshape(*block.shape[:-3], *answer.shape)
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
-        intensity = (self.intensity.low, self.intensity.high)
+        intensity = (self.intensity.low, self.intensity.high, self.intensity.no_data)
         return ("TileWork", self.tiles.key, self.grid, intensity, self.denoise)
 
 
@@ -165,7 +165,12 @@ def _pictures(plan: Plan, colours: LazyArray, intensity: IntensityMap) -> LazyAr
         return nothing.rechunk(dict(enumerate(colours.chunks[:-3])))
     height, width = colours.shape[-3:-1]
     unit = da.map_blocks(
-        _to_unit_of_block, colours, intensity, dtype=np.float32, meta=_empty(colours)
+        _with_data,
+        colours.rechunk({colours.ndim - 1: -1}),
+        intensity,
+        dtype=np.float32,
+        meta=_empty(colours),
+        chunks=(*colours.chunks[:-1], (colours.shape[-1] + 1,)),
     )
     down, right = (
         da.from_array(area_weights(length, n), chunks=(n, chunks))
@@ -175,7 +180,11 @@ def _pictures(plan: Plan, colours: LazyArray, intensity: IntensityMap) -> LazyAr
     )
     narrow = da.einsum("...hwc,jw->...hjc", unit, right)
     last = dict.fromkeys(range(colours.ndim - 3, colours.ndim), -1)
-    return da.einsum("...hjc,ih->...ijc", narrow, down).rechunk(last)
+    sums = da.einsum("...hjc,ih->...ijc", narrow, down).rechunk(last)
+    return da.map_blocks(
+        _mean_of_data, sums, dtype=np.float32, meta=_empty(colours),
+        chunks=(*sums.chunks[:-1], (colours.shape[-1],)),
+    )  # fmt: skip
 
 
 def restore_lazily(plan: Plan) -> LazyArray:
@@ -222,7 +231,14 @@ def _add_change(
     return np.stack(restored).reshape(colours.shape).astype(colours.dtype, copy=False)
 
 
-def _to_unit_of_block(block: NDArray[Any], intensity: IntensityMap) -> NDArray[np.float32]:
-    """Map a block (..., h, w, C) to about [0, 1], as `to_unit`."""
+def _with_data(block: NDArray[Any], intensity: IntensityMap) -> NDArray[np.float32]:
+    """Map a block (..., h, w, C) to about [0, 1], as `to_unit`, and mark where there is data."""
     planes = block.reshape(-1, *block.shape[-3:])
-    return np.stack([to_unit(plane, intensity) for plane in planes]).reshape(block.shape)
+    marked = [with_data(to_unit(p, intensity), intensity.missing(p)) for p in planes]
+    return np.stack(marked).reshape(*block.shape[:-1], -1)
+
+
+def _mean_of_data(sums: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the reduced pictures of a block, (..., h, w, C + 1) to (..., h, w, C)."""
+    planes = sums.reshape(-1, *sums.shape[-3:])
+    return np.stack([mean_of_data(p) for p in planes]).reshape(*sums.shape[:-1], -1)

@@ -28,15 +28,14 @@ def to_unit(
 ) -> NDArray[np.float32]:
     """Map (H, W, C) to what a network is shown: about [0, 1], float32.
 
-    Held within `NETWORK_LOW` and `NETWORK_HIGH`; NaN and inf are filled from their surroundings.
+    Held within `NETWORK_LOW` and `NETWORK_HIGH`; where there is no data (NaN, inf, padding), it is
+    filled from its surroundings.
     `denoise`: mend hot pixels first.
     """
     if denoise:
         colours = without_hot_pixels(colours, intensity)
     unit = np.clip(intensity.apply(colours), NETWORK_LOW, NETWORK_HIGH)
-    if colours.dtype.kind != "f":
-        return unit
-    invalid = ~np.isfinite(colours)
+    invalid = intensity.missing(colours)
     return fill_invalid(unit, invalid) if invalid.any() else unit
 
 
@@ -49,9 +48,7 @@ def without_hot_pixels(
     array where there are none; `strength` is the part of the way.
     """
     unit = intensity.apply(colours)
-    bright = unit > NETWORK_HIGH
-    if colours.dtype.kind == "f":
-        bright &= np.isfinite(colours)
+    bright = (unit > NETWORK_HIGH) & ~intensity.missing(colours)
     if not bright.any():
         return colours
     from scipy import ndimage  # late: few images need it, and it takes a quarter of a second
@@ -79,16 +76,14 @@ def add_change(
     strength: float,
     denoise: bool,
 ) -> NDArray[Any]:
-    """Add `strength` times a change in [0, 1] to (H, W, C) values; NaN and inf stay.
+    """Add `strength` times a change in [0, 1] to (H, W, C) values; NaN, inf and padding stay.
 
     `denoise`: mend hot pixels first, as far.
     """
     if denoise:
         colours = without_hot_pixels(colours, intensity, strength)
     restored = intensity.add_change(colours, change * np.float32(strength))
-    if colours.dtype.kind != "f":
-        return restored
-    return np.where(np.isfinite(colours), restored, colours)
+    return np.where(intensity.missing(colours), colours, restored)
 
 
 def look_at(plan: Plan, plane: int, intensity: IntensityMap, engine: MemoryAware) -> bool:
@@ -105,11 +100,13 @@ def look_at(plan: Plan, plane: int, intensity: IntensityMap, engine: MemoryAware
     first: NDArray[np.float32] | None = None
     constant = True
     for rows in (*([slice(0, 1)] if reduction is None else []), *plan.grid.bands):
-        unit = to_unit(layout.read(plan.options.image, plane, rows)[..., :colours], intensity)
-        first = unit[:1, :1] if first is None else first
-        constant = constant and not bool((unit != first).any())
+        values = layout.read(plan.options.image, plane, rows)[..., :colours]
+        unit, missing = to_unit(values, intensity), intensity.missing(values)
+        data = unit[~missing.any(axis=-1)] if missing.any() else unit.reshape(-1, colours)
+        first = data[:1] if first is None or not len(first) else first
+        constant = constant and not bool((data != first).any())
         if reduction is not None:
-            reduction.add(rows.start, unit)
+            reduction.add(rows.start, unit, missing)
         elif not constant:
             return True
     if reduction is not None and not constant:
