@@ -18,25 +18,28 @@ from napari_baryir.training.calibrate.discriminants import Cells, Fitted, fit
 from napari_baryir.training.calibrate.scenes import UNDECIDED, Kind, KnownScene, as_seen, make_scene
 from napari_baryir.training.data.images import Files, Profile, random_patch, random_plane
 from napari_baryir.training.data.made_pairs import plane_tensor
-from napari_baryir.training.data.variety import varied_field
-from napari_baryir.training.degradations import DEGRADATIONS
+from napari_baryir.training.data.variety import photo_field, varied_field
+from napari_baryir.training.degradations import ANY, DEGRADATIONS, PLAIN
 from napari_baryir.training.degradations.files import draw_file, from_bytes, through_file
 
 WINDOW = 5
 """Cells a side over which residuals are averaged: 40 pixels. Single cells of flat picture say
 little, and a larger window blurs where a degradation ends."""
-SIDES = (96, 160, 256, 384)
+SIDES = (96, 160, 256, 384, 512)
 """Sides of the pictures, pixels: small ones and whole ones have somewhat different embeddings."""
 SCENES = 960
-"""Pictures that are degraded; two minutes of one core with the compact networks."""
+"""Pictures that are degraded; a few minutes of one core with the compact networks."""
 CELLS = 48
 """Cells of each picture that are looked at."""
 SIDE_BY_SIDE, DISCS = 0.25, 0.25
 """Share of the pictures with two degradations side by side, and with a disc that is degraded in an
 otherwise clean picture, or clean in a degraded one."""
 VARIED, SYNTHETIC = 0.5, 0.5
-"""Share of the microscopy pictures that are varied as in training, since few files have few looks;
-and of these, the share that comes from no file."""
+"""Share of the pictures that are varied as in training: pieces of large photographs are smooth, and
+few micrographs have few looks; and of the latter, the share that comes from no file."""
+OTHERS, LEAST_LEVEL = 0.5, 0.5
+"""Share of the pictures degraded in any variant, not the plain one; and the least level of these,
+whose mildest are all but clean."""
 SMALLEST_WITH_DISC = 160
 """Pixels: in less, no cell inside of a disc is far enough from its border."""
 KEPT_APART = 4
@@ -119,13 +122,19 @@ def _scenes(
         group = groups[held_out]
         image = random_plane(group, rng)
         side = min(int(rng.choice(SIDES)), max(image.shape[:2]) // 8 * 8)
-        if profile == "microscopy" and rng.random() < VARIED:
-            clean = varied_field(group, side, rng, synthetic=SYNTHETIC)
-        else:
+        if rng.random() >= VARIED:
             clean = from_bytes(random_patch(image, side, rng))
+        elif profile == "photo":
+            clean = photo_field(group, side, side, rng)
+        else:
+            clean = varied_field(group, side, rng, synthetic=SYNTHETIC)
         chosen, kind = _what_happens(next(turns), domains, rng, disc=side >= SMALLEST_WITH_DISC)
-        # The plain variants: the mildest of the others are all but clean, and blur their border.
-        scene = make_scene(clean, chosen, rng, profile=profile, kind=kind)
+        level, variant = None, PLAIN
+        if rng.random() < OTHERS:
+            level, variant = float(rng.uniform(LEAST_LEVEL, 1)), ANY
+        scene = make_scene(
+            clean, chosen, rng, profile=profile, kind=kind, level=level, variant=variant
+        )
         if profile == "photo":
             scene = replace(scene, degraded=through_file(scene.degraded, draw_file(rng)))
         yield held_out, scene

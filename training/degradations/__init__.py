@@ -121,7 +121,11 @@ DEGRADATIONS: Mapping[str, Mapping[str, Degradation]] = {
         "noise": Degradation(
             photo.noise,
             "white Gaussian noise, sigma 5 to 50 of 255",
-            {"faint": photo.faint_noise, "camera": photo.sensor_noise},
+            {
+                "faint": photo.faint_noise,
+                "camera": photo.sensor_noise,
+                "developed": photo.developed_noise,
+            },
         ),
         "rain": Degradation(
             photo.rain, "bright streaks of rain, sparse to dense", {"deep": photo.deep_rain}

@@ -192,6 +192,28 @@ def sensor_noise(image: Array, level: float, rng: np.random.Generator) -> Array:
     return np.asarray(np.power(noisy, 1 / GAMMA), np.float32)
 
 
+def developed_noise(image: Array, level: float, rng: np.random.Generator) -> Array:
+    """Add the noise of a sensor as a camera's own software leaves it; may leave [0, 1].
+
+    Cameras smooth noise before they write a file, its colours far more than its brightness, and
+    then sharpen: what is left are grains of several pixels, and wide blotches of colour.
+    """
+    noise = sensor_noise(image, level, rng) - image
+    grey = noise.mean(axis=2, keepdims=True)
+    colour = noise - grey
+    fine, wide = rng.uniform(0, 1.2), log_between(0.5, 4, rng.random())
+    # A part of the noise goes through unsmoothed, or strong noise would hardly be left.
+    mixed = np.float32(rng.uniform(0.1, 0.5))
+    smooth = ndimage.gaussian_filter(grey, (fine, fine, 0))
+    blotches = ndimage.gaussian_filter(colour, (wide, wide, 0))
+    noise = mixed * grey + (1 - mixed) * smooth + mixed * colour + (1 - mixed) * blotches
+    noise = noise * np.float32(rng.uniform(1, 2))
+    if rng.random() < 0.5:
+        halo = noise - ndimage.gaussian_filter(noise, (1, 1, 0))
+        noise = noise + np.float32(rng.uniform(0, 0.6)) * halo
+    return np.asarray(image + noise, np.float32)
+
+
 def _demosaiced(noise: Array) -> Array:
     """Keep of each colour what a Bayer pattern samples, and interpolate the rest bilinearly."""
     seen = np.zeros_like(noise)
