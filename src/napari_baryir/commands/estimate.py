@@ -99,13 +99,13 @@ def run(args: argparse.Namespace) -> int:
         for news in follow(run_batch(jobs, work, again=True), jobs, voice):
             job = jobs[news.row]
             if news.error is not None:
-                failed.append({"file": str(job.source), "error": failure(job, news.error)})
+                failed.append({"file": str(job.path), "error": failure(job, news.error)})
             elif news.result is not None:
                 entries.append(news.result[0])
                 for note in news.result[1]:
-                    voice.note(f"{job.source}: {note}")
+                    voice.note(f"{job.path}: {note}")
                 voice.line(_line(news.result[0]))
-                voice.detail(str(job.source), news.result[0].record)
+                voice.detail(str(job.path), news.result[0].record)
     finally:  # whatever stops the rest, what is done is kept
         voice.document([*as_json(entries), *failed])
         if entries:
@@ -182,7 +182,7 @@ def _estimate(
     from napari_baryir.degradation import iter_estimate
     from napari_baryir.files import read_image
 
-    with read_image(job.source) as image:
+    with read_image(job.path) as image:
         axes = args.axes or image.axes
         _, model = models.get(image, axes)
         estimate = yield from iter_estimate(
@@ -192,7 +192,7 @@ def _estimate(
         )  # fmt: skip
         if maps:
             _write_maps(job, args, image, estimate)
-    return TableEntry.of(str(job.source), estimate), notes_of(image, args.axes)
+    return TableEntry.of(str(job.path), estimate), notes_of(image, args.axes)
 
 
 def _write_maps(

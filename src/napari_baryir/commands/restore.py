@@ -171,7 +171,7 @@ def _refuse_existing(jobs: Sequence[Job], output: Path) -> None:
 
 def _entry(job: Job, news: News[Reported]) -> dict[str, Any]:
     """Return what the report says of one image, as plain JSON values."""
-    entry: dict[str, Any] = {"file": str(job.source), "result": str(job.target)}
+    entry: dict[str, Any] = {"file": str(job.path), "result": str(job.target)}
     if news.error is not None:
         return {**entry, "state": FAILED, "error": failure(job, news.error)}
     if news.result is None:
