@@ -15,7 +15,7 @@ from napari_baryir.commands.arguments import (
     add_image,
     add_inputs,
     add_speech,
-    intensity_of,
+    computing_of,
 )
 from napari_baryir.commands.console import Voice, failure, follow
 from napari_baryir.errors import InputError
@@ -186,9 +186,8 @@ def _estimate(
         axes = args.axes or image.axes
         _, model = models.get(image, axes)
         estimate = yield from iter_estimate(
-            image.data, axes=axes, model=model, device=args.device, precision=args.precision,
-            tile=args.tile, overlap=args.overlap, intensity=intensity_of(args),
-            contributions=args.contributions, at_once=True,
+            image.data, axes=axes, model=model, contributions=args.contributions, at_once=True,
+            **computing_of(args),
         )  # fmt: skip
         if maps:
             _write_maps(job, args, image, estimate)
