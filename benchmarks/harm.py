@@ -26,6 +26,7 @@ from napari_baryir import estimate_degradation, load_model, restore
 from napari_baryir.domains import CLEAN
 from napari_baryir.training.degradations import DEGRADATIONS, PLAIN, degrade
 from napari_baryir.training.degradations.files import FileFormat, through_file
+from napari_baryir.training.evaluate import psnr
 
 Array = NDArray[np.float32]
 Make = Callable[[Array, np.random.Generator], Array]
@@ -112,10 +113,9 @@ def _degraded(profile: str, domains: Sequence[str], level: float, variant: str) 
     return make
 
 
-def psnr(image: Array, truth: Array) -> float:
+def psnr_of(image: Array, truth: Array) -> float:
     """Peak signal-to-noise ratio of images about [0, 1], dB."""
-    error = float(np.mean((np.clip(image, 0, 1) - np.clip(truth, 0, 1)) ** 2))
-    return UNTOUCHED if error == 0 else min(UNTOUCHED, -10 * np.log10(error))
+    return min(UNTOUCHED, psnr(np.clip(image, 0, 1), np.clip(truth, 0, 1)))
 
 
 def measure(model: Any, condition: Condition, images: Sequence[Array]) -> list[Outcome]:
@@ -133,17 +133,23 @@ def measure(model: Any, condition: Condition, images: Sequence[Array]) -> list[O
                 degraded,
                 restored,
                 clean,
-                psnr(degraded, clean),
-                psnr(restored, clean),
-                psnr(restored, degraded),
+                psnr_of(degraded, clean),
+                psnr_of(restored, clean),
+                psnr_of(restored, degraded),
                 next(iter(summary)),
             )
         )
     return outcomes
 
 
+HEADER = (
+    "| what comes in | dB | median gain | worst | lose over 0.5 dB | to the input, "
+    "median and least | estimate |\n| --- | --- | --- | --- | --- | --- | --- |"
+)
+
+
 def row(condition: Condition, outcomes: Sequence[Outcome]) -> str:
-    """Write one row of the table."""
+    """Write one row of the table, below `HEADER`."""
     gains = np.array([outcome.gain for outcome in outcomes])
     moved = np.array([outcome.moved for outcome in outcomes])
     said = ", ".join(
@@ -190,9 +196,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     profile = args.profile or model.provenance.get("image_kind", "photo")
     images = [image[:SIDE, :SIDE] for image in clean_images(args.data, profile, args.images)]
     _write(f"{len(images)} images of {args.data.name}, by {Path(args.model).stem}:\n")
-    _write("| what comes in | dB | median gain | worst | lose over 0.5 dB | to the input, "
-           "median and least | estimate |")  # fmt: skip
-    _write("| --- | --- | --- | --- | --- | --- | --- |")
+    _write(HEADER)
     everything: list[Outcome] = []
     for condition in conditions(profile):
         if args.only in condition.name:

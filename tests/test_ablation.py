@@ -14,7 +14,7 @@ from napari_baryir.errors import DataError, InputError
 from napari_baryir.steps import Steps
 from napari_baryir.training import ablation as module
 from napari_baryir.training.ablation import (
-    IDENTITY,
+    IDENTITY_FILE,
     SCORES,
     Ablation,
     collect,
@@ -164,7 +164,7 @@ def test_a_finished_run_of_other_settings_is_refused(
     with pytest.raises(DataError, match="made with other values"):  # of nobody knows what
         next(run_ablation(tiny))
     identity = tiny.identity_of(tiny.recipe_of("L1 only", 0))
-    (folder / IDENTITY).write_text(json.dumps(identity))
+    (folder / IDENTITY_FILE).write_text(json.dumps(identity))
     assert next(run_ablation(tiny)).variant == "full"
     if "overrides" in change:
         change = {"overrides": (*tiny.overrides, *change["overrides"])}

@@ -27,7 +27,7 @@ def made(path: str, content: str = "pixels") -> Path:
 
 
 def sources(*inputs: str, out: str = "out") -> list[str]:
-    return [job.source.as_posix() for job in plan_jobs(inputs, out).jobs]
+    return [job.path.as_posix() for job in plan_jobs(inputs, out).jobs]
 
 
 def changed_after(path: Path, other: Path) -> None:
@@ -70,7 +70,7 @@ def test_a_link_to_a_folder_above_is_left_out_and_named() -> None:
     made("up/b.png")
     os.symlink("..", "up/in/above")
     plan = plan_jobs(["up/in"], "out")
-    assert [job.source.name for job in plan.jobs] == ["a.png"]
+    assert [job.path.name for job in plan.jobs] == ["a.png"]
     assert "up/in/above: left out, since it links to" in plan.notes[0]
 
 
@@ -88,7 +88,7 @@ def test_a_folder_that_may_not_be_entered_is_left_out_and_named(
     made("in/closed/b.png")
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "closed")
     plan = plan_jobs(["in"], "out")
-    assert [job.source.name for job in plan.jobs] == ["a.png"]
+    assert [job.path.name for job in plan.jobs] == ["a.png"]
     assert plan.notes == (f"{Path('in/closed')}: left out: it may not be entered",)
 
 
@@ -98,7 +98,7 @@ def test_results_of_an_earlier_run_are_left_out_unless_given_alone(inputs: str) 
         made(name)
         made(name.replace("in/", "in/first/"), "restored")
     plan = plan_jobs([inputs], "in/second")
-    assert [job.source.as_posix() for job in plan.jobs] == ["in/a.png", "in/b/c.png"]
+    assert [job.path.as_posix() for job in plan.jobs] == ["in/a.png", "in/b/c.png"]
     assert any("in/first: left out, since it has results" in note for note in plan.notes)
     assert sources("in/first", out="other") == ["in/first/a.png", "in/first/b/c.png"]
 
@@ -117,7 +117,7 @@ def test_the_output_within_a_pattern_is_no_input() -> None:
     made("in/a.png")
     made("in/out/a.png", "restored")
     plan = plan_jobs(["in/**/*.png"], "in/out")
-    assert [job.source.as_posix() for job in plan.jobs] == ["in/a.png"]
+    assert [job.path.as_posix() for job in plan.jobs] == ["in/a.png"]
     assert plan.notes == ()
 
 
@@ -143,8 +143,8 @@ def test_an_input_that_an_older_file_replaced_is_not_done() -> None:
     os.utime(older, (1, 1))
     changed_after(older, job.target)
     os.utime(older, (1, 1))
-    os.replace(older, job.source)
-    assert job.source.stat().st_mtime == 1
+    os.replace(older, job.path)
+    assert job.path.stat().st_mtime == 1
     assert not job.is_done()
 
 

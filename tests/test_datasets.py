@@ -22,7 +22,8 @@ from napari_baryir.training.data.images import (
     spread,
 )
 from napari_baryir.training.data.made_pairs import Batch, PairDataset, microscopy_pair
-from napari_baryir.training.data.mixtures import GRID, NO_DOMAIN, draw_mixture
+from napari_baryir.training.data.mixtures import GRID, NO_DOMAIN, ORDER, draw_mixture
+from napari_baryir.training.degradations import DEGRADATIONS
 
 PHOTO = {"noise": 2, "haze": 1, "clean": 1}
 CELLS = {"noise": 1, "background": 2, "clean": 1}
@@ -148,6 +149,12 @@ def test_clean_is_one_of_two_parts_more_often_than_any_degradation() -> None:
     assert max(counts.values()) / 300 < 0.4
     assert all(len(set(plan)) == 2 for plan in plans)
     assert {plan.index("clean") for plan in plans if "clean" in plan} == {0, 1}
+
+
+def test_every_degradation_has_its_place_in_the_order() -> None:
+    assert {profile: set(names) for profile, names in ORDER.items()} == {
+        profile: set(known) for profile, known in DEGRADATIONS.items()
+    }
 
 
 def test_the_users_own_fields_come_from_files_and_others_where_asked() -> None:

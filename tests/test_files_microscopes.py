@@ -205,7 +205,7 @@ def test_without_its_library_a_file_is_listed_and_says_what_to_install(
     monkeypatch.setitem(sys.modules, library, None)
     path = tmp_path / f"a.{name}"
     path.write_bytes(b"pixels")
-    assert [job.source for job in plan_jobs([str(tmp_path)], str(tmp_path / "out")).jobs] == [path]
+    assert [job.path for job in plan_jobs([str(tmp_path)], str(tmp_path / "out")).jobs] == [path]
     with pytest.raises(InputError, match=r'pip install "napari-baryir\[formats\]" ' + advice):
         read_image(path)
 

@@ -107,8 +107,8 @@ def test_estimates_are_calibrated_where_there_are_clean_planes_enough(
                 metadata={"axes": "ZYX"},
             )  # fmt: skip
     settings = FinetuneSettings(**{**QUICK, "calibration_scenes": 64}, domain="veil")
-    source = Pairs.of_folders(tmp_path / "low", tmp_path / "high")
-    _, result = finish(iter_finetune(start, source, "mine", settings))
+    given = Pairs.of_folders(tmp_path / "low", tmp_path / "high")
+    _, result = finish(iter_finetune(start, given, "mine", settings))
     model = load_weights(result.path)
     assert model.domains == ("noise", "stripes", "veil", "clean")
     assert model.prototypes is not None
@@ -184,8 +184,8 @@ def test_low_rank_changes_no_bias_and_the_file_is_a_plain_network(
 def test_clean_images_are_degraded_by_a_profile(
     start: Path, folders: tuple[Path, Path], degradation: str
 ) -> None:
-    source = CleanImages.of_folder(folders[1], degradation)
-    steps = iter_finetune(start, source, "mine", FinetuneSettings(**QUICK))
+    given = CleanImages.of_folder(folders[1], degradation)
+    steps = iter_finetune(start, given, "mine", FinetuneSettings(**QUICK))
     scores = measured(steps).scores
     assert next(steps).step == 1
     steps.close()

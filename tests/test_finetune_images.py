@@ -45,13 +45,13 @@ def pairs_in(folder: Path, count: int = 3) -> tuple[Path, Path]:
     return low, high
 
 
-def read(source: GivenImages, model: BaryIR, **settings: str) -> Material:
-    return gather(source, model, FinetuneSettings.model_validate(settings))
+def read(given: GivenImages, model: BaryIR, **settings: str) -> Material:
+    return gather(given, model, FinetuneSettings.model_validate(settings))
 
 
-def refusal(source: GivenImages, model: BaryIR) -> str:
+def refusal(given: GivenImages, model: BaryIR) -> str:
     with pytest.raises(DataError) as caught:
-        read(source, model)
+        read(given, model)
     return str(caught.value)
 
 
@@ -129,8 +129,8 @@ def test_pairs_are_found_by_a_pattern(tmp_path: Path, model: BaryIR) -> None:
     for i in range(2):
         tifffile.imwrite(tmp_path / f"{i}_low.tif", picture(i))
         tifffile.imwrite(tmp_path / f"{i}_high.tif", picture(i + 9))
-    source = Pairs.of_pattern(tmp_path, "*_low.tif", "*_high.tif")
-    assert [(a.name, b.name) for a, b in source.pairs] == [
+    given = Pairs.of_pattern(tmp_path, "*_low.tif", "*_high.tif")
+    assert [(a.name, b.name) for a, b in given.pairs] == [
         ("0_low.tif", "0_high.tif"),
         ("1_low.tif", "1_high.tif"),
     ]

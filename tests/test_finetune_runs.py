@@ -37,11 +37,11 @@ def test_closing_keeps_the_best_and_resuming_equals_never_having_stopped(
     start: Path, folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keep_any(monkeypatch)  # the last one is the best one
-    source, settings = Pairs.of_folders(*folders), FinetuneSettings(**QUICK)
+    given, settings = Pairs.of_folders(*folders), FinetuneSettings(**QUICK)
     whole = tmp_path / "whole.safetensors"
-    finish(iter_finetune(start, source, whole, settings))
+    finish(iter_finetune(start, given, whole, settings))
     parted = tmp_path / "parted.safetensors"
-    steps = iter_finetune(start, source, parted, settings)
+    steps = iter_finetune(start, given, parted, settings)
     for progress in steps:
         if progress.step == 4:
             assert progress.best_step == 3
@@ -49,7 +49,7 @@ def test_closing_keeps_the_best_and_resuming_equals_never_having_stopped(
     assert load_weights(parted).provenance["steps"] == 3
     assert "until it was stopped" in parted.with_suffix(".md").read_text("utf-8")
     _, result = finish(
-        iter_finetune(start, source, parted, settings.model_copy(update={"resume": True}))
+        iter_finetune(start, given, parted, settings.model_copy(update={"resume": True}))
     )
     assert result.steps == 6
     a, b = load_file(whole), load_file(parted)
@@ -59,17 +59,17 @@ def test_closing_keeps_the_best_and_resuming_equals_never_having_stopped(
 def test_a_stopped_run_with_other_settings_is_not_resumed(
     start: Path, folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    source, output = Pairs.of_folders(*folders), tmp_path / "mine.safetensors"
+    given, output = Pairs.of_folders(*folders), tmp_path / "mine.safetensors"
     resumed = FinetuneSettings(**QUICK, resume=True)
     with pytest.raises(DataError, match="no stopped run"):
-        next(iter_finetune(start, source, output, resumed))
-    steps = iter_finetune(start, source, output, FinetuneSettings(**QUICK))
+        next(iter_finetune(start, given, output, resumed))
+    steps = iter_finetune(start, given, output, FinetuneSettings(**QUICK))
     measured(steps)
     next(steps)
     steps.close()
     assert not output.exists()  # nothing was better than the start yet
     with pytest.raises(DataError, match="other settings"):
-        next(iter_finetune(start, source, output, resumed.model_copy(update={"seed": 1})))
+        next(iter_finetune(start, given, output, resumed.model_copy(update={"seed": 1})))
 
 
 def test_it_stops_when_the_validation_no_longer_improves(
@@ -126,9 +126,9 @@ def test_checkpoints_keep_the_form_that_running_trainings_wrote(tmp_path: Path) 
 def test_a_profile_that_the_model_does_not_know_is_refused(
     start: Path, folders: tuple[Path, Path]
 ) -> None:
-    source = CleanImages.of_folder(folders[1], "photo:rain")
+    given = CleanImages.of_folder(folders[1], "photo:rain")
     with pytest.raises(DataError, match="give --degradation microscopy"):
-        next(iter_finetune(start, source, "mine", FinetuneSettings(**QUICK)))
+        next(iter_finetune(start, given, "mine", FinetuneSettings(**QUICK)))
 
 
 @pytest.mark.parametrize("output", ["mine.pt", "photo-compact", "photo-compact.safetensors"])

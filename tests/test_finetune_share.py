@@ -88,10 +88,8 @@ def test_cancelling_while_shares_are_tried_writes_the_best_so_far(
 ) -> None:
     keep_any(monkeypatch)
     monkeypatch.setattr(finetune_card, "LEAST_GAIN", -1000.0)
-    source = Pairs.of_folders(*folders)
-    steps = iter_finetune(
-        start, source, tmp_path / "mine.safetensors", FinetuneSettings(**QUICKEST)
-    )
+    given = Pairs.of_folders(*folders)
+    steps = iter_finetune(start, given, tmp_path / "mine.safetensors", FinetuneSettings(**QUICKEST))
     measured(steps)
     worth = count(0, -1)
     monkeypatch.setattr(finetune_card, "forgotten", lambda *_: 1.0)
@@ -109,15 +107,15 @@ def test_written_weights_lie_on_the_way(
     start: Path, folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keep_any(monkeypatch)
-    source, settings = Pairs.of_folders(*folders), FinetuneSettings(**QUICKEST, mode="lora")
+    given, settings = Pairs.of_folders(*folders), FinetuneSettings(**QUICKEST, mode="lora")
     paths = [tmp_path / "whole.safetensors", tmp_path / "part.safetensors"]
-    finish(iter_finetune(start, source, paths[0], settings))
+    finish(iter_finetune(start, given, paths[0], settings))
     worth = count(0, -1)  # what is asked first is worth more: that of the share
     monkeypatch.setattr(finetune_card, "forgotten", lambda *_: 1.0)
     monkeypatch.setattr(finetune_card, "LEAST_GAIN", -1000.0)
     monkeypatch.setattr(finetune_card, "merit", lambda *_: next(worth))
     monkeypatch.setattr(finetune_card, "SHARES", (0.5,))
-    result = finish(iter_finetune(start, source, paths[1], settings))
+    result = finish(iter_finetune(start, given, paths[1], settings))
     first, whole, part = (load_file(path) for path in (start, *paths))
     moved = [name for name in whole if not whole[name].equal(first[name].half())]
     moved.remove("prototypes")

@@ -21,7 +21,7 @@ def always_better(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def source() -> Pairs:
+def given() -> Pairs:
     rng = np.random.default_rng(0)
     clean = rng.integers(0, 4000, (10, 48, 48)).astype(np.uint16)
     noisy = (clean // 2 + 300).astype(np.uint16)
@@ -32,8 +32,8 @@ def source() -> Pairs:
     return Pairs(((images[0], images[1]),))
 
 
-def test_every_progress_knows_the_start_and_the_best(start: Path, source: Pairs) -> None:
-    steps = iter_finetune(start, source, "mine", FinetuneSettings(**QUICKEST))
+def test_every_progress_knows_the_start_and_the_best(start: Path, given: Pairs) -> None:
+    steps = iter_finetune(start, given, "mine", FinetuneSettings(**QUICKEST))
     progress = [measured(steps), *steps]
     assert all(each.before == progress[0].scores for each in progress)
     assert progress[1].best == progress[0].scores
@@ -42,10 +42,10 @@ def test_every_progress_knows_the_start_and_the_best(start: Path, source: Pairs)
 
 
 def test_the_measuring_of_the_start_is_told_and_can_be_stopped(
-    start: Path, source: Pairs, tmp_path: Path
+    start: Path, given: Pairs, tmp_path: Path
 ) -> None:
     output = tmp_path / "mine.safetensors"
-    steps = iter_finetune(start, source, output, FinetuneSettings(**QUICKEST))
+    steps = iter_finetune(start, given, output, FinetuneSettings(**QUICKEST))
     counted = []
     for each in steps:
         if each.validating is None:
@@ -56,7 +56,7 @@ def test_the_measuring_of_the_start_is_told_and_can_be_stopped(
     assert len(counted) > 1
     steps.close()
     output = tmp_path / "other.safetensors"
-    steps = iter_finetune(start, source, output, FinetuneSettings(**QUICKEST))
+    steps = iter_finetune(start, given, output, FinetuneSettings(**QUICKEST))
     next(steps)
     steps.close()
     with pytest.raises(DataError, match="no stopped run"):
@@ -64,12 +64,12 @@ def test_the_measuring_of_the_start_is_told_and_can_be_stopped(
 
 
 def test_a_run_goes_on_with_its_own_settings_and_sizes(
-    start: Path, source: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    start: Path, given: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = str(tmp_path / "mine.safetensors")
     free = {**QUICKEST, "batch": None, "patch": None}
     monkeypatch.setattr(tuning, "choose_sizes", lambda *_: (2, 32))
-    steps = iter_finetune(start, source, output, FinetuneSettings(**free))
+    steps = iter_finetune(start, given, output, FinetuneSettings(**free))
     while next(steps).step < 3:
         pass
     steps.close()
@@ -78,7 +78,7 @@ def test_a_run_goes_on_with_its_own_settings_and_sizes(
         output, FinetuneSettings(steps=9, device="cpu", calibration_scenes=0)
     )
     assert (settings.steps, settings.resume, settings.batch) == (4, True, None)
-    steps = iter_finetune(start, source, output, settings)
+    steps = iter_finetune(start, given, output, settings)
     assert [each.step for each in steps] == [4]
 
 
@@ -87,13 +87,13 @@ def test_no_stopped_run_is_told(tmp_path: Path) -> None:
         stopped_settings(str(tmp_path / "mine.safetensors"), FinetuneSettings())
 
 
-def test_other_images_are_named_in_words(start: Path, source: Pairs, tmp_path: Path) -> None:
+def test_other_images_are_named_in_words(start: Path, given: Pairs, tmp_path: Path) -> None:
     output = tmp_path / "mine.safetensors"
-    steps = iter_finetune(start, source, output, FinetuneSettings(**QUICKEST))
+    steps = iter_finetune(start, given, output, FinetuneSettings(**QUICKEST))
     measured(steps)
     next(steps)
     steps.close()
-    (pair,) = source.pairs
+    (pair,) = given.pairs
     renamed = UserImage("other", array=pair[0].array, axes="ZYX")
     again = iter_finetune(
         start, Pairs(((renamed, pair[1]),)), output, FinetuneSettings(**QUICKEST, resume=True)
@@ -102,9 +102,9 @@ def test_other_images_are_named_in_words(start: Path, source: Pairs, tmp_path: P
         next(again)
 
 
-def test_stopping_the_calibration_keeps_the_weights(start: Path, source: Pairs) -> None:
+def test_stopping_the_calibration_keeps_the_weights(start: Path, given: Pairs) -> None:
     settings = FinetuneSettings(**{**QUICKEST, "calibration_scenes": 64})
-    steps = iter_finetune(start, source, "mine", settings)
+    steps = iter_finetune(start, given, "mine", settings)
     for progress in steps:
         if progress.calibrating is not None and progress.calibrating.done == 3:
             break
@@ -113,6 +113,6 @@ def test_stopping_the_calibration_keeps_the_weights(start: Path, source: Pairs) 
     assert load_weights(path).calibration == {}
     assert "not calibrated" in path.with_suffix(".md").read_text("utf-8")
     # Going on calibrates it.
-    on = iter_finetune(start, source, "mine", stopped_settings("mine", settings))
+    on = iter_finetune(start, given, "mine", stopped_settings("mine", settings))
     assert [each.step for each in on] == [4] * 64
     assert load_weights(path).calibration

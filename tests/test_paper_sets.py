@@ -11,7 +11,7 @@ from PIL import Image
 from napari_baryir.errors import DataError, InputError
 from napari_baryir.training.evaluate import INPUT, Evaluation, ImageScore
 from napari_baryir.training.evaluate.report import to_markdown
-from napari_baryir.training.paper.published_scores import PUBLISHED, TEST_SETS
+from napari_baryir.training.paper.published_scores import PAPER_SCORES, TEST_SETS
 from napari_baryir.training.paper.test_sets import SETS, list_paper_sets
 
 README_LAYOUT = {
@@ -140,13 +140,13 @@ def test_published_scores_stand_beside_whole_sets_and_are_marked() -> None:
 
 
 def test_published_tables_are_whole() -> None:
-    for method, row in PUBLISHED.items():
+    for method, row in PAPER_SCORES.items():
         assert len(row) == 5
         assert set(row) <= set(TEST_SETS), method
         assert all(20 < psnr < 40 and 0.7 < ssim < 1 for psnr, ssim in row.values())
     # The averages that the tables print for BaryIR, from their own columns: 33.13 and 30.72 dB.
     for method, printed in (("BaryIR with PromptIR, 3D", 33.13), ("BaryIR, 5D", 30.72)):
-        mean = np.mean([psnr for psnr, _ in PUBLISHED[method].values()])
+        mean = np.mean([psnr for psnr, _ in PAPER_SCORES[method].values()])
         assert mean == pytest.approx(printed, abs=0.01)
 
 

@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 SCORES = "scores.csv"
 """In a run's folder once it is finished."""
-IDENTITY = "identity.json"
+IDENTITY_FILE = "identity.json"
 """Beside `SCORES`: the record of the settings that were trained and measured."""
 TABLE = "table.md"
 """In the ablation's folder."""
@@ -164,7 +164,7 @@ def _run(
     for count, _ in enumerate(measuring, 1):
         yield AblationProgress(variant, seed, count, "measuring")
     # First, since the scores are what says that a run is finished.
-    with written_aside(Path(recipe.output) / IDENTITY) as aside:
+    with written_aside(Path(recipe.output) / IDENTITY_FILE) as aside:
         aside.write_text(json.dumps(ablation.identity_of(recipe), indent=1), encoding="utf-8")
     with written_aside(Path(recipe.output) / SCORES) as aside:
         aside.write_text(to_csv(measuring.result), encoding="utf-8", newline="")
@@ -186,7 +186,7 @@ def _check_finished(ablation: Ablation) -> None:
         folder = Path(recipe.output)
         if not (folder / SCORES).is_file():
             continue
-        path = folder / IDENTITY
+        path = folder / IDENTITY_FILE
         old = json.loads(path.read_text("utf-8")) if path.is_file() else {}
         changed = changed_keys(old, ablation.identity_of(recipe))
         if changed:

@@ -69,7 +69,7 @@ def test_folder_is_restored_as_restore_does(
     assert [item.name for item in items] == ["a.tif", "b.png", str(Path("deeper", "c.tif"))]
     assert states(run(items, settings)) == ["done"] * 3
     for item in items:
-        with read_image(item.job.source) as image, read_image(item.job.target) as made:
+        with read_image(item.job.path) as image, read_image(item.job.target) as made:
             expected = restore(image.data, axes=image.axes, **vars(settings)).image
             assert made.axes == image.axes
             np.testing.assert_array_equal(np.asarray(made.data), np.asarray(expected))

@@ -16,7 +16,7 @@ from napari_baryir.training.degradations.fields import Array
 PlaneDistance = Callable[[Array, Array], float]
 """Two planes, (H, W) or (H, W, 3) in [0, 1], to their distance."""
 
-SMALLEST_SIDE = 32
+LEAST_FOR_LPIPS = 32
 """AlexNet's strides leave nothing of smaller images."""
 
 TV_WEIGHT_PER_SIGMA = 0.7
@@ -90,7 +90,7 @@ def load_lpips() -> PlaneDistance:
         ) from error
 
     def distance(image: Array, clean: Array) -> float:
-        if min(clean.shape[:2]) < SMALLEST_SIDE:
+        if min(clean.shape[:2]) < LEAST_FOR_LPIPS:
             return float("nan")
         # LPIPS reads [-1, 1]; fed with [0, 1], as some public code does, its numbers are others.
         planes = [to_tensor([three_colours(np.clip(p, 0, 1)) * 2 - 1]) for p in (image, clean)]

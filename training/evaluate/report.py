@@ -10,7 +10,7 @@ from pathlib import Path
 
 from napari_baryir.errors import InputError
 from napari_baryir.training.evaluate import Evaluation, ImageScore
-from napari_baryir.training.paper.published_scores import PUBLISHED, TEST_SETS
+from napari_baryir.training.paper.published_scores import PAPER_SCORES, TEST_SETS
 
 SUFFIXES = (".csv", ".md")
 """Suffixes of the files that a report can be written to."""
@@ -86,13 +86,13 @@ def _published_lines(evaluation: Evaluation) -> list[str]:
         if name not in complete
     ]
     if complete:
-        methods = [m for m, row in PUBLISHED.items() if any(name in row for name in complete)]
-        rows = [[name, *(_published(PUBLISHED[m].get(name)) for m in methods)] for name in complete]
+        shown = {m: row for m, row in PAPER_SCORES.items() if any(n in row for n in complete)}
+        rows = [[name, *(_published(row.get(name)) for row in shown.values())] for name in complete]
         lines += [
             "Published, not measured here (Tang et al., TPAMI 2026, Tables 1 and 2; the authors' "
             "own crops and SSIM):",
             "",
-            *markdown_table(["test set", *methods], rows),
+            *markdown_table(["test set", *shown], rows),
         ]
     return ["", *lines] if lines else []
 

@@ -90,7 +90,7 @@ class FinetuneResult:
 
 def iter_finetune(
     model: str | os.PathLike[str],
-    source: GivenImages,
+    given: GivenImages,
     output: str | os.PathLike[str],
     settings: FinetuneSettings | None = None,
 ) -> Generator[FinetuneProgress, None, FinetuneResult]:
@@ -104,7 +104,7 @@ def iter_finetune(
     ----------
     model
         Name or weights file of the model to start from.
-    source
+    given
         `Pairs`, `CleanImages` or `NoisyImages`. Noisy images teach by Neighbor2Neighbor;
         `napari_baryir.training.finetune.samples` says why.
     output
@@ -131,7 +131,7 @@ def iter_finetune(
     weights = find_weights(model)
     check_not_start(path, weights)
     start = load_weights(weights, device=device).requires_grad_(False)
-    material = gather(source, start, settings)
+    material = gather(given, start, settings)
     run = begin(settings, path, start, material, device, autocast)
     if settings.resume:
         run.resume()

@@ -59,13 +59,13 @@ class UserImage:
 
 
 @dataclass(frozen=True)
-class Opened:
+class Usable:
     """An image that was read and found usable."""
 
     name: str
     array: NDArray[Any]
     axes: str
-    whole: Opened | None = None
+    whole: Usable | None = None
     """The image that it is a part of, whose intensities it is seen with."""
 
     @property
@@ -115,7 +115,7 @@ def pair_by_pattern(
     return pair_by_key(sides[0], sides[1], patterns)
 
 
-def open_image(image: UserImage, problems: list[str]) -> Opened | None:
+def open_image(image: UserImage, problems: list[str]) -> Usable | None:
     """Read an image; what makes it useless is added to `problems`, and None returned."""
     try:
         array, axes = image.read()
@@ -140,11 +140,11 @@ def open_image(image: UserImage, problems: list[str]) -> Opened | None:
     elif array.min() == array.max():
         problems.append(f"{image.name} is {array.flat[0]} everywhere; take it out")
     else:
-        return Opened(image.name, array, axes)
+        return Usable(image.name, array, axes)
     return None
 
 
-def pair_problem(degraded: Opened, clean: Opened) -> str | None:
+def pair_problem(degraded: Usable, clean: Usable) -> str | None:
     """Say why two images cannot be a pair; None if they can."""
     a, b = degraded.layout, clean.layout
     if a.rgb != b.rgb:
@@ -167,7 +167,7 @@ def pair_problem(degraded: Opened, clean: Opened) -> str | None:
     return None
 
 
-def colour_problem(images: Sequence[Opened]) -> str | None:
+def colour_problem(images: Sequence[Usable]) -> str | None:
     """Say which images are of another kind than most."""
     rgb = [image.layout.rgb for image in images]
     if not images or all(rgb) or not any(rgb):
@@ -181,7 +181,7 @@ def colour_problem(images: Sequence[Opened]) -> str | None:
     )
 
 
-def parts_of(rows: Sequence[tuple[Opened, ...]], problems: list[str]) -> list[tuple[Opened, ...]]:
+def parts_of(rows: Sequence[tuple[Usable, ...]], problems: list[str]) -> list[tuple[Usable, ...]]:
     """Cut the only row there is into parts, along time or depth, else along its longer side.
 
     Rows are images, or pairs of images of the same shape; more than one are left as they are. The
@@ -208,7 +208,7 @@ def parts_of(rows: Sequence[tuple[Opened, ...]], problems: list[str]) -> list[tu
     ]
 
 
-def _cut(image: Opened) -> tuple[int, int]:
+def _cut(image: Usable) -> tuple[int, int]:
     """Choose the dimension to cut, and into how many parts."""
     lengths = dict(zip(image.axes, image.array.shape, strict=True))
     planes = {letter: lengths[letter] for letter in "TZ" if lengths.get(letter, 1) > 1}
@@ -219,7 +219,7 @@ def _cut(image: Opened) -> tuple[int, int]:
     return image.axes.index(letter), min(PARTS, lengths[letter] // LEAST_SIDE)
 
 
-def _part(image: Opened, axis: int, start: int, stop: int) -> Opened:
+def _part(image: Usable, axis: int, start: int, stop: int) -> Usable:
     slices = [slice(None)] * image.array.ndim
     slices[axis] = slice(start, stop)
     name = f"{image.name} [{image.axes[axis]} {start} to {stop - 1}]"

@@ -16,7 +16,7 @@ from napari_baryir.training.data.images import Profile, bare_name, pair_by_key, 
 from napari_baryir.training.degradations import DEGRADATIONS
 from napari_baryir.training.degradations.camera import CameraNoise
 from napari_baryir.training.finetune.images import (
-    Opened,
+    Usable,
     UserImage,
     colour_problem,
     list_images,
@@ -194,8 +194,8 @@ def gather(given: GivenImages, start: BaryIR, settings: FinetuneSettings) -> Mat
     )
 
 
-def _open_pairs(given: Pairs, problems: list[str]) -> list[tuple[Opened, ...]]:
-    rows: list[tuple[Opened, ...]] = []
+def _open_pairs(given: Pairs, problems: list[str]) -> list[tuple[Usable, ...]]:
+    rows: list[tuple[Usable, ...]] = []
     for pair in given.pairs:
         degraded, clean = (open_image(image, problems) for image in pair)
         if degraded is None or clean is None:
@@ -261,7 +261,7 @@ def _domains(
 
 
 def _split(
-    rows: Sequence[tuple[Opened, ...]],
+    rows: Sequence[tuple[Usable, ...]],
     given: GivenImages,
     profile: Profile,
     settings: FinetuneSettings,

@@ -16,7 +16,7 @@ from napari_baryir.training.data.made_pairs import plane_of, plane_tensor
 from napari_baryir.training.degradations.camera import CameraNoise, fit_camera_noise
 from napari_baryir.training.degradations.fields import Array
 from napari_baryir.training.degradations.files import to_bytes
-from napari_baryir.training.finetune.images import Opened, UserImage, open_image
+from napari_baryir.training.finetune.images import Usable, UserImage, open_image
 
 MATCHED_BEYOND = 2.0
 """Ranges of a pair that differ by more than this factor are taken for other exposures."""
@@ -35,17 +35,17 @@ class FilePlanes:
     """Clean planes of the same number and shapes; for noisy files none."""
 
 
-def noisy_file(image: Opened) -> FilePlanes:
+def noisy_file(image: Usable) -> FilePlanes:
     """Map the planes of a noisy image as `restore` does."""
     return FilePlanes(image.name, images.map_planes(image.array, image.axes, _maps(image)), [])
 
 
-def _maps(image: Opened) -> list[IntensityMap]:
+def _maps(image: Usable) -> list[IntensityMap]:
     whole = image.whole or image
     return images.channel_maps(whole.array, whole.axes)
 
 
-def pair_file(degraded: Opened, clean: Opened, brightness: str) -> tuple[FilePlanes, bool]:
+def pair_file(degraded: Usable, clean: Usable, brightness: str) -> tuple[FilePlanes, bool]:
     """Map the planes of a pair; say whether the clean one's brightness was matched.
 
     Both go through the map of the degraded image, since that is the one that restoring knows; RGB
@@ -76,7 +76,7 @@ def _matched(clean: Array, degraded: Array) -> Array:
     return (clean * np.float32(slope) + np.float32(y.mean() - slope * x.mean())).astype(np.float32)
 
 
-def clean_file(image: Opened, profile: images.Profile) -> list[NDArray[np.generic]]:
+def clean_file(image: Usable, profile: images.Profile) -> list[NDArray[np.generic]]:
     """Cut a clean image into planes as `PairDataset` has them: uint8 RGB, or float32."""
     whole = None if image.whole is None else image.whole.array
     return [
@@ -112,7 +112,7 @@ def measure_camera(image: UserImage) -> CameraNoise:
     return noise_of(opened)
 
 
-def noise_of(image: Opened) -> CameraNoise:
+def noise_of(image: Usable) -> CameraNoise:
     """Fit the noise of all planes together; `DataError` where there is none to measure."""
     values = list(images.cut_planes(image.array, image.axes))
     planes = [v[..., c] for v in values for c in range(3)] if image.layout.rgb else values
@@ -122,7 +122,7 @@ def noise_of(image: Opened) -> CameraNoise:
         raise DataError(f"{image.name}: {error}") from None
 
 
-def seen_by_profile(noise: CameraNoise, image: Opened) -> CameraNoise:
+def seen_by_profile(noise: CameraNoise, image: Usable) -> CameraNoise:
     """Convert noise to the units of clean images: full range, or dark to bright."""
     full = float(np.iinfo(image.array.dtype).max) if image.array.dtype.kind in "ui" else 1.0
     return noise.scaled(0.0, full) if image.layout.rgb else noise.scaled(noise.low, noise.high)

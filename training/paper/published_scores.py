@@ -35,7 +35,7 @@ _SCORES = {
 }  # fmt: skip
 """Method to PSNR and SSIM on each test set of its table, in turn."""
 
-PUBLISHED: Mapping[str, Mapping[str, tuple[float, float]]] = {
+PAPER_SCORES: Mapping[str, Mapping[str, tuple[float, float]]] = {
     method: dict(
         zip(_3D if "3D" in method else _5D, zip(row[::2], row[1::2], strict=True), strict=True)
     )

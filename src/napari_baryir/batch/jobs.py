@@ -35,26 +35,26 @@ LONGEST_NAME = 255
 class Job:
     """One image to read, and the path of its result."""
 
-    source: Path
+    path: Path
     target: Path
 
     @property
     def name(self) -> str:
         """Name of the file, with the scene if it holds several images."""
-        return image_name(self.source)
+        return image_name(self.path)
 
     def is_done(self) -> bool:
-        """Return whether the target is there, is not empty, and is not older than its source.
+        """Return whether the target is there, is not empty, and is not older than the image.
 
         Files are written whole or not at all, so that one that is there is complete. An older file
         that took its place keeps its old date; when it came is the time of its last change
         on the disk.
         """
-        source, _ = split_scene(self.source)
-        if not self.target.exists() or not source.exists() or _is_empty(self.target):
+        file, _ = split_scene(self.path)
+        if not self.target.exists() or not file.exists() or _is_empty(self.target):
             return False
-        written = zip(_times(self.target), _times(source), strict=True)
-        return all(target >= source for target, source in written)
+        written = zip(_times(self.target), _times(file), strict=True)
+        return all(target >= read for target, read in written)
 
 
 def cut_name(name: str, ending: str) -> str:
@@ -93,21 +93,21 @@ def plan_jobs(
     found: dict[str, Found] = {}
     for text in inputs:
         for file, below in search.expand(text):
-            for source in images_inside(file):
-                found.setdefault(os.path.realpath(source), (source, below))
+            for image in images_inside(file):
+                found.setdefault(os.path.realpath(image), (image, below))
     if not found:
         why = "; ".join((f"no images in {', '.join(inputs)}", *search.notes))
         raise InputError(f"{why}; files that end in {known_suffixes()} are looked for")
-    if not any(split_scene(source)[0].exists() for source, _ in found.values()):
-        missing = ", ".join(str(source) for source, _ in found.values())
+    if not any(split_scene(image)[0].exists() for image, _ in found.values()):
+        missing = ", ".join(str(image) for image, _ in found.values())
         raise InputError(f"{missing}: there is no such file or folder")
     if to_file and len(found) > 1:
         raise InputError(
             f"-o {out} names one file but there are {len(found)} images; give a folder instead"
         )
     jobs = [
-        Job(source, folder if to_file else folder / result_place(source, below))
-        for source, below in found.values()
+        Job(image, folder if to_file else folder / result_place(image, below))
+        for image, below in found.values()
     ]
     if apart:
         _refuse_clashes(jobs, set(found))
@@ -175,8 +175,8 @@ class _Search:
                 if self._takes(match):
                     yield match, below
             elif "**" not in text and not self._leaves_out(match, fixed):
-                for source, inside in self._below(match):
-                    yield source, below / inside
+                for image, inside in self._below(match):
+                    yield image, below / inside
 
     def _below(self, top: Path) -> Iterator[Found]:
         """Yield all images in a folder and its folders, but not results."""
@@ -261,18 +261,18 @@ def _has_results(folder: Path, top: Path) -> bool:
             result = Path(here, name)
             if not is_image_path(result):
                 continue
-            sources = possible_sources(top / result.relative_to(folder))
-            if not any(_is_made_of(result, source) for source in sources):
+            images = possible_sources(top / result.relative_to(folder))
+            if not any(_is_made_of(result, image) for image in images):
                 return False
             found = True
         folders[:] = [name for name in folders if not is_image_path(Path(here, name))]
     return found
 
 
-def _is_made_of(result: Path, source: Path) -> bool:
-    if not is_image_path(source) or _times(result)[0] < _times(source)[0]:
+def _is_made_of(result: Path, image: Path) -> bool:
+    if not is_image_path(image) or _times(result)[0] < _times(image)[0]:
         return False
-    return result.is_dir() or not filecmp.cmp(result, source, shallow=False)
+    return result.is_dir() or not filecmp.cmp(result, image, shallow=False)
 
 
 def _fixed_part(pattern: Path) -> Path:
@@ -286,19 +286,19 @@ def _is_plain_folder(path: Path) -> bool:
     return path.is_dir() and not is_image_path(path)
 
 
-def _refuse_clashes(jobs: Sequence[Job], sources: set[str]) -> None:
+def _refuse_clashes(jobs: Sequence[Job], images: set[str]) -> None:
     taken: dict[str, Path] = {}
     for job in jobs:
         target = os.path.realpath(job.target)
-        if target in sources:
+        if target in images:
             raise InputError(
-                f"the result of {job.source} would overwrite the input {job.target}; "
+                f"the result of {job.path} would overwrite the input {job.target}; "
                 "give another file or folder with -o"
             )
-        other = taken.setdefault(target, job.source)
-        if other is not job.source:
+        other = taken.setdefault(target, job.path)
+        if other is not job.path:
             raise InputError(
-                f"{other} and {job.source} would both become {job.target}; "
+                f"{other} and {job.path} would both become {job.target}; "
                 "give the folder above them, so that its structure is kept"
             )
 

@@ -113,7 +113,7 @@ def iter_restore_file(
     from napari_baryir.imaging.axes import check_axes
     from napari_baryir.restoration import iter_restore
 
-    with read_image(job.source) as image:
+    with read_image(job.path) as image:
         chosen = check_axes(axes, image.shape) if axes else image.axes
         # Written back to its own format, a file keeps the axes that it came with.
         same = format_name(job.target) == image.format

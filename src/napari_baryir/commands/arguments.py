@@ -57,7 +57,7 @@ def add_computing(parser: argparse.ArgumentParser) -> None:
         "whole: not cut at all",
     )  # fmt: skip
     group.add_argument(
-        "--overlap", type=_overlap, default="auto", metavar="PIXELS",
+        "--overlap", type=_pixels, default="auto", metavar="PIXELS",
         help="how far neighbouring pieces overlap; default: auto",
     )  # fmt: skip
 
@@ -67,10 +67,12 @@ def add_speech(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="write the results to stdout as JSON")
 
 
-def intensity_of(args: argparse.Namespace) -> Any:
-    """Return the intensity as `napari_baryir.restore` takes it: one, or one per channel."""
+def computing_of(args: argparse.Namespace) -> dict[str, Any]:
+    """Return how to compute, and the intensity, as `napari_baryir.restore` takes them."""
     chosen = args.intensity or ["auto"]
-    return chosen[0] if len(chosen) == 1 else chosen
+    intensity = chosen[0] if len(chosen) == 1 else chosen
+    names = ("device", "precision", "tile", "overlap")
+    return {**{name: getattr(args, name) for name in names}, "intensity": intensity}
 
 
 def _axes(text: str) -> str:
@@ -95,11 +97,7 @@ def _tile(text: str) -> int | str:
     return text if text == "whole" else _pixels(text, 16)
 
 
-def _overlap(text: str) -> int | str:
-    return _pixels(text, 0)
-
-
-def _pixels(text: str, least: int) -> int | str:
+def _pixels(text: str, least: int = 0) -> int | str:
     if text == "auto":
         return text
     if not text.isdecimal() or int(text) < least:

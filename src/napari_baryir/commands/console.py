@@ -189,7 +189,7 @@ def failure(job: Job, error: Exception) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     if not isinstance(error, InputError):
         text = f"{type(error).__name__}: {text}"
-    return text if str(job.source) in text else f"{job.source}: {text}"
+    return text if str(job.path) in text else f"{job.path}: {text}"
 
 
 def as_duration(seconds: float) -> str:

@@ -15,7 +15,7 @@ from napari_baryir.commands.arguments import (
     add_image,
     add_inputs,
     add_speech,
-    intensity_of,
+    computing_of,
 )
 from napari_baryir.commands.console import Voice, failure, follow
 from napari_baryir.errors import InputError
@@ -99,13 +99,13 @@ def run(args: argparse.Namespace) -> int:
         for news in follow(run_batch(jobs, work, again=True), jobs, voice):
             job = jobs[news.row]
             if news.error is not None:
-                failed.append({"file": str(job.source), "error": failure(job, news.error)})
+                failed.append({"file": str(job.path), "error": failure(job, news.error)})
             elif news.result is not None:
                 entries.append(news.result[0])
                 for note in news.result[1]:
-                    voice.note(f"{job.source}: {note}")
+                    voice.note(f"{job.path}: {note}")
                 voice.line(_line(news.result[0]))
-                voice.detail(str(job.source), news.result[0].record)
+                voice.detail(str(job.path), news.result[0].record)
     finally:  # whatever stops the rest, what is done is kept
         voice.document([*as_json(entries), *failed])
         if entries:
@@ -182,17 +182,16 @@ def _estimate(
     from napari_baryir.degradation import iter_estimate
     from napari_baryir.files import read_image
 
-    with read_image(job.source) as image:
+    with read_image(job.path) as image:
         axes = args.axes or image.axes
         _, model = models.get(image, axes)
         estimate = yield from iter_estimate(
-            image.data, axes=axes, model=model, device=args.device, precision=args.precision,
-            tile=args.tile, overlap=args.overlap, intensity=intensity_of(args),
-            contributions=args.contributions, at_once=True,
+            image.data, axes=axes, model=model, contributions=args.contributions, at_once=True,
+            **computing_of(args),
         )  # fmt: skip
         if maps:
             _write_maps(job, args, image, estimate)
-    return TableEntry.of(str(job.source), estimate), notes_of(image, args.axes)
+    return TableEntry.of(str(job.path), estimate), notes_of(image, args.axes)
 
 
 def _write_maps(

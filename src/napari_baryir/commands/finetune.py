@@ -37,13 +37,13 @@ the camera took them: without clean ones the network learns from the noise of ne
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, help="name or weights file to start from")
-    sources = parser.add_mutually_exclusive_group(required=True)
-    sources.add_argument(
+    images = parser.add_mutually_exclusive_group(required=True)
+    images.add_argument(
         "--pairs", nargs="+", metavar="FOLDER",
         help="two folders, DEGRADED CLEAN, with equal names; or one, with --pattern",
     )  # fmt: skip
-    sources.add_argument("--clean", metavar="FOLDER", help="clean images; with --degradation")
-    sources.add_argument("--noisy", metavar="FOLDER", help="noisy images, no clean ones needed")
+    images.add_argument("--clean", metavar="FOLDER", help="clean images; with --degradation")
+    images.add_argument("--noisy", metavar="FOLDER", help="noisy images, no clean ones needed")
     parser.add_argument(
         "--pattern", nargs=2, metavar=("DEGRADED", "CLEAN"),
         help="with one folder of --pairs: names with one * each, '*_low.tif' '*_high.tif'",
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
 
     settings, voice = _settings(args), Voice(args)
     voice.detail("settings", settings.model_dump())
-    steps = Steps(iter_finetune(args.model, _source(args), args.output, settings))
+    steps = Steps(iter_finetune(args.model, _given(args), args.output, settings))
     with StepsShown(silent=voice.quiet) as shown:
         for progress in steps:
             _show(progress, shown, voice)
@@ -122,7 +122,7 @@ def _settings(args: argparse.Namespace) -> FinetuneSettings:
         raise InputError(in_words(error)) from None
 
 
-def _source(args: argparse.Namespace) -> GivenImages:
+def _given(args: argparse.Namespace) -> GivenImages:
     from napari_baryir.training.finetune import CleanImages, NoisyImages, Pairs
     from napari_baryir.training.finetune.images import UserImage
 

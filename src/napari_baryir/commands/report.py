@@ -41,8 +41,8 @@ def restore_and_estimate(
     if not estimating:
         return done, None
     # A result of another format may have its axes in another order, which the file tells.
-    same = format_name(job.source) == format_name(job.target)
-    before = yield from _planes(job.source, models, done.restoration, keep_axes=True)
+    same = format_name(job.path) == format_name(job.target)
+    before = yield from _planes(job.path, models, done.restoration, keep_axes=True)
     after = yield from _planes(job.target, models, done.restoration, keep_axes=same)
     return done, {"before": before, "after": after}
 

@@ -12,7 +12,7 @@ from napari_baryir.commands.arguments import (
     add_image,
     add_inputs,
     add_speech,
-    intensity_of,
+    computing_of,
 )
 from napari_baryir.commands.console import Voice, failure, follow, remark
 from napari_baryir.commands.report import (
@@ -133,9 +133,7 @@ def run(args: argparse.Namespace) -> int:
         voice.note(note)
     work = partial(
         restore_and_estimate, estimating=report.wanted, models=models, axes=args.axes,
-        device=args.device, precision=args.precision, tile=args.tile, overlap=args.overlap,
-        intensity=intensity_of(args), strength=args.strength, remove=args.remove,
-        ensemble=args.ensemble,
+        strength=args.strength, remove=args.remove, ensemble=args.ensemble, **computing_of(args),
     )  # fmt: skip
     batch = run_batch(jobs, work, again=args.overwrite)
     entries: list[dict[str, Any]] = []
@@ -171,7 +169,7 @@ def _refuse_existing(jobs: Sequence[Job], output: Path) -> None:
 
 def _entry(job: Job, news: News[Reported]) -> dict[str, Any]:
     """Return what the report says of one image, as plain JSON values."""
-    entry: dict[str, Any] = {"file": str(job.source), "result": str(job.target)}
+    entry: dict[str, Any] = {"file": str(job.path), "result": str(job.target)}
     if news.error is not None:
         return {**entry, "state": FAILED, "error": failure(job, news.error)}
     if news.result is None:

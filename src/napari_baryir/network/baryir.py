@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from napari_baryir.domains import CLEAN
 from napari_baryir.errors import InputError
-from napari_baryir.network.config import GatedConfig, RestormerConfig
+from napari_baryir.network.config import BaryIRConfig, GatedConfig
 from napari_baryir.network.scene import PHYSICS, Scene, at_place, correct, scene_size, whole
 from napari_baryir.network.steering import ResidualSubspaces, as_amounts
 
@@ -52,9 +52,7 @@ class BaryIR(nn.Module):
     size_multiple = 8
     """Height and width of the input must be multiples of this."""
 
-    def __init__(
-        self, config: GatedConfig | RestormerConfig, *, domains: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, config: BaryIRConfig, *, domains: tuple[str, ...] = ()) -> None:
         super().__init__()
         self.config = config
         self.domains = domains
@@ -257,7 +255,7 @@ def _or_zeros(embedding: Tensor, used: bool) -> Tensor:
 
 
 def _parts(
-    config: GatedConfig | RestormerConfig, domains: tuple[str, ...]
+    config: BaryIRConfig, domains: tuple[str, ...]
 ) -> tuple[nn.Module, nn.Module, nn.Module]:
     """Return the encoder, barycenter map and decoder of a configuration."""
     if isinstance(config, GatedConfig):

@@ -123,11 +123,12 @@ class RestormerConfig(Frozen):
 
 
 BaryIRConfig = Annotated[GatedConfig | RestormerConfig, Field(discriminator="backbone")]
+"""The configuration of any backbone."""
 
-_ADAPTER: TypeAdapter[GatedConfig | RestormerConfig] = TypeAdapter(BaryIRConfig)
+_ADAPTER: TypeAdapter[BaryIRConfig] = TypeAdapter(BaryIRConfig)
 
 
-def parse_config(mapping: Mapping[str, Any]) -> GatedConfig | RestormerConfig:
+def parse_config(mapping: Mapping[str, Any]) -> BaryIRConfig:
     """Make a configuration from plain values by field name; ``backbone`` says which kind.
 
     Raises `InputError` if a key is unknown or a value does not fit its field.

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from napari_baryir.atomic import written_aside
 from napari_baryir.errors import BaryIRError, WeightsError
-from napari_baryir.network import BaryIR, GatedConfig, RestormerConfig, parse_config
+from napari_baryir.network import BaryIR, BaryIRConfig, parse_config
 from napari_baryir.network.layers import on_device
 from napari_baryir.weights.header import (
     FORMAT,
@@ -141,7 +141,7 @@ def check_tensors(
         )
 
 
-def empty_model(config: GatedConfig | RestormerConfig, *, domains: tuple[str, ...] = ()) -> BaryIR:
+def empty_model(config: BaryIRConfig, *, domains: tuple[str, ...] = ()) -> BaryIR:
     """Build a network without memory or random numbers (on torch's meta device).
 
     Raises `WeightsError` if it cannot be, for instance with sizes beyond 64 bits.

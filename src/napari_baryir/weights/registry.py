@@ -157,7 +157,7 @@ def find_weights(name_or_path: str | os.PathLike[str]) -> Path:
     # Before paths are thought of: names may have dots, as in "worms-0.2".
     if len(path.parts) == 1 and not path.is_file() and path.name in (own := _own_files()):
         return own[path.name]
-    if _looks_like_path(path):
+    if len(path.parts) > 1 or path.suffix != "" or path.is_file():
         return path  # read_header and load_weights say what is wrong with it
     raise ModelUnavailableError(
         f"{no_such_model(path.name)}; the path of a .safetensors file works as well"
@@ -218,10 +218,6 @@ def _registered_file(card: ModelCard) -> Path:
             f"({', '.join(others) or 'none is here'}) or the path of a .safetensors file"
         )
     return card.path
-
-
-def _looks_like_path(path: Path) -> bool:
-    return len(path.parts) > 1 or path.suffix != "" or path.is_file()
 
 
 def _own_files() -> dict[str, Path]:

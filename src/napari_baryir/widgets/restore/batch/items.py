@@ -63,13 +63,13 @@ class FileItem:
     @property
     def name(self) -> str:
         """Path below the folder, for the table."""
-        path = self.job.source
+        path = self.job.path
         return str(path.relative_to(self.folder)) if self.folder in path.parents else path.name
 
     @property
     def prefix(self) -> str:
         """The beginning of its errors, which the table has as the name already."""
-        return f"{self.job.source}: "
+        return f"{self.job.path}: "
 
     @property
     def outcome(self) -> str:
