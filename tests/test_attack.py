@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import dask.array as da
 import numpy as np
 import pytest
 import torch
+from benchmarks.attack.arrays import bound
 from benchmarks.attack.bombs import DEEP, IMAGES
 from benchmarks.attack.files import weights_file
 from benchmarks.attack.networks import small_network
@@ -42,6 +44,15 @@ def test_a_short_attack_breaks_no_promise(kind: str, cases: int) -> None:
     findings = Findings()
     run_round(kind, 0, cases, findings)
     assert not findings.cases, str(findings)
+
+
+@pytest.mark.parametrize("shape", [[3, 3, 3, 3, 40, 40, 5], [1, 2000, 1], [24, 40], [0, 40]])
+@pytest.mark.parametrize("turns", [1, 8])
+def test_an_array_of_the_attack_takes_seconds_at_most(shape: list[int], turns: int) -> None:
+    bounded = list(shape)
+    bound(bounded, turns)
+    assert turns * math.prod(bounded) <= 2**14
+    assert (bounded == shape) is (turns * math.prod(shape) <= 2**14)
 
 
 @pytest.mark.parametrize("option", [*OPTIONS, "ensemble"])

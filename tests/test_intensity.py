@@ -244,3 +244,30 @@ def test_a_lazy_array_gets_about_the_map_of_its_values() -> None:
     whole = choose_intensity(values, rgb=False)
     assert lazy.low == pytest.approx(whole.low, abs=10)
     assert lazy.high == pytest.approx(whole.high, abs=10)
+
+
+def _noisy(shape: tuple[int, int] = (128, 128)) -> Any:
+    return np.random.default_rng(0).normal(200, 30, shape).astype(np.uint16)
+
+
+@pytest.mark.parametrize("top", [65535, 4095, 1500])
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize("place", [np.s_[:, 77], np.s_[60], np.s_[100:104, 90:120]])
+def test_saturated_pixels_have_no_say(top: int, lazy: bool, place: Any) -> None:
+    image = _noisy()
+    image[place] = top
+    chosen = choose_intensity(da.from_array(image, chunks=32) if lazy else image, rgb=False)
+    expected = choose_intensity(_noisy(), rgb=False)
+    assert (chosen.low, chosen.high) == pytest.approx((expected.low, expected.high), abs=5)
+
+
+def test_bright_objects_count_where_they_have_edges_are_large_or_all_there_is() -> None:
+    y, x = np.mgrid[:128, :128]
+    bead = _noisy() + 9e4 * np.exp(-((y - 40) ** 2 + (x - 50) ** 2) / 20)
+    assert (bead > 65535).sum() > 0.001 * bead.size
+    large = _noisy()
+    large[:, 70:73] = 65535
+    empty = np.full((128, 128), 100, np.uint16)
+    empty[:, 77] = 65535
+    for image in (np.minimum(bead, 65535).astype(np.uint16), large, empty):
+        assert choose_intensity(image, rgb=False).high == 65535

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ Array = np.ndarray[Any, Any]
 
 NUMBERS = ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8"]
 CONTENTS = ["random", "random", "constant", "extremes", "odd", "no number", "bits"]
+MOST = 2**14
+"""Most values of a case, where each turn of an ensemble counts: some hundred tiles, 10 ms each."""
 HOSTILE = ["?", "c8", "c16", "g", "O", "M8[s]", "m8[s]", "U3", "S2", "V4", "u1,u1"]
 
 
@@ -148,6 +151,12 @@ OPTIONS: dict[str, Any] = {
 }  # fmt: skip
 
 
+def bound(shape: list[int], turns: int) -> None:
+    """Halve the longest axes of an image until that many turns of it take seconds."""
+    while turns * math.prod(shape) > MOST:
+        shape[shape.index(max(shape))] //= 2
+
+
 @st.composite
 def array_cases(draw: Any) -> ArrayCase:
     """Draw a case; most of what is drawn can be restored."""
@@ -172,6 +181,7 @@ def array_cases(draw: Any) -> ArrayCase:
     for name, usual in OPTIONS.items():
         if draw(st.integers(0, 4)) == 0:
             options[name] = draw(ANYTHING if draw(st.integers(0, 12)) == 0 else usual)
+    bound(shape, 8 if options.get("ensemble") is True else 1)
     container = draw(st.sampled_from(["numpy"] * 6 + ["dask"] * 3 + list(CONTAINERS)))
     return ArrayCase(
         tuple(shape), dtype,

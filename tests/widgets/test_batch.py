@@ -79,6 +79,24 @@ def test_folder_is_listed_restored_and_then_done(tab: BatchTab, qtbot: QtBot, fo
     assert not tab.button.isEnabled()
 
 
+def test_a_run_says_what_it_loads_and_loads_it_without_the_lock(
+    tab: BatchTab, qtbot: QtBot, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads = []
+    monkeypatch.setattr(
+        "napari_baryir.widgets.dock.steps.load_libraries", lambda: loads.append(tab.table.rows[0])
+    )
+    choose(tab, qtbot, folder)
+    tab.button.click()
+    assert tab.label.text().startswith("Loading the model…")
+    with qtbot.waitSignal(tab.updated):
+        pass
+    assert "Loading" not in tab.label.text()
+    assert [row.state.value for row in loads] == ["waiting"]
+    with qtbot.waitSignal(tab.finished):
+        pass
+
+
 def test_images_that_hardly_change_are_told_from_the_others(
     tab: BatchTab, qtbot: QtBot, folder: Path
 ) -> None:

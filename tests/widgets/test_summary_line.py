@@ -108,6 +108,17 @@ def test_line_says_that_nothing_was_done_about_it(
     assert "The result is practically unchanged." in calibrated.summary.text()
 
 
+def test_line_says_it_of_the_strength_in_view(calibrated: RestoreDock, qtbot: QtBot) -> None:
+    calibrated.viewer.add_image(STACK[0])
+    result = restore(calibrated, qtbot)
+    qtbot.waitUntil(lambda: calibrated.summary.run is None)
+    change = result.layer.metadata["napari_baryir"]["change"]
+    assert change > 0.01, "the test needs a result that differs"
+    for strength, unchanged in ((1.0, False), (0.004 / change, True), (0.006 / change, False)):
+        calibrated.session.comparison.set_strength(strength)
+        assert ("practically unchanged" in calibrated.summary.text()) is unchanged
+
+
 def test_line_is_hidden_for_weights_without_calibration(dock: RestoreDock, qtbot: QtBot) -> None:
     dock.viewer.add_image(STACK)
     restore(dock, qtbot)

@@ -29,6 +29,12 @@ coincide (a few bright pixels on an empty plane); ``given``: by the caller."""
 PERCENTILES = (0.1, 99.9)
 """Percent. Robust against hot and dead pixels, which are rarer than one in a thousand."""
 
+SATURATED = 0.01
+"""Largest share of saturated pixels that have no say: one column or more of 100."""
+
+SATURATION_GAP = 4
+"""So many times as far as all other values reach do saturated ones lie from the least value."""
+
 BIT_DEPTHS = (8, 10, 12, 14, 16, 32, 64)
 """Depths at which cameras and files fill an integer."""
 
@@ -162,8 +168,8 @@ def choose_intensity(array: Any, *, rgb: bool, mode: IntensityMode = "auto") -> 
     use the common bit depth that their bright values fill (a 12-bit camera's picture in uint16 goes
     from 0 to 4095); floats use [0, 1], [0, 255] or [0, 65535], whichever the bulk of the values
     fits. Other RGB images go from 0 to their 99.9 percentile. Everything else uses the 0.1 and 99.9
-    percentiles of the whole array. No single value decides, and in grey images padding and missing
-    tiles do not count (`no_data_value`).
+    percentiles of the whole array. No single value decides, no column of saturated pixels, and in
+    grey images padding and missing tiles do not count (`no_data_value`).
 
     `array` is NumPy or dask, of any shape and real dtype, without alpha; large arrays are
     subsampled, always the same way. `mode` overrules the choice. Raises `InputError` if `mode` is
@@ -206,10 +212,25 @@ def _choose(
 
 def _percentiles(values: NDArray[Any]) -> tuple[float, float] | None:
     """Return `PERCENTILES` of finite values; None where there are none."""
+    values = values.astype(np.float64)
     if values.size == 0:
         return None
-    low, high = np.percentile(values.astype(np.float64), PERCENTILES)
+    low, high = np.percentile(_without_saturated(values), PERCENTILES)
     return float(low), float(high)
+
+
+def _without_saturated(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Leave out the greatest value where few pixels have it, and all others lie far below it.
+
+    This is a column that a sensor reads as full, or a scale bar. A bright object, saturated or not,
+    has edges, whose values lie between.
+    """
+    top = values.max()
+    others = values[values < top]
+    if not 0 < values.size - others.size <= SATURATED * values.size:
+        return values
+    least, most = others.min(), others.max()
+    return others if least < most < least + (top - least) / SATURATION_GAP else values
 
 
 def _whole_range(dtype: np.dtype[Any]) -> IntensityMap:

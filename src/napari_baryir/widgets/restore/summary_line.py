@@ -41,7 +41,9 @@ class SummaryLine(QLabel):
         self._viewer = viewer
         self._session = session
         self.run: Run | None = None
-        self._unchanged = False
+        self._found: PlaneSummary | None = None
+        self._change: float | None = None
+        """How far the result at full strength is from the original."""
         self.setWordWrap(True)
         self.setTextFormat(Qt.TextFormat.RichText)
         self.setToolTip(
@@ -52,6 +54,7 @@ class SummaryLine(QLabel):
         self.hide()
         session.finished.connect(self.look)
         session.changed.connect(self._on_session)
+        session.comparison.settled.connect(self._write)
 
     def look(self, result: Result) -> None:
         """Estimate the original of a result, in the background."""
@@ -60,7 +63,7 @@ class SummaryLine(QLabel):
         if record is None or not _is_calibrated(record["settings"]["model"]):
             self.hide()
             return
-        self._unchanged = is_little(record.get("change"))
+        self._found, self._change = None, record.get("change")
         self.setText("Looking at what was wrong…")
         self.show()
         plane = plane_in_view(self._viewer, result.image_layer, result.axes, result.box)
@@ -90,12 +93,17 @@ class SummaryLine(QLabel):
         if isinstance(outcome, Failed):
             # Only logged, since the restoration went well.
             logger.warning("no summary: %s", outcome.error)
-        found = None
         if isinstance(outcome, Estimated):
-            found = outcome.maps.summary((None,) * len(outcome.maps.outer))
-        self.setVisible(found is not None)
-        if found is not None:
-            self.setText(_sentence(found, self._unchanged))
+            self._found = outcome.maps.summary((None,) * len(outcome.maps.outer))
+        self.setVisible(self._found is not None)
+        self._write()
+
+    def _write(self) -> None:
+        """Write what was found, and whether the strength in view leaves a change to speak of."""
+        if self._found is not None:
+            strength = self._session.comparison.strength
+            little = self._change is not None and is_little(strength * self._change)
+            self.setText(_sentence(self._found, little))
 
     def _on_link(self, _: str) -> None:
         open_dock(self._viewer, "Degradation map")

@@ -16,7 +16,7 @@ from napari_baryir.errors import InputError
 from napari_baryir.restoration.results import Progress
 from napari_baryir.steps import Steps
 from napari_baryir.widgets.dock.problem import Problem
-from napari_baryir.widgets.dock.steps import Failed, Outcome, Step, Success
+from napari_baryir.widgets.dock.steps import Failed, Outcome, Step, Success, guarded
 from napari_baryir.widgets.restore.job import Done, RestoreJob, Settings, restore_steps
 from napari_baryir.widgets.restore.record import removed_in_words
 from napari_baryir.widgets.viewer.regions import Box, axes_of, level_0, why_not
@@ -158,6 +158,12 @@ def run_batch(
     Yields an `Update` when an image begins, after each of its tiles, and at its end. With `again`,
     images that were done before are restored once more.
     """
+    return guarded(_batch(items, settings, again))
+
+
+def _batch(
+    items: Sequence[Item], settings: BatchSettings, again: bool
+) -> Generator[Step, None, Success]:
     models: list[Models] = []  # made with the first image, which fails if there is no such model
 
     def work(item: Item) -> ItemSteps:

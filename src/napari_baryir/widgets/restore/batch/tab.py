@@ -15,7 +15,7 @@ from napari_baryir.batch.run import State
 from napari_baryir.errors import BaryIRError
 from napari_baryir.widgets.dock.problem import Problem, notify
 from napari_baryir.widgets.dock.run import Run, run_queue
-from napari_baryir.widgets.dock.status import duration
+from napari_baryir.widgets.dock.status import duration, loading
 from napari_baryir.widgets.dock.steps import Failed
 from napari_baryir.widgets.restore.batch.choice import BatchChoice
 from napari_baryir.widgets.restore.batch.items import BatchSettings, LayerItem, Update, run_batch
@@ -103,11 +103,12 @@ class BatchTab(QWidget):
                 item.dropped = item.layer not in self._viewer.layers
         self.table.show_items(items, again=again)
         run = self._run = Run(run_batch(items, self._settings, again=again), "Restoring a batch")
+        run.started.connect(self._on_started)
         run.stepped.connect(self._on_update)
         run.ended.connect(self._on_ended)
         run_queue().submit(run)
-        waiting = run_queue().ahead_of(run)
-        self._show_state("Waiting for another run to end." if waiting else "")
+        if run.state == "waiting":
+            self._show_state("Waiting for another run to end.")
 
     def cancel(self) -> None:
         """Stop after the tile in work; finished results stay."""
@@ -146,6 +147,9 @@ class BatchTab(QWidget):
         self._show_state(self.choice.note)
         self._show_details()
         self.listed.emit()
+
+    def _on_started(self) -> None:
+        self._show_state(loading("the model"))
 
     def _on_update(self, update: Update) -> None:
         item = self.choice.items[update.row]
