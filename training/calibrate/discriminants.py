@@ -12,9 +12,9 @@ from scipy import optimize, special
 from napari_baryir.degradation.calibration import Calibration, SeverityCurve
 from napari_baryir.training.degradations.fields import Array, Array64
 
-SHRINKAGE = 0.9
+SHRINKAGE = 0.3
 """Share of a sphere in the covariance within domains: few scenes know little of 256 dimensions.
-With 0.05, whole held-out photographs were named right 5 % less often."""
+With 0.05, fewer whole held-out images were named right."""
 RIDGE = 0.05
 """Regularises the severity's direction, per cell."""
 KNOTS = 16
