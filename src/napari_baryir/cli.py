@@ -242,6 +242,8 @@ def _log(args: argparse.Namespace) -> None:
     logging.getLogger("napari_baryir").setLevel(level)
     # It reports every oddity of a file as an error; what matters comes as ours.
     logging.getLogger("tifffile").setLevel(logging.DEBUG if args.debug else logging.CRITICAL)
+    # On a slow computer it warns that it builds its cache of fonts, once, which nobody can act on.
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 
 
 if __name__ == "__main__":

@@ -120,11 +120,15 @@ def test_nothing_drawn_and_nothing_seen_are_told() -> None:
 def test_view_is_what_the_canvas_shows_of_one_plane(properties: dict[str, object]) -> None:
     viewer = ViewerModel()
     layer = viewer.add_layer(stack(**properties))
-    viewer.canvas.size = (100, 100)
+    if hasattr(viewer, "canvas"):
+        viewer.canvas.size = (100, 100)
+    else:  # napari before 0.9
+        viewer._canvas_size = (100, 100)
+    camera = viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
     # The canvas is 10 pixels of the layer wide, around the layer's pixel (20, 25).
     centre = np.asarray(layer.data_to_world((0, 20, 25)))
-    viewer.scene.camera.center = (0.0, *centre[1:])
-    viewer.scene.camera.zoom = 10 / float(layer.scale[-1])
+    camera.center = (0.0, *centre[1:])
+    camera.zoom = 10 / float(layer.scale[-1])
     box = box_of(viewer, layer, "ZYX", "view")
     (first, last), (top, bottom), (left, right) = box.bounds
     assert last - first == 1
