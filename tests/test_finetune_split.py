@@ -9,7 +9,7 @@ from napari_baryir.errors import DataError
 from napari_baryir.imaging.intensity import choose_intensity
 from napari_baryir.network import BaryIR
 from napari_baryir.network.variants import VARIANTS
-from napari_baryir.training.finetune.images import PARTS, Opened, UserImage, parts_of
+from napari_baryir.training.finetune.images import PARTS, Usable, UserImage, parts_of
 from napari_baryir.training.finetune.material import (
     CleanImages,
     Material,
@@ -23,8 +23,8 @@ from napari_baryir.training.finetune.settings import FinetuneSettings
 RNG = np.random.default_rng(0)
 
 
-def image(axes: str, *shape: int) -> Opened:
-    return Opened("one", RNG.integers(0, 4000, shape).astype(np.uint16), axes)
+def image(axes: str, *shape: int) -> Usable:
+    return Usable("one", RNG.integers(0, 4000, shape).astype(np.uint16), axes)
 
 
 def gathered(source: Pairs | NoisyImages | CleanImages) -> Material:

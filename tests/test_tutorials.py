@@ -148,10 +148,10 @@ def test_the_commands_of_the_reference_are_understood(
         assert language == "sh"
         for words in commands(block):
             args = parser.parse_args(words[1:])
-            source = finetune._source(args)
-            refuse(source.problems, "the images")
+            given = finetune._given(args)
+            refuse(given.problems, "the images")
             finetune._settings(args)
-            kinds.add(type(source).__name__)
+            kinds.add(type(given).__name__)
     assert kinds == {"Pairs", "CleanImages", "NoisyImages"}
 
 
