@@ -261,11 +261,13 @@ def test_saturated_pixels_have_no_say(top: int, lazy: bool, place: Any) -> None:
     assert (chosen.low, chosen.high) == pytest.approx((expected.low, expected.high), abs=5)
 
 
-def test_bright_objects_count_where_they_have_edges_or_are_all_there_is() -> None:
+def test_bright_objects_count_where_they_have_edges_are_large_or_all_there_is() -> None:
     y, x = np.mgrid[:128, :128]
     bead = _noisy() + 9e4 * np.exp(-((y - 40) ** 2 + (x - 50) ** 2) / 20)
     assert (bead > 65535).sum() > 0.001 * bead.size
+    large = _noisy()
+    large[:, 70:73] = 65535
     empty = np.full((128, 128), 100, np.uint16)
     empty[:, 77] = 65535
-    for image in (np.minimum(bead, 65535).astype(np.uint16), empty):
+    for image in (np.minimum(bead, 65535).astype(np.uint16), large, empty):
         assert choose_intensity(image, rgb=False).high == 65535

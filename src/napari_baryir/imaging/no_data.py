@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-LEAST_SHARE, MOST_SHARE = 0.005, 0.7
-"""Share of the values that are the very same. Fewer are dead pixels, more are a background."""
-GAP_BELOW, GAP_ABOVE = 0.02, 1.0
-"""Least distance from the other values, of their range. Above, saturated pixels are common."""
+BELOW, ABOVE = (0.005, 0.02), (0.05, 1.0)
+"""Least share of the values that are the very same, and least distance from the others, of their
+range. Fewer below are dead pixels; above, saturated pixels are common."""
+MOST_SHARE = 0.7
+"""Largest share: more are a background."""
 STEPS = 8
 """Least distance in steps between other values: photons that are counted are 0, 1, 2."""
 LOOKED_AT = 2**17
@@ -29,10 +30,10 @@ def no_data_value(values: NDArray[Any]) -> float | None:
     some = values[:: max(1, values.size // LOOKED_AT)].astype(np.float64)
     if some.size == 0:
         return None
-    for value, gap in ((some.min(), GAP_BELOW), (some.max(), GAP_ABOVE)):
+    for value, (least, gap) in ((some.min(), BELOW), (some.max(), ABOVE)):
         rest = np.abs(some[some != value] - value)
         share = 1 - rest.size / some.size
-        if LEAST_SHARE <= share <= MOST_SHARE and _is_far(rest, gap):
+        if least <= share <= MOST_SHARE and _is_far(rest, gap):
             return float(value)
     return None
 
